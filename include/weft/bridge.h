@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef WEFT_BRIDGE_H
+#define WEFT_BRIDGE_H
+
+#include <weft/log.h>
+#include <weft/net.h>
+#include <weft/process.h>
+
+WEFT_BEGIN_DECLS
+/*
+ * weft_bridge: accepts sessions at one endpoint and opens another for each.
+ *
+ * Endpoints are URIs as the manual of weft(1) describes: stdio:, exec:CMD, tcp://,
+ * unix:, with "listen:" in front for listeners.
+ * Lifetime: one owner.  Threads: stop and stats from anywhere, also from a plain
+ * thread; run once, from a fiber.  Blocking: open, run.
+ */
+typedef struct weft_bridge weft_bridge;
+
+typedef struct weft_bridge_options {
+	const char *from; /* endpoint */
+	const char *to;	  /* endpoint; NULL when command is given */
+	const char *const *command; /* argv of a child in place of to; NULL-terminated */
+	size_t connections_max;	    /* 0: 10,000 */
+	size_t children_max;	    /* 0: 64 */
+	int64_t connect_timeout_ns; /* 0: 10 s */
+	int64_t read_timeout_ns;    /* longest silence while a reply is owed; 0: off */
+	int64_t idle_timeout_ns;    /* 0: off for bytes */
+	int64_t drain_timeout_ns;   /* negative: 5 s; 0: at once */
+	int64_t child_grace_ns;	    /* 0: 2 s */
+	const char *const *env;	    /* for children, as in weft_process_options */
+	const char *const *pass_env;
+	bool insecure; /* allow a child behind a listener that leaves loopback */
+} weft_bridge_options;
+
+#define WEFT_BRIDGE_OPTIONS_DEFAULT                                            \
+	{                                                                      \
+		NULL, NULL, NULL, 0, 0, 0, 0, 0, -1, 0, NULL, NULL, false      \
+	}
+
+/* Checks every option and both endpoints; opens nothing, so that it may be called
+ * outside a runtime. Errors: WEFT_EINVAL with a detail that names what, where, why. */
+WEFT_API WEFT_MUST_CHECK weft_err weft_bridge_check(const weft_bridge_options *options);
+/* Checks, then opens FROM (binds its listener). Strings are copied.
+ * Errors: as check; as weft_listen. */
+WEFT_API WEFT_MUST_CHECK weft_err weft_bridge_open(
+	weft_bridge **out, const weft_bridge_options *options);
+/* What it listens on, with the real port; "stdio:" for stdio. Until free. */
+WEFT_API const char *weft_bridge_name(const weft_bridge *bridge);
+/*
+ * Serves until weft_bridge_stop, or until the one session of stdio: is over. Then
+ * drains: sessions under way get drain_timeout_ns, then are cut.
+ * WEFT_OK: drained or stopped. For stdio: the error of its session (WEFT_ECHILD when
+ * the child exited non-zero).
+ */
+WEFT_API WEFT_MUST_CHECK weft_err weft_bridge_run(weft_bridge *bridge);
+/* Stops accepting and begins to drain. Idempotent. */
+WEFT_API void weft_bridge_stop(weft_bridge *bridge);
+
+typedef struct weft_bridge_stats {
+	uint64_t sessions;	  /* accepted, all told */
+	uint64_t sessions_failed; /* TO did not open, or a side was reset */
+	uint64_t sessions_refused; /* over a limit */
+	uint64_t sessions_cut;	  /* by the drain's end */
+	uint64_t bytes_in, bytes_out; /* FROM to TO, TO to FROM */
+	size_t sessions_now, children_now;
+} weft_bridge_stats;
+WEFT_API void weft_bridge_stats_get(const weft_bridge *bridge, weft_bridge_stats *out);
+/* NULL is allowed. */
+WEFT_API void weft_bridge_free(weft_bridge *bridge);
+
+WEFT_END_DECLS
+#endif

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef WEFT_WEFT_H
+#define WEFT_WEFT_H
+
+/* Everything at once. */
+#include <weft/base.h>
+#include <weft/bridge.h>
+#include <weft/buf.h>
+#include <weft/cancel.h>
+#include <weft/chan.h>
+#include <weft/conn.h>
+#include <weft/log.h>
+#include <weft/mutex.h>
+#include <weft/net.h>
+#include <weft/once.h>
+#include <weft/oneshot.h>
+#include <weft/park.h>
+#include <weft/process.h>
+#include <weft/runtime.h>
+#include <weft/scope.h>
+#include <weft/select.h>
+#include <weft/signal.h>
+#include <weft/sim.h>
+
+#endif
