@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef RT_RT_H
+#define RT_RT_H
+
+/*
+ * What src/sync, src/net and above may use of the runtime beyond its public headers.
+ */
+#include "base/align.h"
+#include "io/io.h"
+
+#include <weft/park.h>
+#include <weft/runtime.h>
+#include <weft/scope.h>
+
+#include <stdatomic.h>
+
+/*
+ * Park with a reason for dumps (static text, "chan recv"). Semantics of weft_park: OK
+ * may be spurious; a pending notification returns at once. On WEFT_ECANCELED and
+ * WEFT_ETIMEDOUT err_set was called. The rule for waiters:
+ *
+ *   enqueue node (under the object's lock) -> loop: state says done? leave : rt_park
+ *   on ETIMEDOUT/ECANCELED: lock, if the node was claimed meanwhile the operation has
+ *   happened: report success (or pass the wake on); else unlink and report the error.
+ */
+weft_err rt_park(weft_deadline until, const char *why);
+/* The calling fiber's cancellation, if not shielded: WEFT_ECANCELED; else WEFT_OK. */
+weft_err rt_check_cancelled(void);
+/*
+ * The calling fiber's or thread's parker, NULL when a plain thread is out of memory.
+ * Type-stable: weft_unpark on it is safe whenever it comes.
+ */
+static inline struct weft_parker *rt_parker_self(void)
+{
+	return weft_parker_self();
+}
+
+/* Identity of the caller for lock owners: unique among live fibers and threads. */
+static inline uintptr_t rt_self_id(void)
+{
+	return (uintptr_t)weft_parker_self();
+}
+
+/*
+ * Waiting for somebody who is between two steps of a lock-free protocol: pauses, then
+ * gives the core away (sched_yield; a fiber yields to its worker's others too when
+ * may_switch). Call with a counter that starts at 0. True while spinning is still cheap.
+ */
+bool rt_relax(unsigned *spins, bool may_switch);
+/* Cores this process may use (1: spinning for another thread is pointless). */
+unsigned rt_cores(void);
+
+/*
+ * Runs an operation to its end: submits through the caller's worker (through one of the
+ * runtime's, for a plain thread), parks, and on time-out or cancellation withdraws it.
+ * WEFT_OK: over, op->result says how (-errno included). WEFT_ETIMEDOUT, WEFT_ECANCELED:
+ * withdrawn, nothing happened (if it completed meanwhile the result wins).
+ * until WEFT_NOW: a single try. op->complete and op->user are set here.
+ */
+weft_err rt_io_run(struct io_op *op, weft_deadline until, const char *why);
+/* The io to make handles with; NULL without a runtime. */
+struct io *rt_io(void);
+/* True in a fiber of a simulated run. */
+bool rt_is_sim(void);
+
+/*
+ * Spawn with everything: scope NULL: the caller's. worker UINT_MAX: the caller's own.
+ */
+struct rt_spawn {
+	weft_scope *scope;
+	unsigned worker;
+	unsigned node; /* simulated; UINT_MAX: the caller's */
+	const char *name;
+	weft_fiber_fn fn;
+	void *arg;
+	weft_fiber **out;
+};
+weft_err rt_spawn(const struct rt_spawn *spawn);
+
+/*
+ * A function to be called once in the runtime's housekeeping thread, which lives as
+ * long as the runtime does: process spawning happens there. Waits for it (shielded).
+ * Errors: WEFT_EINVAL (no runtime), WEFT_ENOMEM.
+ */
+weft_err rt_call_main_thread(void (*fn)(void *arg), void *arg);
+
+/* Called in a forked child of a fiber's process, or at runtime end: see signal.c. */
+
+#endif
