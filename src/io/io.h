@@ -21,7 +21,7 @@
  *
  * A handle belongs to no io until its first operation that must wait; that attaches it
  * to the io it was submitted through, for good. One operation of each direction
- * (READ or ACCEPT; WRITE or CONNECT) may be under way on a handle at a time; the two
+ * (READ, ACCEPT or POLL; WRITE or CONNECT) may be under way on a handle at a time; the two
  * may be submitted from different threads.
  */
 #include <netinet/in.h>
@@ -50,6 +50,7 @@ enum io_kind {
 	IO_WRITE,   /* iov; result: bytes taken, at least one */
 	IO_ACCEPT,  /* accepted and addr (the peer's, may be NULL) are set; result 0 */
 	IO_CONNECT, /* addr; result 0 */
+	IO_POLL,    /* result 0 once the handle is readable (a pidfd, an eventfd) */
 };
 
 struct io_ops;
@@ -105,8 +106,8 @@ struct io_ops {
 	int (*socket)(struct io *io, struct io_handle **out, int family);
 	int (*listen)(struct io *io, struct io_handle **out, const struct io_addr *addr,
 		const struct io_listen_options *options);
-	/* A descriptor that can be polled, already O_NONBLOCK (a socket, or either end of
-	 * a pipe). Taken, unless an error is returned. -ENOSYS in the simulator; -EPERM
+	/* A descriptor that can be polled, already O_NONBLOCK (a socket, either end of
+	 * a pipe, a pidfd). Taken, unless an error is returned. -ENOSYS in the simulator; -EPERM
 	 * for what can't be polled is found by the caller beforehand. */
 	int (*adopt)(struct io *io, struct io_handle **out, int fd);
 	/* Addresses of a host's name: how many were stored, or -errno. NULL where the
