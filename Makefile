@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: MIT
+# Names for what cmake, ctest and the scripts in tools/ do; nothing is built by make itself.
+JOBS ?= $(shell nproc)
+PREFIX ?= /usr/local
+# Only new build folders take it; an old one keeps the generator that made it.
+export CMAKE_GENERATOR ?= $(if $(shell command -v ninja),Ninja,Unix Makefiles)
+CONFIGURE = tools/configure.sh
+CTEST = ctest --output-on-failure -j $(JOBS)
+
+.PHONY: help setup setup-bench setup-peers build run test test-release bench asan tsan debug \
+	aarch64 fuzz fuzz-long lint format install clean coverage soak
+
+help: ## This list
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 16
+
+setup: ## Install what building and testing need (Debian, Ubuntu)
+	tools/setup.sh
+setup-bench: ## And what the benchmarks need
+	tools/setup.sh bench
+setup-peers: ## And the programs of others that tests talk to
+	tools/setup.sh peers
+
+build: ## Release build: build/weft, build/libweft.so, build/libweft.a
+	$(CONFIGURE) release
+	cmake --build build -j $(JOBS)
+
+run: build ## Show the bridge at work
+	tools/run.sh
+
+test: build ## Build with ASan, UBSan, LSan and run every test
+	$(CONFIGURE) asan
+	cmake --build build-asan -j $(JOBS)
+	$(CTEST) --test-dir build-asan $(TESTARGS)
+asan: test ## The same as test
+tsan: ## Run the tests under the thread sanitizer (clang)
+	$(CONFIGURE) tsan
+	cmake --build build-tsan -j $(JOBS)
+	$(CTEST) --test-dir build-tsan $(TESTARGS)
+debug: ## Run the tests without a sanitizer
+	$(CONFIGURE) debug
+	cmake --build build-debug -j $(JOBS)
+	$(CTEST) --test-dir build-debug $(TESTARGS)
+test-release: build ## Run the tests against the optimised build
+	cmake --build build -j $(JOBS) --target tests
+	$(CTEST) --test-dir build $(TESTARGS)
+aarch64: ## Cross-build for 64-bit ARM and run the tests under qemu
+	$(CONFIGURE) aarch64
+	cmake --build build-aarch64 -j $(JOBS)
+	$(CTEST) --test-dir build-aarch64 $(TESTARGS)
+coverage: ## Run the tests and list covered lines by file
+	$(CONFIGURE) coverage
+	cmake --build build-coverage -j $(JOBS)
+	$(CTEST) --test-dir build-coverage $(TESTARGS)
+	tools/coverage.sh build-coverage
+fuzz: ## Each fuzzer for 20 seconds
+	$(CONFIGURE) fuzz
+	cmake --build build-fuzz -j $(JOBS)
+	tools/fuzz.sh build-fuzz 20
+fuzz-long: ## Each fuzzer for an hour (SECONDS_EACH=)
+	$(CONFIGURE) fuzz
+	cmake --build build-fuzz -j $(JOBS)
+	tools/fuzz.sh build-fuzz $(or $(SECONDS_EACH),3600)
+soak: build ## Hours of load, watching memory and descriptors
+	tools/soak.sh
+
+bench: build ## Benchmarks against peers, into bench/results
+	cmake --build build -j $(JOBS) --target benches
+	bench/run
+
+lint: ## Layers, atomics, formats, clang-tidy, cppcheck, man pages
+	$(CONFIGURE) debug
+	tools/lint.sh build-debug
+format: ## Format C files in place
+	tools/format.sh
+install: build ## Install below PREFIX=/usr/local
+	cmake --install build --prefix "$(PREFIX)"
+clean: ## Remove every build folder
+	rm -rf build build-asan build-tsan build-debug build-fuzz build-coverage build-aarch64

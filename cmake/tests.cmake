@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: MIT
+# src/**/NAME_test.c and tests/NAME_test.c: one binary and one ctest entry each, named by
+# path (src/sync/chan_test.c is sync_chan). tests/NAME_test.py and .sh are run as they are.
+#
+# A line in the test's source may say how it is to be run (read when cmake configures):
+#   weft-test: timeout=300 serial heavy not=tsan,asan
+#     timeout=N   seconds for the whole binary (twice that under a sanitizer); 120
+#     serial      never beside another test
+#     not=A,B     not in these: asan, tsan, aarch64, coverage, release, debug
+#     any other   a label, for ctest -L and -LE
+
+if(CMAKE_BUILD_TYPE STREQUAL Release)
+	set(tests_in_all) # by the target "tests"
+else()
+	set(tests_in_all ALL)
+endif()
+add_custom_target(tests ${tests_in_all})
+
+# What this build is called in not=.
+if(WEFT_SANITIZE MATCHES address)
+	set(flavour asan)
+elseif(WEFT_SANITIZE MATCHES thread)
+	set(flavour tsan)
+elseif(WEFT_COVERAGE)
+	set(flavour coverage)
+elseif(CMAKE_CROSSCOMPILING)
+	set(flavour ${weft_arch})
+else()
+	string(TOLOWER "${CMAKE_BUILD_TYPE}" flavour)
+endif()
+
+# Check; cross builds take the small stand-in, which has what the tests use of it.
+add_library(weft_check INTERFACE)
+if(CMAKE_CROSSCOMPILING)
+	target_include_directories(weft_check SYSTEM INTERFACE ${PROJECT_SOURCE_DIR}/tests/support/minicheck)
+else()
+	find_package(PkgConfig REQUIRED)
+	pkg_check_modules(CHECK IMPORTED_TARGET check>=0.15)
+	if(CHECK_FOUND)
+		target_link_libraries(weft_check INTERFACE PkgConfig::CHECK)
+	elseif(tests_in_all)
+		message(FATAL_ERROR "The tests need Check (package check): run make setup, or set WEFT_BUILD_TESTS=OFF")
+	else()
+		message(STATUS "No tests: Check (package check) is not installed")
+		return()
+	endif()
+endif()
+
+file(GLOB support_sources CONFIGURE_DEPENDS tests/support/*.c)
+if(CMAKE_CROSSCOMPILING)
+	list(APPEND support_sources tests/support/minicheck/check.c)
+endif()
+add_library(weft_test_support STATIC EXCLUDE_FROM_ALL ${support_sources})
+target_link_libraries(weft_test_support PUBLIC weft_test_flags weft_check weft_inside)
+
+set(test_env CK_FORK=yes CK_DEFAULT_TIMEOUT=60
+	"ASAN_OPTIONS=detect_leaks=1:strict_string_checks=1:check_initialization_order=1"
+	"UBSAN_OPTIONS=print_stacktrace=1"
+	"TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1")
+set(script_env ${test_env}
+	WEFT=${PROJECT_BINARY_DIR}/weft
+	WEFT_EXAMPLES=${PROJECT_BINARY_DIR}/examples
+	WEFT_SRC=${PROJECT_SOURCE_DIR}
+	WEFT_BUILD=${PROJECT_BINARY_DIR}
+	WEFT_FLAVOUR=${flavour}
+	PYTHONDONTWRITEBYTECODE=1)
+
+# Sets `wanted` in the caller; reads the weft-test: line of source.
+function(weft_add_test name source command)
+	cmake_parse_arguments(PARSE_ARGV 3 arg "" "" "LABELS;ENV")
+	set(timeout 120)
+	set(serial OFF)
+	set(labels ${arg_LABELS})
+	set(line)
+	if(source)
+		file(STRINGS ${source} line REGEX "weft-test:" LIMIT_COUNT 1)
+	endif()
+	string(REGEX REPLACE ".*weft-test:([^*]*).*" "\\1" line "${line}")
+	separate_arguments(words UNIX_COMMAND "${line}")
+	foreach(word IN LISTS words)
+		if(word MATCHES "^timeout=([0-9]+)$")
+			set(timeout ${CMAKE_MATCH_1})
+		elseif(word STREQUAL serial)
+			set(serial ON)
+		elseif(word MATCHES "^not=(.*)$")
+			string(REPLACE "," ";" not_in "${CMAKE_MATCH_1}")
+			if(flavour IN_LIST not_in)
+				return()
+			endif()
+		elseif(word MATCHES "^[a-z0-9_-]+$")
+			list(APPEND labels ${word})
+		else()
+			message(FATAL_ERROR "${source}: weft-test: does not know '${word}'")
+		endif()
+	endforeach()
+	if(WEFT_INSTRUMENTED OR CMAKE_CROSSCOMPILING)
+		math(EXPR timeout "${timeout} * 2")
+	endif()
+	add_test(NAME ${name} COMMAND ${command} ${arg_UNPARSED_ARGUMENTS})
+	set_tests_properties(${name} PROPERTIES TIMEOUT ${timeout} RUN_SERIAL ${serial}
+		LABELS "${labels}" ENVIRONMENT "${arg_ENV}" SKIP_RETURN_CODE 77)
+endfunction()
+
+set(launcher)
+if(flavour STREQUAL tsan)
+	# The thread sanitizer does not start everywhere with randomised addresses.
+	set(launcher setarch -R)
+elseif(CMAKE_CROSSCOMPILING)
+	set(launcher ${CMAKE_CROSSCOMPILING_EMULATOR})
+endif()
+
+file(GLOB_RECURSE unit_tests CONFIGURE_DEPENDS src/*_test.c)
+file(GLOB tree_tests CONFIGURE_DEPENDS tests/*_test.c)
+foreach(source IN LISTS unit_tests tree_tests)
+	file(RELATIVE_PATH name ${PROJECT_SOURCE_DIR} ${source})
+	string(REGEX REPLACE "^(src|tests)/(.*)_test\\.c$" "\\2" name ${name})
+	string(REPLACE "/" "_" name ${name})
+	add_executable(test_${name} EXCLUDE_FROM_ALL ${source})
+	set_target_properties(test_${name} PROPERTIES OUTPUT_NAME ${name}
+		RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests)
+	target_link_libraries(test_${name} PRIVATE weft_test_support m)
+	add_dependencies(tests test_${name})
+	weft_add_test(${name} ${source} ${launcher} $<TARGET_FILE:test_${name}>
+		LABELS unit ENV ${script_env})
+endforeach()
+
+if(NOT CMAKE_CROSSCOMPILING)
+	file(GLOB scripts CONFIGURE_DEPENDS tests/*_test.py tests/*_test.sh)
+	foreach(source IN LISTS scripts)
+		cmake_path(GET source STEM name)
+		string(REGEX REPLACE "_test$" "" name ${name})
+		if(source MATCHES "py$")
+			set(runner python3)
+		else()
+			set(runner bash)
+		endif()
+		weft_add_test(${name} ${source} ${runner} ${source} LABELS script ENV ${script_env})
+	endforeach()
+endif()
+
+# Every file of a fuzzer's corpus, through the fuzzer's body, in the builds with tests.
+if(NOT CMAKE_CROSSCOMPILING)
+	file(GLOB fuzz_sources CONFIGURE_DEPENDS fuzz/*_fuzz.c)
+	foreach(source IN LISTS fuzz_sources)
+		cmake_path(GET source STEM name)
+		string(REGEX REPLACE "_fuzz$" "" name ${name})
+		add_executable(replay_${name} EXCLUDE_FROM_ALL ${source} fuzz/replay.c)
+		set_target_properties(replay_${name} PROPERTIES
+			RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests)
+		target_compile_options(replay_${name} PRIVATE -Wno-missing-prototypes)
+		target_link_libraries(replay_${name} PRIVATE weft_test_flags weft_inside)
+		add_dependencies(tests replay_${name})
+		weft_add_test(fuzz_${name} ${source} ${launcher} $<TARGET_FILE:replay_${name}>
+			${PROJECT_SOURCE_DIR}/fuzz/corpus/${name} LABELS fuzz ENV ${script_env})
+	endforeach()
+endif()
