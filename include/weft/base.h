@@ -41,32 +41,32 @@
 WEFT_BEGIN_DECLS
 
 /* X(code, NAME, text). Codes never change meaning; new ones join at the end. */
-#define WEFT_ERR_LIST(X)                                                       \
-	X(0, OK, "success")                                                    \
-	X(-1, EINVAL, "invalid argument")                                      \
-	X(-2, ENOMEM, "out of memory")                                         \
-	X(-3, ETIMEDOUT, "timed out")                                          \
-	X(-4, ECANCELED, "cancelled")                                          \
-	X(-5, ECLOSED, "closed")                                               \
-	X(-6, ERESET, "connection reset")                                      \
-	X(-7, EREFUSED, "connection refused")                                  \
-	X(-8, EUNREACH, "unreachable")                                         \
-	X(-9, ERESOLVE, "name does not resolve")                               \
-	X(-10, EMSGSIZE, "message too large")                                  \
-	X(-11, ECAPACITY, "limit reached")                                     \
-	X(-12, EDUPLICATE, "already exists")                                   \
-	X(-13, EPROTO, "protocol error")                                       \
-	X(-14, EAUTH, "not authorized")                                        \
-	X(-15, ETLS, "TLS failure")                                            \
-	X(-16, ESPAWN, "cannot start process")                                 \
-	X(-17, ECHILD, "child process failed")                                 \
-	X(-18, ELAGGED, "receiver lagged behind")                              \
-	X(-19, EAGAIN, "would block")                                          \
-	X(-20, EINUSE, "address in use")                                       \
-	X(-21, EACCESS, "permission denied")                                   \
-	X(-22, ENOTFOUND, "not found")                                         \
-	X(-23, EIO, "input/output error")                                      \
-	X(-24, EDEADLOCK, "deadlock")                                          \
+#define WEFT_ERR_LIST(X)                          \
+	X(0, OK, "success")                       \
+	X(-1, EINVAL, "invalid argument")         \
+	X(-2, ENOMEM, "out of memory")            \
+	X(-3, ETIMEDOUT, "timed out")             \
+	X(-4, ECANCELED, "cancelled")             \
+	X(-5, ECLOSED, "closed")                  \
+	X(-6, ERESET, "connection reset")         \
+	X(-7, EREFUSED, "connection refused")     \
+	X(-8, EUNREACH, "unreachable")            \
+	X(-9, ERESOLVE, "name does not resolve")  \
+	X(-10, EMSGSIZE, "message too large")     \
+	X(-11, ECAPACITY, "limit reached")        \
+	X(-12, EDUPLICATE, "already exists")      \
+	X(-13, EPROTO, "protocol error")          \
+	X(-14, EAUTH, "not authorized")           \
+	X(-15, ETLS, "TLS failure")               \
+	X(-16, ESPAWN, "cannot start process")    \
+	X(-17, ECHILD, "child process failed")    \
+	X(-18, ELAGGED, "receiver lagged behind") \
+	X(-19, EAGAIN, "would block")             \
+	X(-20, EINUSE, "address in use")          \
+	X(-21, EACCESS, "permission denied")      \
+	X(-22, ENOTFOUND, "not found")            \
+	X(-23, EIO, "input/output error")         \
+	X(-24, EDEADLOCK, "deadlock")             \
 	X(-25, ENOSYS, "not supported")
 
 typedef enum weft_err {
@@ -93,7 +93,7 @@ WEFT_API const char *weft_error_detail(void);
  * simulator the clock is virtual. Two values are special:
  */
 typedef int64_t weft_deadline;
-#define WEFT_FOREVER INT64_MAX /* wait without limit */
+#define WEFT_FOREVER INT64_MAX	    /* wait without limit */
 #define WEFT_NOW ((weft_deadline)0) /* do not wait: WEFT_ETIMEDOUT instead */
 
 /* Now, on the clock that deadlines are measured by (ns). */

@@ -18,8 +18,8 @@ WEFT_BEGIN_DECLS
 typedef struct weft_bridge weft_bridge;
 
 typedef struct weft_bridge_options {
-	const char *from; /* endpoint */
-	const char *to;	  /* endpoint; NULL when command is given */
+	const char *from;	    /* endpoint */
+	const char *to;		    /* endpoint; NULL when command is given */
 	const char *const *command; /* argv of a child in place of to; NULL-terminated */
 	size_t connections_max;	    /* 0: 10,000 */
 	size_t children_max;	    /* 0: 64 */
@@ -33,9 +33,9 @@ typedef struct weft_bridge_options {
 	bool insecure; /* allow a child behind a listener that leaves loopback */
 } weft_bridge_options;
 
-#define WEFT_BRIDGE_OPTIONS_DEFAULT                                            \
-	{                                                                      \
-		NULL, NULL, NULL, 0, 0, 0, 0, 0, -1, 0, NULL, NULL, false      \
+#define WEFT_BRIDGE_OPTIONS_DEFAULT                                       \
+	{                                                                 \
+		NULL, NULL, NULL, 0, 0, 0, 0, 0, -1, 0, NULL, NULL, false \
 	}
 
 /* Checks every option and both endpoints; opens nothing, so that it may be called
@@ -58,10 +58,10 @@ WEFT_API WEFT_MUST_CHECK weft_err weft_bridge_run(weft_bridge *bridge);
 WEFT_API void weft_bridge_stop(weft_bridge *bridge);
 
 typedef struct weft_bridge_stats {
-	uint64_t sessions;	  /* accepted, all told */
-	uint64_t sessions_failed; /* TO did not open, or a side was reset */
-	uint64_t sessions_refused; /* over a limit */
-	uint64_t sessions_cut;	  /* by the drain's end */
+	uint64_t sessions;	      /* accepted, all told */
+	uint64_t sessions_failed;     /* TO did not open, or a side was reset */
+	uint64_t sessions_refused;    /* over a limit */
+	uint64_t sessions_cut;	      /* by the drain's end */
 	uint64_t bytes_in, bytes_out; /* FROM to TO, TO to FROM */
 	size_t sessions_now, children_now;
 } weft_bridge_stats;

@@ -28,9 +28,9 @@ typedef struct weft_buf {
 	struct weft_buf_block *block; /* owner of the memory; NULL: nothing to give back */
 } weft_buf;
 
-#define WEFT_BUF_EMPTY                                                         \
-	{                                                                      \
-		NULL, 0, NULL                                                  \
+#define WEFT_BUF_EMPTY        \
+	{                     \
+		NULL, 0, NULL \
 	}
 #define WEFT_BUF_SIZE_MAX ((size_t)1 << 30)
 
@@ -39,9 +39,9 @@ typedef struct weft_buf_pool_options {
 	size_t live_max; /* bytes out and kept at most: WEFT_ECAPACITY above. 0: no limit */
 } weft_buf_pool_options;
 
-#define WEFT_BUF_POOL_OPTIONS_DEFAULT                                          \
-	{                                                                      \
-		0, 0                                                           \
+#define WEFT_BUF_POOL_OPTIONS_DEFAULT \
+	{                             \
+		0, 0                  \
 	}
 
 /* Size classes: powers of two from 256 B to 1 MiB; larger blocks are made and freed

@@ -33,9 +33,9 @@ typedef struct weft_chan_options {
 	void *user;
 } weft_chan_options;
 
-#define WEFT_CHAN_OPTIONS_DEFAULT                                              \
-	{                                                                      \
-		NULL, NULL                                                     \
+#define WEFT_CHAN_OPTIONS_DEFAULT \
+	{                         \
+		NULL, NULL        \
 	}
 
 /*
@@ -44,8 +44,8 @@ typedef struct weft_chan_options {
  * limit, and given back as it empties. message_size 0..WEFT_CHAN_MESSAGE_SIZE_MAX
  * bytes. options may be NULL. Errors: WEFT_EINVAL, WEFT_ENOMEM.
  */
-WEFT_API WEFT_MUST_CHECK weft_err weft_chan_create(weft_chan **out, size_t message_size,
-	size_t capacity, const weft_chan_options *options);
+WEFT_API WEFT_MUST_CHECK weft_err weft_chan_create(
+	weft_chan **out, size_t message_size, size_t capacity, const weft_chan_options *options);
 WEFT_API weft_chan *weft_chan_ref(weft_chan *chan);
 /* The last one frees; NULL is allowed. */
 WEFT_API void weft_chan_unref(weft_chan *chan);

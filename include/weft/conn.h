@@ -57,25 +57,25 @@ WEFT_API WEFT_MUST_CHECK weft_err weft_conn_writev(weft_conn *conn, const struct
 	unsigned iov_count, size_t *written, weft_deadline until);
 
 typedef struct weft_copy_options {
-	size_t buffer_size;   /* 0: 64 KiB */
-	weft_buf_pool *pool;  /* where the buffer comes from; NULL: plain memory */
-	int64_t idle_ns;      /* give up with WEFT_ETIMEDOUT after that long without
+	size_t buffer_size;  /* 0: 64 KiB */
+	weft_buf_pool *pool; /* where the buffer comes from; NULL: plain memory */
+	int64_t idle_ns;     /* give up with WEFT_ETIMEDOUT after that long without
 			       * progress; 0: never */
 	/* Called after each write with the bytes it moved; may be NULL. */
 	void (*progress)(void *user, size_t bytes);
 	void *user;
 } weft_copy_options;
 
-#define WEFT_COPY_OPTIONS_DEFAULT                                              \
-	{                                                                      \
-		0, NULL, 0, NULL, NULL                                         \
+#define WEFT_COPY_OPTIONS_DEFAULT      \
+	{                              \
+		0, NULL, 0, NULL, NULL \
 	}
 
 /* From src to dst until src ends: WEFT_OK then (dst is not shut down). *copied (may
  * be NULL) is set on errors too. *failed_dst (may be NULL) says, on an error, whether
  * writing failed rather than reading. options may be NULL. */
-WEFT_API WEFT_MUST_CHECK weft_err weft_conn_copy(weft_conn *dst, weft_conn *src,
-	uint64_t *copied, bool *failed_dst, const weft_copy_options *options, weft_deadline until);
+WEFT_API WEFT_MUST_CHECK weft_err weft_conn_copy(weft_conn *dst, weft_conn *src, uint64_t *copied,
+	bool *failed_dst, const weft_copy_options *options, weft_deadline until);
 
 /* Ends the writing half: the peer reads everything written, then the end. Idempotent.
  * WEFT_ENOSYS where the transport has no halves. */

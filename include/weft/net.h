@@ -15,26 +15,26 @@ WEFT_BEGIN_DECLS
  * Threads:  any fiber or plain thread. Blocking: dial, accept; cancellation points.
  */
 typedef struct weft_net_options {
-	bool nodelay;		    /* TCP_NODELAY */
-	bool keepalive;		    /* SO_KEEPALIVE with the three values below */
-	unsigned keepalive_idle_s;  /* 0: 60 */
+	bool nodelay;		       /* TCP_NODELAY */
+	bool keepalive;		       /* SO_KEEPALIVE with the three values below */
+	unsigned keepalive_idle_s;     /* 0: 60 */
 	unsigned keepalive_interval_s; /* 0: 10 */
-	unsigned keepalive_count;   /* 0: 6 */
-	unsigned send_buffer;	    /* SO_SNDBUF bytes; 0: the kernel's choice */
-	unsigned receive_buffer;    /* SO_RCVBUF bytes; 0: the kernel's choice */
-	unsigned attempt_delay_ms;  /* Happy Eyeballs (RFC 8305, section 5): the wait before
+	unsigned keepalive_count;      /* 0: 6 */
+	unsigned send_buffer;	       /* SO_SNDBUF bytes; 0: the kernel's choice */
+	unsigned receive_buffer;       /* SO_RCVBUF bytes; 0: the kernel's choice */
+	unsigned attempt_delay_ms;     /* Happy Eyeballs (RFC 8305, section 5): the wait before
 				     * the next address is tried beside; 0: 250; 10..2000 */
 	/* listeners only */
-	unsigned backlog;	    /* 0: 4096 */
-	size_t connections_max;	    /* conns of this listener alive at once; one over it is
+	unsigned backlog;	/* 0: 4096 */
+	size_t connections_max; /* conns of this listener alive at once; one over it is
 				     * accepted, counted and reset; 0: no limit */
-	bool reuse_port;	    /* SO_REUSEPORT */
-	unsigned unix_mode;	    /* permissions of the socket file; 0: by umask */
+	bool reuse_port;	/* SO_REUSEPORT */
+	unsigned unix_mode;	/* permissions of the socket file; 0: by umask */
 } weft_net_options;
 
-#define WEFT_NET_OPTIONS_DEFAULT                                               \
-	{                                                                      \
-		true, false, 0, 0, 0, 0, 0, 0, 0, 0, false, 0                  \
+#define WEFT_NET_OPTIONS_DEFAULT                              \
+	{                                                     \
+		true, false, 0, 0, 0, 0, 0, 0, 0, 0, false, 0 \
 	}
 
 /*
@@ -44,8 +44,8 @@ typedef struct weft_net_options {
  * WEFT_EREFUSED, WEFT_EUNREACH, WEFT_ETIMEDOUT, WEFT_ECANCELED, WEFT_ENOTFOUND (no
  * socket file), WEFT_EACCESS, WEFT_ECAPACITY (no descriptors), WEFT_ENOMEM.
  */
-WEFT_API WEFT_MUST_CHECK weft_err weft_dial(weft_conn **out, const char *address,
-	const weft_net_options *options, weft_deadline until);
+WEFT_API WEFT_MUST_CHECK weft_err weft_dial(
+	weft_conn **out, const char *address, const weft_net_options *options, weft_deadline until);
 
 typedef struct weft_listener weft_listener;
 
@@ -77,10 +77,10 @@ WEFT_API WEFT_MUST_CHECK weft_err weft_listener_serve(weft_listener *listener, w
 WEFT_API const char *weft_listener_name(const weft_listener *listener);
 
 typedef struct weft_listener_stats {
-	uint64_t accepted;	/* handed out */
-	uint64_t refused;	/* over connections_max */
-	uint64_t backoffs;	/* times descriptors ran out */
-	size_t connections;	/* alive now */
+	uint64_t accepted;  /* handed out */
+	uint64_t refused;   /* over connections_max */
+	uint64_t backoffs;  /* times descriptors ran out */
+	size_t connections; /* alive now */
 } weft_listener_stats;
 WEFT_API void weft_listener_stats_get(const weft_listener *listener, weft_listener_stats *out);
 

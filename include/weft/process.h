@@ -19,15 +19,15 @@ WEFT_BEGIN_DECLS
 typedef struct weft_process weft_process;
 
 typedef enum weft_process_stdio {
-	WEFT_PROCESS_PIPE = 0,	/* a conn at this end */
+	WEFT_PROCESS_PIPE = 0,	  /* a conn at this end */
 	WEFT_PROCESS_INHERIT = 1, /* this process's own */
-	WEFT_PROCESS_NULL = 2,	/* /dev/null */
+	WEFT_PROCESS_NULL = 2,	  /* /dev/null */
 } weft_process_stdio;
 
 typedef struct weft_process_options {
-	const char *const *argv; /* argv[0] is looked up in PATH; NULL-terminated */
-	const char *directory;	 /* working directory; NULL: this process's */
-	const char *const *env;	 /* "NAME=value" set for the child; may be NULL */
+	const char *const *argv;     /* argv[0] is looked up in PATH; NULL-terminated */
+	const char *directory;	     /* working directory; NULL: this process's */
+	const char *const *env;	     /* "NAME=value" set for the child; may be NULL */
 	const char *const *pass_env; /* names let through from this process; NULL: the
 				      * default list (PATH HOME USER LOGNAME SHELL LANG
 				      * LC_* TERM TMPDIR TZ XDG_RUNTIME_DIR); "*": all */
@@ -36,15 +36,15 @@ typedef struct weft_process_options {
 				* after SIGTERM; 0: 2 s */
 } weft_process_options;
 
-#define WEFT_PROCESS_OPTIONS_DEFAULT                                           \
-	{                                                                      \
-		NULL, NULL, NULL, NULL, WEFT_PROCESS_PIPE, WEFT_PROCESS_PIPE,  \
-			WEFT_PROCESS_INHERIT, 0                                \
+#define WEFT_PROCESS_OPTIONS_DEFAULT                                          \
+	{                                                                     \
+		NULL, NULL, NULL, NULL, WEFT_PROCESS_PIPE, WEFT_PROCESS_PIPE, \
+			WEFT_PROCESS_INHERIT, 0                               \
 	}
 
 typedef struct weft_process_status {
-	bool exited;   /* true: code is valid; false: killed by signal_number */
-	int code;      /* exit status 0..255 */
+	bool exited; /* true: code is valid; false: killed by signal_number */
+	int code;    /* exit status 0..255 */
 	int signal_number;
 } weft_process_status;
 

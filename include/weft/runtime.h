@@ -22,20 +22,20 @@ WEFT_BEGIN_DECLS
 typedef weft_err (*weft_fiber_fn)(void *arg);
 
 typedef struct weft_run_options {
-	unsigned workers;	/* threads that run fibers; 0: one a usable core */
-	size_t stack_size;	/* bytes a fiber, guard included; 0: 64 KiB; rounded up to
+	unsigned workers;	    /* threads that run fibers; 0: one a usable core */
+	size_t stack_size;	    /* bytes a fiber, guard included; 0: 64 KiB; rounded up to
 				 * a power of two; 16 KiB..8 MiB */
-	size_t fibers_max;	/* more are refused with WEFT_ECAPACITY; 0: 4,000,000 */
-	unsigned offload_threads; /* blocking-work threads at most; 0: 16; 1..256 */
+	size_t fibers_max;	    /* more are refused with WEFT_ECAPACITY; 0: 4,000,000 */
+	unsigned offload_threads;   /* blocking-work threads at most; 0: 16; 1..256 */
 	unsigned offload_queue_max; /* requests that may wait for one; 0: 4096 */
-	bool pin_workers;	/* pin worker n to the n-th usable core */
-	bool dump_on_sigquit;	/* SIGQUIT writes weft_dump to stderr */
-	bool ignore_sigpipe;	/* SIGPIPE is ignored in the process while it runs */
+	bool pin_workers;	    /* pin worker n to the n-th usable core */
+	bool dump_on_sigquit;	    /* SIGQUIT writes weft_dump to stderr */
+	bool ignore_sigpipe;	    /* SIGPIPE is ignored in the process while it runs */
 } weft_run_options;
 
-#define WEFT_RUN_OPTIONS_DEFAULT                                               \
-	{                                                                      \
-		0, 0, 0, 0, 0, false, false, true                              \
+#define WEFT_RUN_OPTIONS_DEFAULT                  \
+	{                                         \
+		0, 0, 0, 0, 0, false, false, true \
 	}
 
 /*
@@ -114,18 +114,18 @@ WEFT_API unsigned weft_worker_least_loaded(void);
 /* Counters of one worker since it started; read without stopping it, so that the
  * fields may be a moment apart. */
 typedef struct weft_worker_stats {
-	uint64_t fibers;	/* alive now */
+	uint64_t fibers; /* alive now */
 	uint64_t fibers_spawned;
-	uint64_t switches;	/* into a fiber */
+	uint64_t switches; /* into a fiber */
 	uint64_t parks;
 	uint64_t wakes_local;	/* unparks from the same worker */
 	uint64_t wakes_remote;	/* unparks that came through the inbox */
-	uint64_t wakes_syscall;	/* of those, that had to interrupt a sleep */
+	uint64_t wakes_syscall; /* of those, that had to interrupt a sleep */
 	uint64_t polls;		/* calls of the netpoll backend's wait */
 	uint64_t sleeps;	/* of those, that were allowed to block */
 	uint64_t io_events;	/* completions delivered */
 	uint64_t timers_fired;
-	uint64_t stack_bytes;	/* address space of its fibers' stacks */
+	uint64_t stack_bytes; /* address space of its fibers' stacks */
 } weft_worker_stats;
 
 /* Errors: WEFT_EINVAL (no such worker, no runtime). Any thread. */

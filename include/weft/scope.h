@@ -29,8 +29,8 @@ WEFT_API WEFT_MUST_CHECK weft_err weft_scope_create(weft_scope **out);
  */
 WEFT_API WEFT_MUST_CHECK weft_err weft_scope_spawn(
 	weft_scope *scope, const char *name, weft_fiber_fn fn, void *arg);
-WEFT_API WEFT_MUST_CHECK weft_err weft_scope_spawn_on(weft_scope *scope, unsigned worker,
-	const char *name, weft_fiber_fn fn, void *arg);
+WEFT_API WEFT_MUST_CHECK weft_err weft_scope_spawn_on(
+	weft_scope *scope, unsigned worker, const char *name, weft_fiber_fn fn, void *arg);
 
 /*
  * Waits until no fiber of the scope is left; returns the first error a fiber

@@ -16,11 +16,11 @@ WEFT_BEGIN_DECLS
  * Threads: any fiber or plain thread.  Blocking: yes; a cancellation point.
  */
 typedef enum weft_select_kind {
-	WEFT_SELECT_NONE = 0,	/* never ready: a place that is switched off */
-	WEFT_SELECT_SEND,	/* chan, message: sends what message points to */
-	WEFT_SELECT_RECV,	/* chan, message: receives into message */
-	WEFT_SELECT_CANCELLED,	/* token */
-	WEFT_SELECT_ONESHOT,	/* oneshot, message: receives into message */
+	WEFT_SELECT_NONE = 0,  /* never ready: a place that is switched off */
+	WEFT_SELECT_SEND,      /* chan, message: sends what message points to */
+	WEFT_SELECT_RECV,      /* chan, message: receives into message */
+	WEFT_SELECT_CANCELLED, /* token */
+	WEFT_SELECT_ONESHOT,   /* oneshot, message: receives into message */
 } weft_select_kind;
 
 typedef struct weft_select_case {

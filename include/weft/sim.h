@@ -18,19 +18,19 @@ WEFT_BEGIN_DECLS
 typedef struct weft_sim_options {
 	uint64_t seed;
 	int64_t latency_min_ns, latency_max_ns; /* a one-way delivery; 0, 0: 50 us..5 ms */
-	unsigned partial_permille;    /* reads and writes cut short */
-	unsigned reset_permille;      /* of connections: reset at a random moment */
-	unsigned refuse_permille;     /* of connects: refused */
-	unsigned accept_fail_permille; /* of accepts: descriptors exhausted */
-	unsigned memory_fail_permille; /* of allocations: fail */
-	size_t window;		      /* bytes in flight a direction; 0: 64 KiB */
-	uint64_t steps_max;	      /* fiber switches, then WEFT_ECAPACITY; 0: 100 M */
-	bool trace;		      /* each event to stderr */
+	unsigned partial_permille;		/* reads and writes cut short */
+	unsigned reset_permille;		/* of connections: reset at a random moment */
+	unsigned refuse_permille;		/* of connects: refused */
+	unsigned accept_fail_permille;		/* of accepts: descriptors exhausted */
+	unsigned memory_fail_permille;		/* of allocations: fail */
+	size_t window;				/* bytes in flight a direction; 0: 64 KiB */
+	uint64_t steps_max;			/* fiber switches, then WEFT_ECAPACITY; 0: 100 M */
+	bool trace;				/* each event to stderr */
 } weft_sim_options;
 
-#define WEFT_SIM_OPTIONS_DEFAULT                                               \
-	{                                                                      \
-		0, 0, 0, 0, 0, 0, 0, 0, 0, 0, false                            \
+#define WEFT_SIM_OPTIONS_DEFAULT                    \
+	{                                           \
+		0, 0, 0, 0, 0, 0, 0, 0, 0, 0, false \
 	}
 
 typedef struct weft_sim_result {
@@ -42,8 +42,8 @@ typedef struct weft_sim_result {
 
 /* Runs main_fn(arg) on node 0. result may be NULL. Errors: main_fn's;
  * WEFT_EDEADLOCK; WEFT_EINVAL; WEFT_ENOMEM; WEFT_ECAPACITY. */
-WEFT_API WEFT_MUST_CHECK weft_err weft_sim_run(weft_fiber_fn main_fn, void *arg,
-	const weft_sim_options *options, weft_sim_result *result);
+WEFT_API WEFT_MUST_CHECK weft_err weft_sim_run(
+	weft_fiber_fn main_fn, void *arg, const weft_sim_options *options, weft_sim_result *result);
 
 /* A new node, at 10.0.0.N (N from 1; node 0 is 10.0.0.1), reached by its name too.
  * Errors: WEFT_ECAPACITY (250 nodes), WEFT_EDUPLICATE, WEFT_EINVAL (not in a sim). */

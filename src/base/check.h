@@ -8,7 +8,6 @@
 
 _Noreturn void check_failed(const char *file, int line, const char *what);
 
-#define CHECK(cond) \
-	(weft_likely(cond) ? (void)0 : check_failed(__FILE__, __LINE__, #cond))
+#define CHECK(cond) (weft_likely(cond) ? (void)0 : check_failed(__FILE__, __LINE__, #cond))
 
 #endif

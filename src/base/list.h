@@ -60,11 +60,10 @@ static inline struct list *list_pop_front(struct list *head)
 	return node;
 }
 
-#define list_for_each(it, head) \
-	for (struct list *it = (head)->next; it != (head); it = it->next)
+#define list_for_each(it, head) for (struct list *it = (head)->next; it != (head); it = it->next)
 /* it may be removed in the body. */
-#define list_for_each_safe(it, tmp, head)                                      \
-	for (struct list *it = (head)->next, *tmp = it->next; it != (head);    \
+#define list_for_each_safe(it, tmp, head)                                   \
+	for (struct list *it = (head)->next, *tmp = it->next; it != (head); \
 		it = tmp, tmp = it->next)
 
 #endif

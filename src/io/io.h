@@ -69,13 +69,13 @@ struct io_op {
 	struct io_handle *handle;
 	enum io_kind kind;
 	unsigned iov_count;
-	const struct iovec *iov;    /* memory and array stay until the operation is over */
+	const struct iovec *iov; /* memory and array stay until the operation is over */
 	struct io_addr *addr;
 	struct io_handle *accepted; /* out, IO_ACCEPT */
 	int64_t result;		    /* valid once complete; -errno on failure */
 	void (*complete)(struct io_op *op);
-	void *user;		    /* the submitter's */
-	_Atomic uint32_t flags;	    /* the backend's; 0 before submit */
+	void *user;		/* the submitter's */
+	_Atomic uint32_t flags; /* the backend's; 0 before submit */
 };
 
 struct io_listen_options {

@@ -26,10 +26,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define T_SUITE(name, add_tests)                                               \
-	int main(int argc, char **argv)                                        \
-	{                                                                      \
-		return t_main((name), (add_tests), argc, argv);                \
+#define T_SUITE(name, add_tests)                                \
+	int main(int argc, char **argv)                         \
+	{                                                       \
+		return t_main((name), (add_tests), argc, argv); \
 	}
 
 int t_main(const char *name, void (*add_tests)(TCase *tc), int argc, char **argv);
@@ -56,9 +56,9 @@ uint64_t t_random(uint64_t *state);
  */
 void t_malloc_fail_at(uint64_t n); /* the nth from now fails, once; 1 is the next */
 void t_malloc_fail_off(void);
-uint64_t t_malloc_calls(void);	/* since t_malloc_fail_at or the start */
-bool t_malloc_failed(void);	/* the nth has been reached */
-int64_t t_malloc_live(void);	/* blocks not yet freed */
+uint64_t t_malloc_calls(void); /* since t_malloc_fail_at or the start */
+bool t_malloc_failed(void);    /* the nth has been reached */
+int64_t t_malloc_live(void);   /* blocks not yet freed */
 
 /*
  * Runs the body with the 1st, 2nd, ... allocation failing until it ends without
