@@ -2,8 +2,6 @@
 # Names for what cmake, ctest and the scripts in tools/ do; nothing is built by make itself.
 JOBS ?= $(shell nproc)
 PREFIX ?= /usr/local
-# Only new build folders take it; an old one keeps the generator that made it.
-export CMAKE_GENERATOR ?= $(if $(shell command -v ninja),Ninja,Unix Makefiles)
 CONFIGURE = tools/configure.sh
 CTEST = ctest --output-on-failure -j $(JOBS)
 
@@ -44,9 +42,7 @@ test-release: build ## Run the tests against the optimised build
 	cmake --build build -j $(JOBS) --target tests
 	$(CTEST) --test-dir build $(TESTARGS)
 aarch64: ## Cross-build for 64-bit ARM and run the tests under qemu
-	$(CONFIGURE) aarch64
-	cmake --build build-aarch64 -j $(JOBS)
-	$(CTEST) --test-dir build-aarch64 $(TESTARGS)
+	tools/test-aarch64.sh
 coverage: ## Run the tests and list covered lines by file
 	$(CONFIGURE) coverage
 	cmake --build build-coverage -j $(JOBS)

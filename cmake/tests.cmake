@@ -138,6 +138,15 @@ if(NOT CMAKE_CROSSCOMPILING)
 	endforeach()
 endif()
 
+# The fiber switch of the other architecture, under its emulator.
+if(EXISTS ${PROJECT_SOURCE_DIR}/src/rt/switch_test.c AND flavour STREQUAL asan
+		AND weft_arch STREQUAL x86_64)
+	weft_add_test(switch_aarch64 "" ${PROJECT_SOURCE_DIR}/tools/test-aarch64.sh
+		"^rt_switch" LABELS cross)
+	# It builds, beside whatever else runs.
+	set_tests_properties(switch_aarch64 PROPERTIES TIMEOUT 900 PROCESSORS 2)
+endif()
+
 # Every file of a fuzzer's corpus, through the fuzzer's body, in the builds with tests.
 if(NOT CMAKE_CROSSCOMPILING)
 	file(GLOB fuzz_sources CONFIGURE_DEPENDS fuzz/*_fuzz.c)
