@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef BASE_COUNTER_H
+#define BASE_COUNTER_H
+
+/* A number that any thread may change: statistics, and limits that hold exactly. It orders
+ * nothing but itself. */
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct counter {
+	_Atomic uint64_t value;
+};
+
+static inline uint64_t counter_get(const struct counter *counter)
+{
+	/* relaxed: a number, nothing is read through it */
+	return atomic_load_explicit(&counter->value, memory_order_relaxed);
+}
+
+static inline void counter_set(struct counter *counter, uint64_t value)
+{
+	/* relaxed: as above */
+	atomic_store_explicit(&counter->value, value, memory_order_relaxed);
+}
+
+/* Returns the value before. */
+static inline uint64_t counter_add(struct counter *counter, uint64_t n)
+{
+	/* relaxed: as above */
+	return atomic_fetch_add_explicit(&counter->value, n, memory_order_relaxed);
+}
+
+/* Returns the value before. */
+static inline uint64_t counter_sub(struct counter *counter, uint64_t n)
+{
+	/* relaxed: as above */
+	return atomic_fetch_sub_explicit(&counter->value, n, memory_order_relaxed);
+}
+
+/* Adds n unless that would exceed max; false: it would, nothing was added. */
+static inline bool counter_try_add(struct counter *counter, uint64_t n, uint64_t max)
+{
+	/* relaxed, all three: as above */
+	uint64_t value = atomic_load_explicit(&counter->value, memory_order_relaxed);
+
+	do {
+		if (n > max || value > max - n)
+			return false;
+	} while (!atomic_compare_exchange_weak_explicit(&counter->value, &value, value + n,
+		memory_order_relaxed, memory_order_relaxed));
+	return true;
+}
+
+#endif
