@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT */
+#define _GNU_SOURCE
+#include "rt/lock.h"
+#include "rt/cpu.h"
+#include "rt/futex.h"
+#include "rt/rt.h"
+
+#define SPINS 100 /* about a microsecond: holders are done by then, unless preempted */
+
+void rt_lock_slow(struct rt_lock *lock)
+{
+	if (rt_cores() > 1) {
+		for (int i = 0; i < SPINS; i++) {
+			uint32_t expected = 0;
+
+			/* relaxed: only a hint whether the exchange below may succeed */
+			if (atomic_load_explicit(&lock->word, memory_order_relaxed) != 0) {
+				cpu_pause();
+				continue;
+			}
+			/* acquire; pairs with the release in rt_lock_release; relaxed on
+			 * failure: tried again */
+			if (atomic_compare_exchange_strong_explicit(&lock->word, &expected, 1,
+				    memory_order_acquire, memory_order_relaxed))
+				return;
+		}
+	}
+	/* acquire; pairs with the release in rt_lock_release. 2 from here on: a sleeper
+	 * can't tell whether others sleep too. */
+	while (atomic_exchange_explicit(&lock->word, 2, memory_order_acquire) != 0)
+		futex_wait(&lock->word, 2, NULL);
+}
+
+void rt_lock_wake(struct rt_lock *lock)
+{
+	futex_wake(&lock->word, 1);
+}
