@@ -47,8 +47,8 @@ static inline bool counter_try_add(struct counter *counter, uint64_t n, uint64_t
 	do {
 		if (n > max || value > max - n)
 			return false;
-	} while (!atomic_compare_exchange_weak_explicit(&counter->value, &value, value + n,
-		memory_order_relaxed, memory_order_relaxed));
+	} while (!atomic_compare_exchange_weak_explicit(
+		&counter->value, &value, value + n, memory_order_relaxed, memory_order_relaxed));
 	return true;
 }
 

@@ -59,7 +59,7 @@ struct err_slot *err_slot_self(void)
 void err_slot_fini(struct err_slot *slot)
 {
 	mem_free(slot->text);
-	*slot = (struct err_slot){WEFT_OK, false, NULL};
+	*slot = (struct err_slot){ WEFT_OK, false, NULL };
 }
 
 static void thread_end(void *arg)
@@ -145,8 +145,9 @@ static weft_err setv(weft_err code, const char *tail, const char *format, va_lis
 	} else if (tail) {
 		finish(slot, code, snprintf(slot->text, ERR_TEXT_MAX, "%s: %s", text, tail));
 	} else {
-		finish(slot, code, snprintf(slot->text, ERR_TEXT_MAX, "%s%s", text,
-			len >= ERR_TEXT_MAX ? "..." : ""));
+		finish(slot, code,
+			snprintf(slot->text, ERR_TEXT_MAX, "%s%s", text,
+				len >= ERR_TEXT_MAX ? "..." : ""));
 	}
 	errno = saved;
 	return code;

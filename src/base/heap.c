@@ -82,7 +82,7 @@ bool heap_reserve(struct heap *heap, size_t count)
 
 bool heap_push(struct heap *heap, struct heap_node *node)
 {
-	struct heap_slot slot = {node->key, node->seq, node};
+	struct heap_slot slot = { node->key, node->seq, node };
 
 	if (heap->len == heap->room && !heap_reserve(heap, heap->len + 1))
 		return false;
@@ -111,7 +111,7 @@ struct heap_node *heap_pop(struct heap *heap)
 
 void heap_rekey(struct heap *heap, struct heap_node *node, int64_t key, uint64_t seq)
 {
-	struct heap_slot slot = {key, seq, node};
+	struct heap_slot slot = { key, seq, node };
 
 	node->key = key;
 	node->seq = seq;

@@ -50,7 +50,7 @@
 #define AGAIN (INT64_MIN + 1) /* try: would block */
 
 enum {
-	OP_CANCEL = 1,	  /* cancel() came while the poller held the operation */
+	OP_CANCEL = 1,	   /* cancel() came while the poller held the operation */
 	OP_CONNECTING = 2, /* connect() was called: its outcome is in SO_ERROR */
 };
 
@@ -63,12 +63,12 @@ struct ep_handle {
 	struct io_handle base;
 	int fd;
 	bool is_socket;
-	bool is_stream; /* TCP or a pipe: a short read means drained */
-	_Atomic uint32_t eager;	  /* hang-up or urgent data seen: always try */
-	_Atomic uint32_t closed;  /* interrupted, for good */
+	bool is_stream;		    /* TCP or a pipe: a short read means drained */
+	_Atomic uint32_t eager;	    /* hang-up or urgent data seen: always try */
+	_Atomic uint32_t closed;    /* interrupted, for good */
 	_Atomic(struct ep *) owner; /* NULL: not attached yet */
 	struct side in, out;
-	struct ep_handle *next;	  /* in the graveyard */
+	struct ep_handle *next; /* in the graveyard */
 };
 
 struct ep {
@@ -124,7 +124,7 @@ static int64_t try_read(struct ep_handle *h, struct io_op *op, bool *more)
 
 static int64_t try_write(struct ep_handle *h, struct io_op *op)
 {
-	struct msghdr msg = {0};
+	struct msghdr msg = { 0 };
 	ssize_t n;
 
 	if (h->is_socket && op->iov_count == 1) {
@@ -214,7 +214,7 @@ static int64_t try_connect(struct ep_handle *h, struct io_op *op)
 
 static int64_t try_poll(struct ep_handle *h)
 {
-	struct pollfd p = {.fd = h->fd, .events = POLLIN};
+	struct pollfd p = { .fd = h->fd, .events = POLLIN };
 	int n = poll(&p, 1, 0);
 
 	return n < 0 ? -errno : n > 0 ? 0 : AGAIN;
@@ -292,16 +292,15 @@ static int64_t try_side(struct ep_handle *h, struct side *side, struct io_op *op
 	atomic_exchange_explicit(&side->ready, 0, memory_order_seq_cst);
 	result = try_op(h, op, &more);
 	/* relaxed: a hint, set once and for good */
-	if (result != AGAIN &&
-		(more || atomic_load_explicit(&h->eager, memory_order_relaxed)))
+	if (result != AGAIN && (more || atomic_load_explicit(&h->eager, memory_order_relaxed)))
 		set_ready(side);
 	return result;
 }
 
 static int attach(struct ep *ep, struct ep_handle *h)
 {
-	struct epoll_event ev = {
-		.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET, .data.ptr = h};
+	struct epoll_event ev = { .events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET,
+		.data.ptr = h };
 	struct ep *expected = NULL;
 
 	/* relaxed first look: only the owner's address, fixed once set */
@@ -338,8 +337,7 @@ static void fail_side(struct side *side, int64_t result)
 static bool must_look_again(struct ep_handle *h, struct side *side, struct io_op *op)
 {
 	/* seq_cst: in one order with cancel's flag and look */
-	bool cancelled =
-		atomic_load_explicit(&op->flags, memory_order_seq_cst) & OP_CANCEL;
+	bool cancelled = atomic_load_explicit(&op->flags, memory_order_seq_cst) & OP_CANCEL;
 
 	return (is_ready(side) || cancelled || is_closed(h)) && take_back(side, op);
 }
@@ -398,8 +396,8 @@ static int wake_side(struct ep_handle *h, struct side *side)
 		if (!must_look_again(h, side, op))
 			return 0;
 		/* seq_cst: cancel's flag; the operation is held here */
-		if (is_closed(h) || (atomic_load_explicit(&op->flags, memory_order_seq_cst) &
-					    OP_CANCEL)) {
+		if (is_closed(h) ||
+			(atomic_load_explicit(&op->flags, memory_order_seq_cst) & OP_CANCEL)) {
 			complete(op, -ECANCELED);
 			return 1;
 		}
@@ -554,8 +552,7 @@ static int listen_on(int fd, const struct io_addr *addr, const struct io_listen_
 	if (addr->sa.sa_family != AF_UNIX &&
 		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0)
 		return -errno;
-	if (options->reuse_port &&
-		setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) < 0)
+	if (options->reuse_port && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) < 0)
 		return -errno;
 	if (options->v6only && addr->sa.sa_family == AF_INET6 &&
 		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on)) < 0)
@@ -626,7 +623,7 @@ static void epoll_close(struct io_handle *handle, bool reset)
 	struct ep_handle *h = handle_of(handle);
 	/* acquire; pairs with attach */
 	struct ep *ep = atomic_load_explicit(&h->owner, memory_order_acquire);
-	struct linger linger = {.l_onoff = 1, .l_linger = 0};
+	struct linger linger = { .l_onoff = 1, .l_linger = 0 };
 
 	/* relaxed: no operation is under way, says the caller */
 	CHECK(!atomic_load_explicit(&h->in.op, memory_order_relaxed) &&
@@ -677,7 +674,7 @@ static const struct io_ops epoll_ops = {
 
 int io_epoll_create(struct io **out)
 {
-	struct epoll_event ev = {.events = EPOLLIN | EPOLLET, .data.ptr = NULL};
+	struct epoll_event ev = { .events = EPOLLIN | EPOLLET, .data.ptr = NULL };
 	struct ep *ep = mem_aligned(CACHE_LINE, sizeof(*ep));
 	int rc = -ENOMEM;
 

@@ -66,15 +66,15 @@ static void line(struct out *o, const char *text, int len)
 void rt_dump_worker(struct rt_worker *w, int fd)
 {
 	int64_t now = w->io->ops->now(w->io);
-	struct out o = {.fd = fd};
+	struct out o = { .fd = fd };
 	char text[200];
 	size_t count = 0;
 
-	list_for_each (it, &w->fibers)
+	list_for_each(it, &w->fibers)
 		count++;
 	line(&o, text,
 		snprintf(text, sizeof(text), "weft: worker %u: %zu fibers\n", w->index, count));
-	list_for_each (it, &w->fibers) {
+	list_for_each(it, &w->fibers) {
 		struct rt_fiber *f = container_of(it, struct rt_fiber, worker_link);
 		bool parked = f->state == RT_FIBER_PARKED;
 
@@ -122,7 +122,7 @@ static void on_quit(int number)
 
 int rt_dump_install(struct rt_runtime *rt)
 {
-	struct sigaction sa = {.sa_handler = on_quit, .sa_flags = SA_RESTART};
+	struct sigaction sa = { .sa_handler = on_quit, .sa_flags = SA_RESTART };
 
 	/* release; pairs with the handler */
 	atomic_store_explicit(&quit_runtime, rt, memory_order_release);

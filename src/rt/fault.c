@@ -80,8 +80,8 @@ static void on_fault(int number, siginfo_t *info, void *context)
 
 void rt_fault_install(void)
 {
-	struct sigaction sa = {.sa_sigaction = on_fault,
-		.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER};
+	struct sigaction sa = { .sa_sigaction = on_fault,
+		.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER };
 
 	sigemptyset(&sa.sa_mask);
 	sigaction(SIGSEGV, &sa, &old_segv);
@@ -96,7 +96,7 @@ void rt_fault_uninstall(void)
 
 weft_err rt_fault_thread_begin(void **altstack)
 {
-	stack_t st = {.ss_size = ALTSTACK_SIZE}, old;
+	stack_t st = { .ss_size = ALTSTACK_SIZE }, old;
 
 	*altstack = NULL;
 	/* a sanitizer, or the program, has one already: keep it */
@@ -115,7 +115,7 @@ weft_err rt_fault_thread_begin(void **altstack)
 
 void rt_fault_thread_end(void *altstack)
 {
-	stack_t st = {.ss_flags = SS_DISABLE};
+	stack_t st = { .ss_flags = SS_DISABLE };
 
 	if (!altstack)
 		return;

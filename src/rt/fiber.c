@@ -7,9 +7,9 @@
  * free fiber and no handle is asked for. A fiber for another worker travels there
  * through the inbox, and joins that worker's list when it arrives.
  */
+#include "rt/fiber.h"
 #include "base/check.h"
 #include "base/mem.h"
-#include "rt/fiber.h"
 #include "rt/switch.h"
 
 #include <errno.h>
@@ -139,8 +139,8 @@ static weft_err admit(struct rt_runtime *rt)
 	if (n < rt->fibers_max)
 		return WEFT_OK;
 	rt_fiber_gone(rt);
-	return err_setf(WEFT_ECAPACITY, "spawn fiber: %zu fibers are alive (fibers_max)",
-		rt->fibers_max);
+	return err_setf(
+		WEFT_ECAPACITY, "spawn fiber: %zu fibers are alive (fibers_max)", rt->fibers_max);
 }
 
 static struct rt_worker *choose_worker(struct rt_runtime *rt, unsigned worker)
@@ -174,8 +174,8 @@ weft_err rt_spawn(const struct rt_spawn *s)
 		return err_setf(WEFT_EINVAL, "spawn fiber: no runtime is running");
 	w = choose_worker(rt, s->worker);
 	if (!w || !s->fn)
-		return err_setf(WEFT_EINVAL, w ? "spawn fiber: no function"
-					       : "spawn fiber: no worker %u", s->worker);
+		return err_setf(WEFT_EINVAL,
+			w ? "spawn fiber: no function" : "spawn fiber: no worker %u", s->worker);
 	err = admit(rt);
 	if (err)
 		return err;
@@ -211,7 +211,7 @@ weft_err rt_spawn(const struct rt_spawn *s)
 
 weft_err weft_spawn(weft_fiber **out, const char *name, weft_fiber_fn fn, void *arg)
 {
-	struct rt_spawn s = {NULL, UINT_MAX, UINT_MAX, name, fn, arg, out};
+	struct rt_spawn s = { NULL, UINT_MAX, UINT_MAX, name, fn, arg, out };
 
 	return rt_spawn(&s);
 }
@@ -219,7 +219,7 @@ weft_err weft_spawn(weft_fiber **out, const char *name, weft_fiber_fn fn, void *
 weft_err weft_spawn_on(
 	unsigned worker, weft_fiber **out, const char *name, weft_fiber_fn fn, void *arg)
 {
-	struct rt_spawn s = {NULL, worker, UINT_MAX, name, fn, arg, out};
+	struct rt_spawn s = { NULL, worker, UINT_MAX, name, fn, arg, out };
 
 	if (worker == UINT_MAX)
 		return err_setf(WEFT_EINVAL, "spawn fiber: no worker %u", worker);

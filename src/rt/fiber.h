@@ -26,7 +26,7 @@ struct rt_runtime;
 struct rt_slab;
 
 #define RT_NAME_MAX 32
-#define RT_BUDGET 64		  /* fibers run between two polls */
+#define RT_BUDGET 64 /* fibers run between two polls */
 #define RT_STACK_DEFAULT ((size_t)64 << 10)
 #define RT_STACK_SANITIZED ((size_t)256 << 10)
 #define RT_WORKERS_MAX 256
@@ -71,33 +71,33 @@ struct rt_timer {
  *                                    ^ sp, while not running
  */
 struct rt_fiber {
-	struct weft_parker parker;  /* first: a parker of a fiber is its fiber */
-	uint8_t state;		    /* enum rt_fiber_state; owner */
-	bool timed_out;		    /* the park's timer fired; owner */
-	bool crashed;		    /* simulated: its node is gone; owner */
-	bool canary;		    /* no guard page: a canary word at base; fixed per stack */
-	unsigned shield;	    /* > 0: cancellation is not seen; the fiber itself */
-	unsigned node;		    /* simulated node; fixed from spawn */
-	void *sp;		    /* saved stack pointer; valid while not running; owner */
-	struct rt_fiber *next;	    /* in a run queue or a free list */
-	struct rt_worker *worker;   /* fixed from spawn to exit */
-	weft_cancel *token;	    /* its scope's; borrowed: the scope outlives the fiber */
+	struct weft_parker parker; /* first: a parker of a fiber is its fiber */
+	uint8_t state;		   /* enum rt_fiber_state; owner */
+	bool timed_out;		   /* the park's timer fired; owner */
+	bool crashed;		   /* simulated: its node is gone; owner */
+	bool canary;		   /* no guard page: a canary word at base; fixed per stack */
+	unsigned shield;	   /* > 0: cancellation is not seen; the fiber itself */
+	unsigned node;		   /* simulated node; fixed from spawn */
+	void *sp;		   /* saved stack pointer; valid while not running; owner */
+	struct rt_fiber *next;	   /* in a run queue or a free list */
+	struct rt_worker *worker;  /* fixed from spawn to exit */
+	weft_cancel *token;	   /* its scope's; borrowed: the scope outlives the fiber */
 	weft_fiber_fn fn;
 	void *arg;
-	const char *why;	    /* what it waits for; valid while parked; owner */
-	int64_t parked_at;	    /* worker's clock; valid while parked; owner */
-	struct rt_timer timer;	    /* deadline of the park under way; owner */
-	struct rt_inject inject;    /* wake from another worker; one at a time: PARKED -> */
+	const char *why;	 /* what it waits for; valid while parked; owner */
+	int64_t parked_at;	 /* worker's clock; valid while parked; owner */
+	struct rt_timer timer;	 /* deadline of the park under way; owner */
+	struct rt_inject inject; /* wake from another worker; one at a time: PARKED -> */
 	weft_scope *scope;
-	struct list scope_link;	    /* under scope->lock */
-	struct list worker_link;    /* in worker->fibers; owner */
-	struct weft_fiber *handle;  /* who joins; NULL: the scope gets the result */
-	struct err_slot err;	    /* the fiber itself */
-	uint64_t slot;		    /* number of the structure; fixed */
-	uint64_t id;		    /* slot; simulated: counts from 1 in each run */
-	char *base;		    /* lowest address of the stack, guard included */
-	size_t size;		    /* guard included */
-	struct rt_slab *slab;	    /* fixed */
+	struct list scope_link;	   /* under scope->lock */
+	struct list worker_link;   /* in worker->fibers; owner */
+	struct weft_fiber *handle; /* who joins; NULL: the scope gets the result */
+	struct err_slot err;	   /* the fiber itself */
+	uint64_t slot;		   /* number of the structure; fixed */
+	uint64_t id;		   /* slot; simulated: counts from 1 in each run */
+	char *base;		   /* lowest address of the stack, guard included */
+	size_t size;		   /* guard included */
+	struct rt_slab *slab;	   /* fixed */
 #ifdef RT_ASAN
 	void *fake_stack;
 #endif
@@ -115,23 +115,23 @@ struct rt_counters {
 
 struct rt_worker {
 	/* owner only */
-	struct rt_fiber *current;   /* NULL: the loop itself runs */
+	struct rt_fiber *current; /* NULL: the loop itself runs */
 	struct rt_fiber *run_head, *run_tail;
 	size_t run_len;
-	unsigned budget;	    /* fibers that may still run before the next poll */
+	unsigned budget; /* fibers that may still run before the next poll */
 	unsigned index;
 	bool is_sim;
-	void *loop_sp;		    /* saved stack pointer of the loop, while a fiber runs */
+	void *loop_sp; /* saved stack pointer of the loop, while a fiber runs */
 	struct io *io;
 	struct rt_runtime *runtime;
-	int64_t now;		    /* clock as of the last poll */
+	int64_t now; /* clock as of the last poll */
 	struct heap timers;
 	uint64_t timer_seq;
-	struct rt_fiber *cache;	    /* free fibers with their stacks, warm ones first */
+	struct rt_fiber *cache; /* free fibers with their stacks, warm ones first */
 	size_t cache_len;
-	struct list fibers;	    /* all that live here */
+	struct list fibers; /* all that live here */
 	struct rt_counters counters;
-	unsigned spin_credit;	    /* how often spinning before sleep paid lately */
+	unsigned spin_credit; /* how often spinning before sleep paid lately */
 #ifdef RT_ASAN
 	void *loop_fake_stack;
 	const void *loop_stack_bottom;
@@ -142,18 +142,18 @@ struct rt_worker {
 #endif
 	pthread_t thread;
 	bool thread_started;
-	int cpu;		    /* pinned to; -1: not */
+	int cpu; /* pinned to; -1: not */
 
 	/* any thread */
 	_Alignas(CACHE_APART) _Atomic(struct rt_inject *) inbox; /* Treiber stack */
-	_Atomic uint32_t sleeping;  /* 1: only the backend's wake ends its wait */
+	_Atomic uint32_t sleeping; /* 1: only the backend's wake ends its wait */
 	_Atomic uint64_t wakes_syscall;
 	_Alignas(CACHE_APART) _Atomic uint64_t load; /* fibers alive, also ones on their way */
-	_Atomic int dump_fd;	    /* >= 0: a dump was asked for; see dump.c */
+	_Atomic int dump_fd;			     /* >= 0: a dump was asked for; see dump.c */
 };
 
 struct rt_runtime {
-	uint64_t generation;	      /* unique in the process; fixed */
+	uint64_t generation; /* unique in the process; fixed */
 	unsigned workers_len;
 	struct rt_worker *workers;
 	size_t stack_size;
@@ -165,11 +165,11 @@ struct rt_runtime {
 	struct err_slot main_err;
 	struct rt_offload *offload; /* NULL in a simulated run */
 	struct rt_helper *helper;   /* the thread of rt_call_main_thread */
-	weft_err sim_end;	      /* simulated: deadlock, or steps_max reached */
+	weft_err sim_end;	    /* simulated: deadlock, or steps_max reached */
 	uint64_t sim_steps, sim_steps_max;
-	uint64_t sim_ids;	      /* fibers of the run, so that runs repeat */
+	uint64_t sim_ids;			       /* fibers of the run, so that runs repeat */
 	_Alignas(CACHE_APART) _Atomic uint64_t fibers; /* alive in all */
-	_Atomic uint32_t stopping;  /* 1: no fiber is left, workers leave their loops */
+	_Atomic uint32_t stopping;    /* 1: no fiber is left, workers leave their loops */
 	_Atomic uint32_t next_worker; /* round robin for plain threads */
 };
 

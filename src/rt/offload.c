@@ -260,8 +260,8 @@ static weft_err job_wait(struct job *job, weft_deadline until)
 	return err;
 }
 
-static weft_err offload_simulated(weft_err (*fn)(void *arg), void *arg,
-	void (*abandoned)(void *arg), weft_deadline until)
+static weft_err offload_simulated(
+	weft_err (*fn)(void *arg), void *arg, void (*abandoned)(void *arg), weft_deadline until)
 {
 	int64_t at = weft_after_ns((int64_t)(weft_sim_random_below(2000000) + 1000));
 	weft_err err = weft_sleep_until(until < at ? until : at);
@@ -273,16 +273,16 @@ static weft_err offload_simulated(weft_err (*fn)(void *arg), void *arg,
 	return err_set(err ? err : WEFT_ETIMEDOUT);
 }
 
-weft_err weft_offload(weft_err (*fn)(void *arg), void *arg, void (*abandoned)(void *arg),
-	weft_deadline until)
+weft_err weft_offload(
+	weft_err (*fn)(void *arg), void *arg, void (*abandoned)(void *arg), weft_deadline until)
 {
 	struct rt_runtime *rt = rt_runtime_self();
 	struct job *job;
 	weft_err err;
 
 	if (!rt || !fn)
-		return err_setf(WEFT_EINVAL, rt ? "offload: no function"
-						: "offload: no runtime is running");
+		return err_setf(WEFT_EINVAL,
+			rt ? "offload: no function" : "offload: no runtime is running");
 	if (rt->is_sim)
 		return offload_simulated(fn, arg, abandoned, until);
 	err = rt_check_cancelled();
@@ -413,7 +413,7 @@ void rt_helper_stop(struct rt_runtime *rt)
 weft_err rt_call_main_thread(void (*fn)(void *arg), void *arg)
 {
 	struct rt_runtime *rt = rt_runtime_self();
-	struct helper_call call = {.fn = fn, .arg = arg, .parker = rt_parker_self()};
+	struct helper_call call = { .fn = fn, .arg = arg, .parker = rt_parker_self() };
 	struct rt_helper *h = NULL;
 	weft_err err;
 

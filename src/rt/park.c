@@ -26,7 +26,7 @@
 
 /* A plain thread's parker. Pooled and never freed: see park.h. */
 struct thread_parker {
-	struct weft_parker parker; /* first */
+	struct weft_parker parker;  /* first */
 	struct thread_parker *next; /* in the pool; under pool.lock */
 };
 
@@ -35,8 +35,7 @@ static struct {
 	struct thread_parker *free;
 } pool;
 
-static _Thread_local struct thread_parker *thread_self
-	__attribute__((tls_model("initial-exec")));
+static _Thread_local struct thread_parker *thread_self __attribute__((tls_model("initial-exec")));
 static pthread_key_t thread_key;
 static pthread_once_t thread_key_once = PTHREAD_ONCE_INIT;
 
@@ -147,8 +146,8 @@ static inline bool announce(struct weft_parker *p)
 
 	/* release: what the parker's owner wrote before (its timer, why) is seen by the
 	 * one who finds PARKED; relaxed on failure: consume acquires */
-	return atomic_compare_exchange_strong_explicit(&p->word, &expected, RT_PARKED,
-		memory_order_release, memory_order_relaxed);
+	return atomic_compare_exchange_strong_explicit(
+		&p->word, &expected, RT_PARKED, memory_order_release, memory_order_relaxed);
 }
 
 weft_err rt_check_cancelled(void)

@@ -41,16 +41,17 @@ struct io *rt_io(void)
 	if (rt_tls)
 		return rt_tls->io;
 	/* relaxed: any worker will do */
-	return rt ? rt->workers[atomic_fetch_add_explicit(
-					&rt->next_worker, 1, memory_order_relaxed) %
-			rt->workers_len].io
-		  : NULL;
+	return rt
+		? rt->workers[atomic_fetch_add_explicit(&rt->next_worker, 1, memory_order_relaxed) %
+			    rt->workers_len]
+			  .io
+		: NULL;
 }
 
 weft_err rt_io_run(struct io_op *op, weft_deadline until, const char *why)
 {
 	struct io *io = rt_io();
-	struct io_wait wait = {.parker = rt_parker_self()};
+	struct io_wait wait = { .parker = rt_parker_self() };
 	int64_t result;
 	weft_err err;
 

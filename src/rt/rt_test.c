@@ -451,7 +451,7 @@ static weft_err turns_with_thread(void *arg)
 
 START_TEST(fiber_and_thread_wake_each_other)
 {
-	struct turns t = {.rounds = 2000};
+	struct turns t = { .rounds = 2000 };
 
 	ck_assert_int_eq(run(turns_with_thread, &t, 1), WEFT_OK);
 }
@@ -469,14 +469,15 @@ static weft_err turns_main(void *arg)
 	weft_err err;
 
 	ck_assert_int_eq(weft_spawn_on(0, &a, "0", turns_fiber, arg), WEFT_OK);
-	ck_assert_int_eq(weft_spawn_on(weft_worker_count() - 1, &b, "1", turns_fiber, arg), WEFT_OK);
+	ck_assert_int_eq(
+		weft_spawn_on(weft_worker_count() - 1, &b, "1", turns_fiber, arg), WEFT_OK);
 	err = weft_fiber_join(a, NULL, WEFT_FOREVER);
 	return err ? err : weft_fiber_join(b, NULL, WEFT_FOREVER);
 }
 
 START_TEST(no_wake_is_lost_between_two_workers)
 {
-	struct turns t = {.rounds = 20000};
+	struct turns t = { .rounds = 20000 };
 
 	ck_assert_int_eq(run(turns_main, &t, 1), WEFT_OK);
 	ck_assert_int_eq(run(turns_main, &t, 2), WEFT_OK);
@@ -623,7 +624,7 @@ static void *race_trigger(void *arg)
 START_TEST(unwatch_waits_for_a_running_callback)
 {
 	for (int i = 0; i < 300; i++) {
-		struct race r = {0};
+		struct race r = { 0 };
 		weft_cancel_watch *watch;
 		pthread_t thread;
 		bool ran;
@@ -648,7 +649,7 @@ END_TEST
 
 static weft_err slow_work(void *arg)
 {
-	struct timespec ts = {0, 3000000};
+	struct timespec ts = { 0, 3000000 };
 
 	nanosleep(&ts, NULL);
 	++*(int *)arg;
@@ -713,7 +714,7 @@ END_TEST
 
 static weft_err signal_main(void *arg)
 {
-	const int numbers[] = {SIGUSR1, SIGUSR2};
+	const int numbers[] = { SIGUSR1, SIGUSR2 };
 	weft_signals *signals, *second = NULL;
 	int number = 0;
 
@@ -794,7 +795,7 @@ START_TEST(an_overflowed_stack_is_reported_by_name)
 	ck_assert_int_eq(pipe(fds), 0);
 	pid = fork();
 	if (pid == 0) {
-		struct rlimit none = {0, 0};
+		struct rlimit none = { 0, 0 };
 
 		setrlimit(RLIMIT_CORE, &none);
 		dup2(fds[1], 2);
@@ -816,7 +817,7 @@ START_TEST(runtime_gives_everything_back_and_survives_failing_malloc)
 	/* the thread's own buffer for details, made once */
 	weft_err err = err_setf(WEFT_OK, "nothing");
 
-	T_EACH_FAILING_MALLOC (n) {
+	T_EACH_FAILING_MALLOC(n) {
 		err = run(return_arg, NULL, 2);
 		ck_assert(err == WEFT_OK || err == WEFT_ENOMEM);
 		ck_assert(err == WEFT_OK || t_malloc_failed());

@@ -171,8 +171,8 @@ static weft_err main_fiber(void *arg)
 /* In the calling thread, as worker 0; returns when no fiber is left. */
 weft_err rt_runtime_main(struct rt_runtime *rt, weft_fiber_fn main_fn, void *arg)
 {
-	struct main_call call = {main_fn, arg, rt};
-	struct rt_spawn s = {rt->root, 0, 0, "main", main_fiber, &call, NULL};
+	struct main_call call = { main_fn, arg, rt };
+	struct rt_spawn s = { rt->root, 0, 0, "main", main_fiber, &call, NULL };
 	void *altstack = NULL;
 	weft_err err;
 
@@ -275,8 +275,8 @@ static void stop_workers(struct rt_runtime *rt)
 static weft_err run_here(struct rt_runtime *rt, weft_fiber_fn main_fn, void *arg)
 {
 	cpu_set_t affinity;
-	bool restore = rt->options.pin_workers &&
-		sched_getaffinity(0, sizeof(affinity), &affinity) == 0;
+	bool restore =
+		rt->options.pin_workers && sched_getaffinity(0, sizeof(affinity), &affinity) == 0;
 	int slack = prctl(PR_GET_TIMERSLACK);
 	weft_err err = start_workers(rt);
 
@@ -299,8 +299,8 @@ static weft_err claim(struct rt_runtime *rt)
 	struct rt_runtime *expected = NULL;
 
 	/* release; pairs with rt_runtime_self: the runtime is complete; relaxed on failure */
-	if (atomic_compare_exchange_strong_explicit(&running, &expected, rt, memory_order_release,
-		    memory_order_relaxed))
+	if (atomic_compare_exchange_strong_explicit(
+		    &running, &expected, rt, memory_order_release, memory_order_relaxed))
 		return WEFT_OK;
 	return err_setf(WEFT_EDUPLICATE, "weft_run: a runtime is running in this process");
 }
@@ -309,7 +309,7 @@ weft_err weft_run(weft_fiber_fn main_fn, void *arg, const weft_run_options *give
 {
 	weft_run_options options;
 	struct rt_runtime *rt = NULL;
-	struct sigaction ignore = {.sa_handler = SIG_IGN}, old_sigpipe;
+	struct sigaction ignore = { .sa_handler = SIG_IGN }, old_sigpipe;
 	weft_err err;
 
 	if (!main_fn || rt_tls)

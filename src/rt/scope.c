@@ -12,12 +12,12 @@
 
 struct weft_scope {
 	struct rt_lock lock;
-	struct list fibers;	/* by rt_fiber.scope_link; under lock */
-	size_t count;		/* under lock */
-	weft_err first;		/* first error; under lock */
-	struct err_slot err;	/* its detail; under lock */
-	weft_parker *waiter;	/* the owner in wait; under lock */
-	weft_cancel *token;	/* held */
+	struct list fibers;  /* by rt_fiber.scope_link; under lock */
+	size_t count;	     /* under lock */
+	weft_err first;	     /* first error; under lock */
+	struct err_slot err; /* its detail; under lock */
+	weft_parker *waiter; /* the owner in wait; under lock */
+	weft_cancel *token;  /* held */
 	struct rt_token_node on_cancel;
 };
 
@@ -27,7 +27,7 @@ static void wake_all(struct rt_token_node *node)
 	weft_scope *scope = container_of(node, weft_scope, on_cancel);
 
 	rt_lock_acquire(&scope->lock);
-	list_for_each (it, &scope->fibers)
+	list_for_each(it, &scope->fibers)
 		weft_unpark(&container_of(it, struct rt_fiber, scope_link)->parker);
 	rt_lock_release(&scope->lock);
 }
@@ -86,8 +86,7 @@ void rt_scope_leave(struct rt_fiber *fiber, weft_err result)
 	weft_cancel *token = NULL;
 	weft_parker *waiter = NULL;
 
-	if (result == WEFT_ECANCELED &&
-		(weft_cancel_is_cancelled(scope->token) || fiber->crashed))
+	if (result == WEFT_ECANCELED && (weft_cancel_is_cancelled(scope->token) || fiber->crashed))
 		result = WEFT_OK;
 	rt_lock_acquire(&scope->lock);
 	if (result && !scope->first) {
@@ -110,10 +109,10 @@ void rt_scope_leave(struct rt_fiber *fiber, weft_err result)
 		weft_unpark(waiter);
 }
 
-weft_err weft_scope_spawn_on(weft_scope *scope, unsigned worker, const char *name,
-	weft_fiber_fn fn, void *arg)
+weft_err weft_scope_spawn_on(
+	weft_scope *scope, unsigned worker, const char *name, weft_fiber_fn fn, void *arg)
 {
-	struct rt_spawn s = {scope, worker, UINT32_MAX, name, fn, arg, NULL};
+	struct rt_spawn s = { scope, worker, UINT32_MAX, name, fn, arg, NULL };
 
 	if (!scope)
 		return err_setf(WEFT_EINVAL, "spawn fiber: no scope");

@@ -88,7 +88,7 @@ static void give_back(struct weft_signals *s)
 
 static weft_err take(struct weft_signals *s, const int *numbers, size_t count)
 {
-	struct sigaction sa = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
+	struct sigaction sa = { .sa_handler = on_signal, .sa_flags = SA_RESTART };
 	weft_err err = WEFT_OK;
 
 	sigemptyset(&sa.sa_mask);
@@ -124,8 +124,8 @@ weft_err weft_signals_create(weft_signals **out, const int *numbers, size_t coun
 		return io ? err_setf(WEFT_ENOSYS, "signals: not in a simulated run")
 			  : err_setf(WEFT_EINVAL, "signals: no runtime is running");
 	if (count < 1 || count > NUMBERS_MAX)
-		return err_setf(WEFT_EINVAL, "signals: %zu numbers, allowed is 1..%d", count,
-			NUMBERS_MAX);
+		return err_setf(
+			WEFT_EINVAL, "signals: %zu numbers, allowed is 1..%d", count, NUMBERS_MAX);
 	for (size_t i = 0; i < count; i++)
 		if (!can_be_named(numbers[i]))
 			return err_setf(WEFT_EINVAL, "signals: %d can't be waited for", numbers[i]);
@@ -172,13 +172,14 @@ static int take_pending(struct weft_signals *s)
 weft_err weft_signals_wait(weft_signals *s, int *number, weft_deadline until)
 {
 	uint64_t value;
-	struct iovec iov = {&value, sizeof(value)};
+	struct iovec iov = { &value, sizeof(value) };
 	weft_err err;
 	int n;
 
 	while (!(n = take_pending(s))) {
 		struct io_op op = {
-			.handle = s->handle, .kind = IO_READ, .iov = &iov, .iov_count = 1};
+			.handle = s->handle, .kind = IO_READ, .iov = &iov, .iov_count = 1
+		};
 
 		err = rt_io_run(&op, until, "signal");
 		if (err)

@@ -28,7 +28,7 @@ static void node_crashed(void *user, unsigned node)
 {
 	struct rt_runtime *rt = user;
 
-	list_for_each (it, &rt->workers[0].fibers) {
+	list_for_each(it, &rt->workers[0].fibers) {
 		struct rt_fiber *f = container_of(it, struct rt_fiber, worker_link);
 
 		if (f->node != node)
@@ -85,14 +85,14 @@ weft_err weft_sim_run(
 {
 	weft_sim_options sim = WEFT_SIM_OPTIONS_DEFAULT;
 	weft_run_options options = WEFT_RUN_OPTIONS_DEFAULT;
-	struct io_sim_options io_options = {&sim, node_of_current, node_crashed, NULL};
+	struct io_sim_options io_options = { &sim, node_of_current, node_crashed, NULL };
 	struct rt_runtime *rt = NULL;
 	weft_err err;
 	int rc;
 
 	if (!main_fn || rt_tls)
-		return err_setf(WEFT_EINVAL, rt_tls ? "weft_sim_run: called from a fiber"
-						    : "weft_sim_run: no function");
+		return err_setf(WEFT_EINVAL,
+			rt_tls ? "weft_sim_run: called from a fiber" : "weft_sim_run: no function");
 	if (given)
 		sim = *given;
 	options.workers = 1;
@@ -142,12 +142,13 @@ weft_err weft_sim_node(unsigned *node, const char *name)
 weft_err weft_sim_spawn(
 	unsigned node, weft_fiber **out, const char *name, weft_fiber_fn fn, void *arg)
 {
-	struct rt_spawn s = {NULL, NODE_UNSET, node, name, fn, arg, out};
+	struct rt_spawn s = { NULL, NODE_UNSET, node, name, fn, arg, out };
 	struct io *io = sim_io();
 
 	if (!io || node >= io_sim_node_count(io))
-		return err_setf(WEFT_EINVAL, io ? "simulated spawn: no node %u"
-						: "simulated spawn on node %u: not in a simulated run",
+		return err_setf(WEFT_EINVAL,
+			io ? "simulated spawn: no node %u"
+			   : "simulated spawn on node %u: not in a simulated run",
 			node);
 	return rt_spawn(&s);
 }

@@ -23,18 +23,18 @@
 #endif
 
 #define SLAB_FIBERS 64
-#define CACHE_MAX 256		 /* fibers a worker keeps */
-#define CACHE_BATCH 32		 /* traded with the depot at once */
-#define EMPTY_SLABS_MAX 4	 /* kept mapped though nobody uses them */
+#define CACHE_MAX 256		  /* fibers a worker keeps */
+#define CACHE_BATCH 32		  /* traded with the depot at once */
+#define EMPTY_SLABS_MAX 4	  /* kept mapped though nobody uses them */
 #define MPROTECT_STACKS_MAX 30000 /* each guard splits a mapping: vm.max_map_count */
 #define CANARY UINT64_C(0x9e6c63d0676a9a99)
 
 struct rt_slab {
-	struct list link;	/* in depot.partial, depot.full or depot.unmapped */
-	char *memory;		/* NULL: unmapped */
-	size_t stack_size;	/* valid while mapped */
+	struct list link;  /* in depot.partial, depot.full or depot.unmapped */
+	char *memory;	   /* NULL: unmapped */
+	size_t stack_size; /* valid while mapped */
 	unsigned free_len;
-	struct rt_fiber *free;	/* by rt_fiber.next */
+	struct rt_fiber *free; /* by rt_fiber.next */
 	struct rt_fiber fibers[SLAB_FIBERS];
 };
 
@@ -140,8 +140,8 @@ static void slab_unmap(struct rt_slab *slab)
 
 static struct rt_slab *slab_new(void)
 {
-	struct rt_slab *slab = mmap(NULL, sizeof(*slab), PROT_READ | PROT_WRITE,
-		MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct rt_slab *slab = mmap(
+		NULL, sizeof(*slab), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	if (slab == MAP_FAILED)
 		return NULL;
@@ -161,7 +161,7 @@ static struct rt_slab *slab_find(size_t stack_size)
 {
 	struct rt_slab *slab;
 
-	list_for_each (it, &depot.partial) {
+	list_for_each(it, &depot.partial) {
 		slab = container_of(it, struct rt_slab, link);
 		if (slab->stack_size == stack_size)
 			return slab;
@@ -282,7 +282,7 @@ void rt_stacks_trim(void)
 {
 	rt_lock_acquire(&depot.lock);
 	depot_init();
-	list_for_each_safe (it, next, &depot.partial) {
+	list_for_each_safe(it, next, &depot.partial) {
 		struct rt_slab *slab = container_of(it, struct rt_slab, link);
 
 		if (slab->free_len != SLAB_FIBERS)

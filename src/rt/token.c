@@ -17,24 +17,24 @@
 
 struct weft_cancel {
 	_Atomic uint32_t refs;
-	_Atomic int32_t state;	/* 0, or the reason (negative) */
+	_Atomic int32_t state; /* 0, or the reason (negative) */
 	struct rt_lock lock;
-	struct list nodes;	/* of rt_token_node; under lock */
-	struct list children;	/* of weft_cancel.link; under lock */
-	struct list link;	/* in parent->children, under parent->lock; or the canceller's */
-	weft_cancel *parent;	/* held; NULL: a root; fixed */
+	struct list nodes;    /* of rt_token_node; under lock */
+	struct list children; /* of weft_cancel.link; under lock */
+	struct list link;     /* in parent->children, under parent->lock; or the canceller's */
+	weft_cancel *parent;  /* held; NULL: a root; fixed */
 	struct rt_token_node *running; /* the node whose fn runs now; under lock */
-	uintptr_t runner;	/* rt_self_id of who runs it; under lock */
+	uintptr_t runner;	       /* rt_self_id of who runs it; under lock */
 	/* deadline; worker NULL: none */
 	struct rt_worker *worker;
-	uint64_t generation;	/* of the runtime that worker belongs to */
-	struct rt_timer timer;	/* worker's owner */
+	uint64_t generation;	 /* of the runtime that worker belongs to */
+	struct rt_timer timer;	 /* worker's owner */
 	struct rt_inject inject; /* once, at the end of life */
 };
 
 struct weft_cancel_watch {
 	struct rt_token_node node;
-	weft_cancel *token;	/* held */
+	weft_cancel *token; /* held */
 	void (*fn)(void *arg);
 	void *arg;
 };
@@ -52,8 +52,8 @@ static bool token_try_ref(weft_cancel *t)
 
 	while (n > 0) {
 		/* relaxed both: see above */
-		if (atomic_compare_exchange_weak_explicit(&t->refs, &n, n + 1,
-			    memory_order_relaxed, memory_order_relaxed))
+		if (atomic_compare_exchange_weak_explicit(
+			    &t->refs, &n, n + 1, memory_order_relaxed, memory_order_relaxed))
 			return true;
 	}
 	return false;
@@ -181,7 +181,7 @@ static void arm_there(struct rt_worker *worker, struct rt_inject *inject)
 static weft_err arm(weft_cancel *t, int64_t at)
 {
 	struct rt_runtime *rt = rt_runtime_self();
-	struct arm_request r = {.token = t, .at = at, .parker = rt_parker_self()};
+	struct arm_request r = { .token = t, .at = at, .parker = rt_parker_self() };
 
 	t->timer.fire = deadline_fire;
 	t->timer.deadline = INT64_MAX;
@@ -389,7 +389,7 @@ static void wait_fire(struct rt_token_node *node)
 
 weft_err weft_cancel_wait(weft_cancel *token, weft_deadline until)
 {
-	struct wait_node wait = {.node.fn = wait_fire, .parker = rt_parker_self()};
+	struct wait_node wait = { .node.fn = wait_fire, .parker = rt_parker_self() };
 	weft_err err = WEFT_OK;
 
 	if (!token)

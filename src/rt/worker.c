@@ -26,9 +26,9 @@
 
 #include <errno.h>
 
-#define SPIN_ROUNDS 400	    /* looks at the inbox before a sleep, some 4 us in all */
+#define SPIN_ROUNDS 400 /* looks at the inbox before a sleep, some 4 us in all */
 #define SPIN_CREDIT_MAX 8
-#define SIM_PICK_MAX 16	    /* the simulator picks among that many of the queue's first */
+#define SIM_PICK_MAX 16 /* the simulator picks among that many of the queue's first */
 
 _Thread_local struct rt_worker *rt_tls __attribute__((tls_model("initial-exec")));
 
@@ -84,8 +84,8 @@ static struct rt_fiber *take_random(struct rt_worker *worker)
 
 /* Inlined for certain: the thread sanitizer counts calls and returns per fiber, and a call
  * of this one would return in another. */
-__attribute__((always_inline)) static inline void san_leave_for(struct rt_worker *w, struct rt_fiber *self, struct rt_fiber *next,
-	bool exits)
+__attribute__((always_inline)) static inline void san_leave_for(
+	struct rt_worker *w, struct rt_fiber *self, struct rt_fiber *next, bool exits)
 {
 #ifdef RT_ASAN
 	void **save = exits ? NULL : self ? &self->fake_stack : &w->loop_fake_stack;
@@ -104,7 +104,8 @@ __attribute__((always_inline)) static inline void san_leave_for(struct rt_worker
 	(void)exits;
 }
 
-__attribute__((always_inline)) static inline void san_arrived(struct rt_worker *w, struct rt_fiber *self)
+__attribute__((always_inline)) static inline void san_arrived(
+	struct rt_worker *w, struct rt_fiber *self)
 {
 #ifdef RT_ASAN
 	if (self)
@@ -204,8 +205,8 @@ void rt_inject(struct rt_worker *worker, struct rt_inject *inject)
 		inject->next = head;
 		/* seq_cst: publishes the message (release), and in one order with sleeping;
 		 * relaxed on failure: tried again */
-	} while (!atomic_compare_exchange_weak_explicit(&worker->inbox, &head, inject,
-		memory_order_seq_cst, memory_order_relaxed));
+	} while (!atomic_compare_exchange_weak_explicit(
+		&worker->inbox, &head, inject, memory_order_seq_cst, memory_order_relaxed));
 	rt_worker_nudge(worker);
 }
 
@@ -306,7 +307,7 @@ static void poll_or_sleep(struct rt_worker *w)
 		/* relaxed: a hint for the next sleep */
 		if (atomic_load_explicit(&w->inbox, memory_order_relaxed))
 			w->spin_credit = w->spin_credit + 2 > SPIN_CREDIT_MAX ? SPIN_CREDIT_MAX
-									     : w->spin_credit + 2;
+									      : w->spin_credit + 2;
 	}
 	/* relaxed: nobody reads 0 to rely on what came before */
 	atomic_store_explicit(&w->sleeping, 0, memory_order_relaxed);
