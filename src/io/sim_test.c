@@ -269,7 +269,7 @@ START_TEST(several_iovecs_are_gathered_and_scattered)
 {
 	struct pair p = pair_open();
 	char a[2], b[8];
-	struct iovec out[3] = { { "ab", 2 }, { NULL, 0 }, { "cdef", 4 } };
+	struct iovec out[3] = { { (char[]){ "ab" }, 2 }, { NULL, 0 }, { (char[]){ "cdef" }, 4 } };
 	struct iovec in[2] = { { a, 2 }, { b, 8 } };
 	struct call c = { .op = { .handle = p.client, .kind = IO_WRITE } };
 
@@ -646,7 +646,7 @@ START_TEST(a_reset_wakes_a_writer_that_waits_for_room)
 	sim_open(&options);
 	p = pair_open();
 	ck_assert_int_eq(wr(p.client, "full"), 4);
-	c = transfer(p.client, IO_WRITE, "more", 4);
+	c = transfer(p.client, IO_WRITE, (char[]){ "more" }, 4);
 	ck_assert_int_eq(start(&c), IO_PENDING);
 	settle();
 	close_h(p.server);
@@ -918,7 +918,7 @@ START_TEST(interrupt_completes_what_waits_and_refuses_the_rest)
 	p = pair_open();
 	ck_assert_int_eq(wr(p.client, "x"), 1);
 	in = transfer(p.client, IO_READ, &c, 1);
-	out = transfer(p.client, IO_WRITE, "y", 1);
+	out = transfer(p.client, IO_WRITE, (char[]){ "y" }, 1);
 	ck_assert_int_eq(start(&in), IO_PENDING);
 	ck_assert_int_eq(start(&out), IO_PENDING);
 	io->ops->interrupt(p.client);
