@@ -47,11 +47,11 @@ coverage: ## Run the tests and list covered lines by file
 	$(CONFIGURE) coverage
 	cmake --build build-coverage -j $(JOBS)
 	$(CTEST) --test-dir build-coverage $(TESTARGS)
-	tools/coverage.sh build-coverage
+	tools/coverage.py build-coverage
 fuzz: ## Each fuzzer for 20 seconds
 	$(CONFIGURE) fuzz
 	cmake --build build-fuzz -j $(JOBS)
-	tools/fuzz.sh build-fuzz 20
+	tools/fuzz.sh build-fuzz $(or $(FUZZ_SECONDS),20)
 fuzz-long: ## Each fuzzer for an hour (SECONDS_EACH=)
 	$(CONFIGURE) fuzz
 	cmake --build build-fuzz -j $(JOBS)
