@@ -15,6 +15,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 static const char *const kind_texts[] = {
 #define SIM_KIND_TEXT(name, text) [SIM_##name] = (text),
@@ -84,18 +85,60 @@ static void fold(struct sim *sim, uint64_t value)
 	sim->hash = (h ^ h >> 31) + 0x9e3779b97f4a7c15u;
 }
 
-void sim_log(struct sim *sim, enum sim_kind kind, unsigned node, uint64_t id, int64_t value)
+/* A count, what kind of segment arrived, or why something failed. */
+static void value_text(char *text, size_t size, enum sim_kind kind, int64_t value)
+{
+	static const char *const segments[] = {
+		[SIM_SEGMENT_OPEN] = "open",
+		[SIM_SEGMENT_OPENED] = "opened",
+		[SIM_SEGMENT_REFUSED] = "refused",
+		[SIM_SEGMENT_FIN] = "end",
+		[SIM_SEGMENT_RST] = "reset",
+	};
+
+	if (value >= 0)
+		snprintf(text, size, "%" PRId64, value);
+	else if (kind == SIM_ARRIVED)
+		snprintf(text, size, "%s", segments[-value]);
+	else
+		snprintf(text, size, "%s", strerror((int)-value));
+}
+
+static void trace(const struct sim *sim, unsigned node, uint64_t id, const char *what)
 {
 	int64_t elapsed = sim->now - SIM_START_NS;
 
+	fprintf(stderr, "sim %" PRId64 ".%09" PRId64 " %s #%" PRIu64 " %s\n", elapsed / 1000000000,
+		elapsed % 1000000000, sim->nodes[node]->name, id, what);
+}
+
+void sim_log(struct sim *sim, enum sim_kind kind, unsigned node, uint64_t id, int64_t value)
+{
+	char text[64], line[128];
+
 	fold(sim, (uint64_t)kind << 32 | node);
-	fold(sim, (uint64_t)elapsed);
+	fold(sim, (uint64_t)(sim->now - SIM_START_NS));
 	fold(sim, id);
 	fold(sim, (uint64_t)value);
-	if (sim->net.trace)
-		fprintf(stderr, "sim %" PRId64 ".%09" PRId64 " %s #%" PRIu64 " %s %" PRId64 "\n",
-			elapsed / 1000000000, elapsed % 1000000000, sim->nodes[node]->name, id,
-			kind_texts[kind], value);
+	if (!sim->net.trace)
+		return;
+	value_text(text, sizeof(text), kind, value);
+	snprintf(line, sizeof(line), "%s %s", kind_texts[kind], text);
+	trace(sim, node, id, line);
+}
+
+void sim_trace_conn(const struct sim_conn *conn)
+{
+	const struct sim_end *client = &conn->ends[0];
+	char from[SIM_TEXT_MAX], to[SIM_TEXT_MAX], line[2 * SIM_TEXT_MAX + 64];
+
+	if (!conn->sim->net.trace)
+		return;
+	sim_name_text(&client->name, from, sizeof(from));
+	sim_name_text(&conn->ends[1].name, to, sizeof(to));
+	snprintf(line, sizeof(line), "is the connection of #%" PRIu64 ", %s -> %s",
+		client->handle->id, from, to);
+	trace(conn->sim, client->node, conn->id, line);
 }
 
 static int64_t sim_now(struct io *io)
@@ -196,7 +239,8 @@ static int options_check(weft_sim_options *net)
 		net->latency_max_ns > SIM_LATENCY_MAX_NS || net->window > SIM_WINDOW_MAX)
 		return -EINVAL;
 	if (net->partial_permille > 1000 || net->reset_permille > 1000 ||
-		net->refuse_permille > 1000 || net->accept_fail_permille > 1000)
+		net->refuse_permille > 1000 || net->accept_fail_permille > 1000 ||
+		net->memory_fail_permille > 1000)
 		return -EINVAL;
 	return 0;
 }
@@ -249,6 +293,14 @@ void io_sim_note(struct io *io, uint64_t value)
 	unsigned node = sim->options.node_self(sim->options.user);
 
 	sim_log(sim, SIM_NOTE, node < sim->node_count ? node : 0, 0, (int64_t)value);
+}
+
+bool io_sim_memory_fails(struct io *io)
+{
+	struct sim *sim = sim_of(io);
+
+	return sim->net.memory_fail_permille > 0 &&
+		sim_random_below(sim, SIM_RANDOM_MEMORY, 1000) < sim->net.memory_fail_permille;
 }
 
 uint64_t io_sim_hash(struct io *io)

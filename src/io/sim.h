@@ -7,7 +7,7 @@
  * the runtime's to use. One thread. Time moves only inside wait(), to the next event
  * or to `until`, whichever is first; with neither: -EDEADLK.
  *
- * Three streams of random numbers from one seed (scheduling, network, application), so
+ * Streams of random numbers from one seed (scheduling, network, application, memory), so
  * that drawing from one leaves the others as they were. Every event is folded into a
  * hash: equal seeds, equal hashes.
  */
@@ -26,11 +26,14 @@ struct io_sim_options {
 
 uint64_t io_sim_random_schedule(struct io *io, uint64_t bound); /* 0..bound-1; bound > 0 */
 uint64_t io_sim_random_application(struct io *io);
+/* Is the next allocation to fail? A stream of its own, too. */
+bool io_sim_memory_fails(struct io *io);
 void io_sim_note(struct io *io, uint64_t value); /* folds into the hash */
 uint64_t io_sim_hash(struct io *io);
 uint64_t io_sim_sockets(struct io *io); /* handles not closed */
 int64_t io_sim_elapsed(struct io *io);
 
+/* Node 0 is there from the start, named "node0". */
 int io_sim_node_add(struct io *io, unsigned *node, const char *name); /* 0 or -errno */
 unsigned io_sim_node_count(struct io *io);
 void io_sim_partition(struct io *io, unsigned a, unsigned b, bool on);

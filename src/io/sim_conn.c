@@ -343,6 +343,7 @@ int sim_conn_open(struct sim_handle *handle, const struct io_addr *addr)
 	conn->ends[1].node = remote_node;
 	conn->ends[1].name = remote;
 	handle->end = &conn->ends[0];
+	sim_trace_conn(conn);
 	pipe_push(&conn->ends[0], &conn->ends[0].open);
 	return 0;
 }

@@ -72,7 +72,13 @@ enum sim_kind {
 #undef SIM_KIND_ENUM
 };
 
-enum sim_stream { SIM_RANDOM_SCHEDULE, SIM_RANDOM_NETWORK, SIM_RANDOM_APPLICATION, SIM_STREAMS };
+enum sim_stream {
+	SIM_RANDOM_SCHEDULE,
+	SIM_RANDOM_NETWORK,
+	SIM_RANDOM_APPLICATION,
+	SIM_RANDOM_MEMORY,
+	SIM_STREAMS,
+};
 
 /* Something that happens at a time. Belongs to the object it is a part of. */
 struct sim_event {
@@ -91,9 +97,9 @@ struct sim_name {
 };
 
 enum sim_segment_kind {
-	SIM_SEGMENT_OPEN,    /* client: I want to connect */
-	SIM_SEGMENT_OPENED,  /* server: you are connected */
-	SIM_SEGMENT_REFUSED, /* server: you are not, see error */
+	SIM_SEGMENT_OPEN = 1, /* client: I want to connect */
+	SIM_SEGMENT_OPENED,   /* server: you are connected */
+	SIM_SEGMENT_REFUSED,  /* server: you are not, see error */
 	SIM_SEGMENT_DATA,
 	SIM_SEGMENT_FIN,
 	SIM_SEGMENT_RST,
@@ -233,10 +239,13 @@ bool sim_network_dice(struct sim *sim, unsigned permille);
 int64_t sim_latency(struct sim *sim);
 /* Folds into the hash, traces: node did kind with the handle or connection id. */
 void sim_log(struct sim *sim, enum sim_kind kind, unsigned node, uint64_t id, int64_t value);
+void sim_trace_conn(const struct sim_conn *conn);
 
 /* sim_name.c */
 /* 0, -EINVAL, -EAFNOSUPPORT, or -ENETUNREACH for what no node can have. */
 int sim_name_parse(struct sim_name *name, const struct io_addr *addr);
+#define SIM_TEXT_MAX 160
+void sim_name_text(const struct sim_name *name, char *text, size_t size);
 void sim_name_format(const struct sim_name *name, struct io_addr *addr);
 int sim_name_bind(struct sim *sim, unsigned node, struct sim_name *name, bool reuse_port);
 /* The local and remote names of a new connection, and the remote node. */

@@ -10,6 +10,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #define NET_BASE 0x0a000000u /* 10.0.0.0 */
@@ -112,6 +113,19 @@ void sim_name_format(const struct sim_name *name, struct io_addr *addr)
 			len++; /* the NUL, as the kernel counts it */
 		addr->len = (socklen_t)len;
 	}
+}
+
+void sim_name_text(const struct sim_name *name, char *text, size_t size)
+{
+	bool abstract = name->path_len > 0 && name->path[0] == '\0';
+	uint32_t ip = name->ip;
+
+	if (name->family == AF_UNIX)
+		snprintf(text, size, "unix:%s%.*s", abstract ? "@" : "", name->path_len - abstract,
+			name->path + abstract);
+	else
+		snprintf(text, size, "%s%u.%u.%u.%u:%u", name->family == AF_INET6 ? "6:" : "",
+			ip >> 24, ip >> 16 & 255, ip >> 8 & 255, ip & 255, name->port);
 }
 
 /* Would a connection to b reach a listener at a? */

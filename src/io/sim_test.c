@@ -3,6 +3,7 @@
  * The simulator through its io_ops, without fibers: what the net does, what each fault
  * does, and that a run is a function of its seed.
  */
+#define _GNU_SOURCE /* stderr can be set, open_memstream */
 #include "io/sim.h"
 
 #include "support/t.h"
@@ -1114,6 +1115,47 @@ START_TEST(the_application_stream_repeats)
 }
 END_TEST
 
+START_TEST(memory_fails_as_often_as_asked)
+{
+	weft_sim_options options = { .memory_fail_permille = 100 };
+	int failed = 0;
+
+	sim_open(&options);
+	for (int i = 0; i < 10000; i++)
+		failed += io_sim_memory_fails(io);
+	ck_assert_int_gt(failed, 800);
+	ck_assert_int_lt(failed, 1200);
+}
+END_TEST
+
+START_TEST(a_trace_names_who_talks_to_whom)
+{
+	weft_sim_options options = { .trace = true };
+	char *text = NULL;
+	size_t size = 0;
+	FILE *saved = stderr;
+	struct pair p;
+
+	stderr = open_memstream(&text, &size);
+	ck_assert_ptr_nonnull(stderr);
+	sim_open(&options);
+	p = pair_open();
+	ck_assert_int_eq(wr(p.client, "abc"), 3);
+	settle();
+	close_h(p.client);
+	close_h(p.server);
+	fclose(stderr);
+	stderr = saved;
+	ck_assert_ptr_nonnull(strstr(text,
+		"node0 #3 is the connection of #2, 10.0.0.1:32768 -> "
+		"10.0.0.2:80\n"));
+	ck_assert_ptr_nonnull(strstr(text, " other #3 arrived open\n"));
+	ck_assert_ptr_nonnull(strstr(text, " other #3 arrived 3\n"));
+	free(text);
+	sim_open(&(weft_sim_options)WEFT_SIM_OPTIONS_DEFAULT);
+}
+END_TEST
+
 START_TEST(options_out_of_range_are_refused)
 {
 	weft_sim_options bad[] = {
@@ -1125,6 +1167,7 @@ START_TEST(options_out_of_range_are_refused)
 		{ .reset_permille = 1001 },
 		{ .refuse_permille = 1001 },
 		{ .accept_fail_permille = 1001 },
+		{ .memory_fail_permille = 1001 },
 	};
 	struct io_sim_options options = { .node_self = node_self };
 	struct io *none = NULL;
@@ -1239,6 +1282,8 @@ static void sim_tests(TCase *tc)
 	t_add(tc, one_random_stream_leaves_the_others_alone);
 	t_add(tc, a_note_changes_the_hash);
 	t_add(tc, the_application_stream_repeats);
+	t_add(tc, memory_fails_as_often_as_asked);
+	t_add(tc, a_trace_names_who_talks_to_whom);
 	t_add(tc, options_out_of_range_are_refused);
 	t_add(tc, destroy_frees_what_was_not_closed);
 	t_add(tc, every_allocation_may_fail);
