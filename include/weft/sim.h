@@ -22,10 +22,12 @@ typedef struct weft_sim_options {
 	unsigned reset_permille;		/* of connections: reset at a random moment */
 	unsigned refuse_permille;		/* of connects: refused */
 	unsigned accept_fail_permille;		/* of accepts: descriptors exhausted */
-	unsigned memory_fail_permille;		/* of allocations: fail */
-	size_t window;				/* bytes in flight a direction; 0: 64 KiB */
-	uint64_t steps_max;			/* fiber switches, then WEFT_ECAPACITY; 0: 100 M */
-	bool trace;				/* each event to stderr */
+	/* Of the fibers' allocations: fail. One such run at a time, while no other thread
+	 * uses weft. */
+	unsigned memory_fail_permille;
+	size_t window;	    /* bytes in flight a direction; 0: 64 KiB */
+	uint64_t steps_max; /* fiber switches, then WEFT_ECAPACITY; 0: 100 M */
+	bool trace;	    /* each event to stderr */
 } weft_sim_options;
 
 #define WEFT_SIM_OPTIONS_DEFAULT                    \

@@ -62,6 +62,8 @@ weft_err rt_io_run(struct io_op *op, weft_deadline until, const char *why);
 struct io *rt_io(void);
 /* True in a fiber of a simulated run. */
 bool rt_is_sim(void);
+/* Fiber switches so far in the simulated run. */
+uint64_t rt_sim_step(void);
 
 /*
  * Spawn with everything: scope NULL: the caller's. worker UINT_MAX: the caller's own.

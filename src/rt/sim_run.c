@@ -48,6 +48,11 @@ bool rt_is_sim(void)
 	return sim_io() != NULL;
 }
 
+uint64_t rt_sim_step(void)
+{
+	return rt_is_sim() ? rt_tls->runtime->sim_steps : 0;
+}
+
 bool weft_in_sim(void)
 {
 	return sim_io() != NULL;
@@ -80,6 +85,54 @@ static void drop_fibers(struct rt_runtime *rt)
 	}
 }
 
+/* Allocations of the run's fibers fail as the seed has it; all others go on as before. */
+struct sim_memory {
+	struct mem_hooks hooks;
+	const struct mem_hooks *before;
+	struct io *io;
+};
+
+static bool memory_allow(void *user, size_t size)
+{
+	struct sim_memory *m = user;
+
+	if (m->before && !m->before->allow(m->before->user, size))
+		return false;
+	return !rt_current() || rt_tls->io != m->io || !io_sim_memory_fails(m->io);
+}
+
+static void memory_made(void *user)
+{
+	struct sim_memory *m = user;
+
+	if (m->before && m->before->made)
+		m->before->made(m->before->user);
+}
+
+static void memory_gone(void *user)
+{
+	struct sim_memory *m = user;
+
+	if (m->before && m->before->gone)
+		m->before->gone(m->before->user);
+}
+
+static weft_err run_main(
+	struct rt_runtime *rt, weft_fiber_fn main_fn, void *arg, unsigned memory_fail_permille)
+{
+	struct sim_memory m = { .hooks = { memory_allow, memory_made, memory_gone, &m } };
+	weft_err err;
+
+	if (memory_fail_permille == 0)
+		return rt_runtime_main(rt, main_fn, arg);
+	m.io = rt->workers[0].io;
+	m.before = mem_hooks_set(NULL);
+	mem_hooks_set(&m.hooks);
+	err = rt_runtime_main(rt, main_fn, arg);
+	mem_hooks_set(m.before);
+	return err;
+}
+
 weft_err weft_sim_run(
 	weft_fiber_fn main_fn, void *arg, const weft_sim_options *given, weft_sim_result *result)
 {
@@ -107,7 +160,7 @@ weft_err weft_sim_run(
 		err = err_sys(-rc, "weft_sim_run: make the simulated net");
 		goto out;
 	}
-	err = rt_runtime_main(rt, main_fn, arg);
+	err = run_main(rt, main_fn, arg, sim.memory_fail_permille);
 	if (rt->sim_end)
 		err = rt->sim_end == WEFT_EDEADLOCK
 			? err_setf(rt->sim_end, "simulated run: seed %llu, step %llu: deadlock",
