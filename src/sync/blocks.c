@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The unbounded channel: a list of blocks of BLOCK_SLOTS slots.
+ *
+ * A position counts slots in units of 2; its lowest bit is a flag: in tail "closed", in
+ * head "tail is in a later block", which saves the receiver its look at tail. Each block
+ * has BLOCK_LAP positions, the last of which is no slot: a tail (head) that stands there
+ * says that the sender (receiver) of the block's last slot is moving it to the next
+ * block, and others wait politely. The next block is allocated before its slot is
+ * claimed, so that failing has no effect.
+ *
+ * tail_block is stored before tail leaves that position, and a position never comes
+ * back: so a CAS on tail that succeeds with a block read after the position has the
+ * block that belongs to it. The same for head. Blocks are looked into only after such a
+ * CAS, hence never after they were freed.
+ *
+ * A block is freed by whoever brings its count of slots read to BLOCK_SLOTS: exactly
+ * one receiver, after all others are done with it. Senders are done with it, too: the
+ * last thing a sender does there is to publish its slot, which the slot's receiver
+ * waited for; the sender of the last slot links the next block before it publishes.
+ */
+#include "base/mem.h"
+#include "sync/chan.h"
+
+enum {
+	BLOCK_LAP = 32,
+	BLOCK_SLOTS = BLOCK_LAP - 1,
+	POSITION = 2, /* one slot further */
+	FLAG = 1,
+};
+
+struct chan_block {
+	_Atomic(struct chan_block *) next; /* set once, by the sender of the last slot */
+	_Atomic uint32_t done;		   /* slots read */
+	alignas(16) char slots[];
+};
+
+static struct chan_block *block_create(const weft_chan *chan)
+{
+	struct chan_block *block = mem_alloc(sizeof(*block) + BLOCK_SLOTS * chan->stride);
+
+	if (!block)
+		return NULL;
+	atomic_init(&block->next, NULL);
+	atomic_init(&block->done, 0);
+	for (size_t i = 0; i < BLOCK_SLOTS; i++)
+		atomic_init(chan_stamp(chan, block->slots + i * chan->stride), 0);
+	return block;
+}
+
+static inline size_t offset_of(uint64_t position)
+{
+	return (size_t)(position / POSITION % BLOCK_LAP);
+}
+
+/* Messages sent before this position. */
+static inline uint64_t messages_at(uint64_t position)
+{
+	uint64_t slot = position / POSITION;
+
+	return slot / BLOCK_LAP * BLOCK_SLOTS + slot % BLOCK_LAP;
+}
+
+weft_err blocks_init(weft_chan *chan)
+{
+	struct chan_block *block;
+
+	chan->closed_bit = FLAG;
+	block = block_create(chan);
+	if (!block)
+		return WEFT_ENOMEM;
+	atomic_init(&chan->head_block, block);
+	atomic_init(&chan->tail_block, block);
+	return WEFT_OK;
+}
+
+void blocks_fini(weft_chan *chan)
+{
+	/* relaxed, all: the last reference is gone, nobody else is here */
+	uint64_t head = atomic_load_explicit(&chan->head, memory_order_relaxed) & ~(uint64_t)FLAG;
+	uint64_t tail = atomic_load_explicit(&chan->tail, memory_order_relaxed) & ~(uint64_t)FLAG;
+	struct chan_block *block = atomic_load_explicit(&chan->head_block, memory_order_relaxed);
+
+	for (; head != tail; head += POSITION) {
+		size_t offset = offset_of(head);
+
+		if (offset == BLOCK_SLOTS) {
+			/* relaxed: see above */
+			struct chan_block *next =
+				atomic_load_explicit(&block->next, memory_order_relaxed);
+
+			mem_free(block);
+			block = next;
+		} else if (chan->options.destroy) {
+			chan->options.destroy(
+				block->slots + offset * chan->stride, chan->options.user);
+		}
+	}
+	mem_free(block);
+}
+
+/* The sender of the last slot: makes the next block the one to send to. */
+static void tail_advance(weft_chan *chan, struct chan_block *block, struct chan_block *next)
+{
+	/* release; pairs with the acquire in blocks_try_send: the block's contents, and
+	 * before tail moves: see the head of the file */
+	atomic_store_explicit(&chan->tail_block, next, memory_order_release);
+	/* release; pairs with the loads of tail in blocks_try_send: tail_block is stored.
+	 * An add, as a close may set the flag meanwhile. */
+	atomic_fetch_add_explicit(&chan->tail, POSITION, memory_order_release);
+	/* release; pairs with the acquire in head_advance: the block's contents */
+	atomic_store_explicit(&block->next, next, memory_order_release);
+}
+
+weft_err blocks_try_send(weft_chan *chan, const void *message)
+{
+	struct chan_block *block, *fresh = NULL;
+	weft_err err = WEFT_OK;
+	unsigned spins = 0;
+	size_t offset;
+	char *slot;
+	/* seq_cst; as the CAS below, of which this stands for a failed one */
+	uint64_t tail = atomic_load_explicit(&chan->tail, memory_order_seq_cst);
+
+	for (;;) {
+		if (tail & FLAG) {
+			err = WEFT_ECLOSED;
+			goto out;
+		}
+		offset = offset_of(tail);
+		/* acquire; pairs with the release in tail_advance */
+		block = atomic_load_explicit(&chan->tail_block, memory_order_acquire);
+		if (offset == BLOCK_SLOTS) {
+			rt_relax(&spins, false);
+			/* seq_cst: as the first */
+			tail = atomic_load_explicit(&chan->tail, memory_order_seq_cst);
+			continue;
+		}
+		if (offset + 1 == BLOCK_SLOTS && !fresh) {
+			fresh = block_create(chan);
+			if (!fresh)
+				return WEFT_ENOMEM;
+		}
+		/* seq_cst; pairs with the load of tail by receivers who have entered a
+		 * list: before wait_any. On failure acquire would do, for tail_block. */
+		if (atomic_compare_exchange_weak_explicit(&chan->tail, &tail, tail + POSITION,
+			    memory_order_seq_cst, memory_order_seq_cst))
+			break;
+	}
+	if (offset + 1 == BLOCK_SLOTS) {
+		tail_advance(chan, block, fresh);
+		fresh = NULL;
+	}
+	slot = block->slots + offset * chan->stride;
+	chan_copy(slot, message, chan->message_size);
+	/* release; pairs with the acquire in slot_wait: the message; last touch of the block */
+	atomic_store_explicit(chan_stamp(chan, slot), 1, memory_order_release);
+	if (wait_any(&chan->receivers))
+		wait_wake_one(&chan->receivers);
+out:
+	mem_free(fresh);
+	return err;
+}
+
+/* The receiver of the last slot: makes the next block the one to receive from. */
+static void head_advance(weft_chan *chan, struct chan_block *block, uint64_t head)
+{
+	struct chan_block *next;
+	unsigned spins = 0;
+
+	/* acquire; pairs with the release in tail_advance: the next block's contents */
+	while (!(next = atomic_load_explicit(&block->next, memory_order_acquire)))
+		rt_relax(&spins, false);
+	head = (head & ~(uint64_t)FLAG) + POSITION;
+	/* relaxed: a next one means that tail has left this one; not looked into here */
+	if (atomic_load_explicit(&next->next, memory_order_relaxed))
+		head |= FLAG;
+	/* release, both; pair with the acquires in blocks_try_recv: the block's contents,
+	 * and head_block before head, as in tail_advance */
+	atomic_store_explicit(&chan->head_block, next, memory_order_release);
+	atomic_store_explicit(&chan->head, head, memory_order_release);
+}
+
+/* A claimed slot, once its sender has published it. */
+static char *slot_wait(const weft_chan *chan, struct chan_block *block, size_t offset)
+{
+	char *slot = block->slots + offset * chan->stride;
+	unsigned spins = 0;
+
+	/* acquire; pairs with the release in blocks_try_send: the message */
+	while (!atomic_load_explicit(chan_stamp(chan, slot), memory_order_acquire))
+		rt_relax(&spins, false);
+	return slot;
+}
+
+/* What head becomes when its slot is taken; 0: there is none, *err says why. */
+static uint64_t head_next(const weft_chan *chan, uint64_t head, weft_err *err)
+{
+	uint64_t tail;
+
+	if (head & FLAG)
+		return head + POSITION;
+	/* seq_cst; pairs with the CAS in blocks_try_send and the close: the look after
+	 * entering a list */
+	tail = atomic_load_explicit(&chan->tail, memory_order_seq_cst);
+	if (head / POSITION == tail / POSITION) {
+		*err = tail & FLAG ? WEFT_ECLOSED : WEFT_EAGAIN;
+		return 0;
+	}
+	if (head / POSITION / BLOCK_LAP != tail / POSITION / BLOCK_LAP)
+		return (head | FLAG) + POSITION;
+	return head + POSITION;
+}
+
+weft_err blocks_try_recv(weft_chan *chan, void *message)
+{
+	struct chan_block *block;
+	unsigned spins = 0;
+	size_t offset;
+	uint64_t next;
+	/* acquire; pairs with the release in head_advance: head_block is at least as new */
+	uint64_t head = atomic_load_explicit(&chan->head, memory_order_acquire);
+
+	for (;;) {
+		weft_err err = WEFT_OK;
+
+		offset = offset_of(head);
+		/* acquire; pairs with the release in head_advance */
+		block = atomic_load_explicit(&chan->head_block, memory_order_acquire);
+		if (offset == BLOCK_SLOTS) {
+			rt_relax(&spins, false);
+			/* acquire: as the first */
+			head = atomic_load_explicit(&chan->head, memory_order_acquire);
+			continue;
+		}
+		next = head_next(chan, head, &err);
+		if (err != WEFT_OK)
+			return err;
+		/* acq_rel on success: the next receiver's view of the list is ours; acquire on
+		 * failure: as the first load. No sender ever waits, so none need see it. */
+		if (atomic_compare_exchange_weak_explicit(
+			    &chan->head, &head, next, memory_order_acq_rel, memory_order_acquire))
+			break;
+	}
+	if (offset + 1 == BLOCK_SLOTS)
+		head_advance(chan, block, next);
+	chan_copy(message, slot_wait(chan, block, offset), chan->message_size);
+	/* acq_rel; release: this receiver is done with the block; acquire, for the last one:
+	 * all others are, before it is freed */
+	if (atomic_fetch_add_explicit(&block->done, 1, memory_order_acq_rel) + 1 == BLOCK_SLOTS)
+		mem_free(block);
+	return WEFT_OK;
+}
+
+bool blocks_is_ready(const weft_chan *chan)
+{
+	/* seq_cst, both; pair with the CAS in blocks_try_send and the close */
+	uint64_t head = atomic_load_explicit(&chan->head, memory_order_seq_cst);
+	uint64_t tail = atomic_load_explicit(&chan->tail, memory_order_seq_cst);
+
+	return (tail & FLAG) || messages_at(head) != messages_at(tail);
+}
+
+size_t blocks_len(const weft_chan *chan)
+{
+	for (;;) {
+		/* acquire, all: read in this order; equal tails make the pair a moment's */
+		uint64_t tail = atomic_load_explicit(&chan->tail, memory_order_acquire);
+		uint64_t head = atomic_load_explicit(&chan->head, memory_order_acquire);
+
+		/* acquire: see above */
+		if (atomic_load_explicit(&chan->tail, memory_order_acquire) == tail)
+			return (size_t)(messages_at(tail) - messages_at(head));
+	}
+}

@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SYNC_RING_H
+#define SYNC_RING_H
+
+/*
+ * The bounded channel: a ring of slots, each with a stamp that says whose turn it is.
+ *
+ * A position is a lap and an index: the index counts slots, 0 .. capacity - 1, and the
+ * lap (in units of chan->lap, a power of two above twice the capacity) counts turns, so
+ * that any capacity is exact without a division. The bit below the lap marks tail closed.
+ * Where a position's lap is L, its slot's stamp is
+ *
+ *	L	free for the sender whose tail is here	 (memory starts as lap 0, all free)
+ *	L + 1	holds the message of lap L, for the receiver whose head is here
+ *	L + lap	taken: free for the sender of the next lap
+ *
+ * A sender owns the slot between its CAS on tail and its store of the stamp, a receiver
+ * between its CAS on head and its store. Both stores are releases that pair with the
+ * acquire load of the stamp by the next owner: the message's bytes go with them. Nobody
+ * waits for an earlier slot to be committed, except who is to use that very slot.
+ *
+ * Empty and full are decided by head and tail, not by stamps: a slot that is claimed but
+ * not yet published counts, and whoever needs it waits for it politely. That makes the
+ * two CAS (not the stores) the change that wait.h's rule is about.
+ *
+ * Empty: head is read first, then tail; they are equal only if the ring was empty when
+ * tail was read, since tail never falls behind head. Full: tail first, then head.
+ */
+#include "sync/chan.h"
+
+static inline uint64_t ring_next(const weft_chan *chan, uint64_t position, uint64_t index)
+{
+	if (index + 1 < chan->capacity)
+		return position + 1;
+	return position - index + chan->lap;
+}
+
+static inline weft_err ring_try_send(weft_chan *chan, const void *message)
+{
+	unsigned spins = 0;
+	/* seq_cst; pairs with the CAS below and the close: the look after entering a list */
+	uint64_t tail = atomic_load_explicit(&chan->tail, memory_order_seq_cst);
+
+	for (;;) {
+		uint64_t index = tail & (chan->closed_bit - 1);
+		uint64_t lap = tail - index;
+		char *slot = chan->slots + index * chan->stride;
+		uint64_t stamp;
+
+		if (weft_unlikely(tail & chan->closed_bit))
+			return WEFT_ECLOSED;
+		/* acquire; pairs with the release in ring_try_recv: the old message is out */
+		stamp = atomic_load_explicit(chan_stamp(chan, slot), memory_order_acquire);
+		if (weft_likely(stamp == lap)) {
+			/* seq_cst; pairs with ring_is_ready and the loads of tail by those
+			 * who have entered a list: before wait_any. On failure as the load. */
+			if (!atomic_compare_exchange_weak_explicit(&chan->tail, &tail,
+				    ring_next(chan, tail, index), memory_order_seq_cst,
+				    memory_order_seq_cst))
+				continue;
+			chan_copy(slot, message, chan->message_size);
+			/* release; pairs with the acquire in ring_try_recv: the message */
+			atomic_store_explicit(
+				chan_stamp(chan, slot), lap + 1, memory_order_release);
+			if (wait_any(&chan->receivers))
+				wait_wake_one(&chan->receivers);
+			return WEFT_OK;
+		}
+		/* seq_cst; pairs with the CAS in ring_try_recv: the look after entering */
+		if (stamp + chan->lap == lap + 1 &&
+			atomic_load_explicit(&chan->head, memory_order_seq_cst) + chan->lap == tail)
+			return WEFT_EAGAIN;
+		/* a receiver is about to free the slot, or tail has moved on */
+		rt_relax(&spins, false);
+		/* seq_cst: as the first */
+		tail = atomic_load_explicit(&chan->tail, memory_order_seq_cst);
+	}
+}
+
+static inline weft_err ring_try_recv(weft_chan *chan, void *message)
+{
+	unsigned spins = 0;
+	/* relaxed: the CAS checks it, and emptiness follows from any old value of it */
+	uint64_t head = atomic_load_explicit(&chan->head, memory_order_relaxed);
+
+	for (;;) {
+		uint64_t index = head & (chan->closed_bit - 1);
+		uint64_t lap = head - index;
+		char *slot = chan->slots + index * chan->stride;
+		uint64_t stamp, tail;
+
+		/* acquire; pairs with the release in ring_try_send: the message */
+		stamp = atomic_load_explicit(chan_stamp(chan, slot), memory_order_acquire);
+		if (weft_likely(stamp == lap + 1)) {
+			/* seq_cst; pairs with the load of head by senders who have entered a
+			 * list: before wait_any. relaxed on failure: as the load above */
+			if (!atomic_compare_exchange_weak_explicit(&chan->head, &head,
+				    ring_next(chan, head, index), memory_order_seq_cst,
+				    memory_order_relaxed))
+				continue;
+			chan_copy(message, slot, chan->message_size);
+			/* release; pairs with the acquire in ring_try_send: the slot is read */
+			atomic_store_explicit(
+				chan_stamp(chan, slot), lap + chan->lap, memory_order_release);
+			if (wait_any(&chan->senders))
+				wait_wake_one(&chan->senders);
+			return WEFT_OK;
+		}
+		/* seq_cst; pairs with the CAS in ring_try_send and with the close: the look
+		 * after entering a list */
+		tail = atomic_load_explicit(&chan->tail, memory_order_seq_cst);
+		if ((tail & ~chan->closed_bit) == head)
+			return tail & chan->closed_bit ? WEFT_ECLOSED : WEFT_EAGAIN;
+		/* a sender is about to publish, or head has moved on */
+		rt_relax(&spins, false);
+		/* relaxed: as the first */
+		head = atomic_load_explicit(&chan->head, memory_order_relaxed);
+	}
+}
+
+/* See chan_is_ready. */
+static inline bool ring_is_ready(const weft_chan *chan, bool send)
+{
+	uint64_t head, tail;
+
+	if (send) {
+		/* seq_cst, both; pair with the CAS in ring_try_recv and the close */
+		tail = atomic_load_explicit(&chan->tail, memory_order_seq_cst);
+		head = atomic_load_explicit(&chan->head, memory_order_seq_cst);
+		return head + chan->lap != tail;
+	}
+	/* seq_cst, both; pair with the CAS in ring_try_send and the close */
+	head = atomic_load_explicit(&chan->head, memory_order_seq_cst);
+	tail = atomic_load_explicit(&chan->tail, memory_order_seq_cst);
+	return head != tail;
+}
+
+static inline size_t ring_len(const weft_chan *chan)
+{
+	for (;;) {
+		/* acquire, all: read in this order; equal tails make the pair a moment's */
+		uint64_t tail = atomic_load_explicit(&chan->tail, memory_order_acquire);
+		uint64_t head = atomic_load_explicit(&chan->head, memory_order_acquire);
+		uint64_t mask = chan->closed_bit - 1;
+		uint64_t from = head & mask, to = tail & mask;
+
+		/* acquire: see above */
+		if (atomic_load_explicit(&chan->tail, memory_order_acquire) != tail)
+			continue;
+		if ((tail & ~chan->closed_bit) == head)
+			return 0;
+		return (size_t)(to > from ? to - from : chan->capacity - from + to);
+	}
+}
+
+#endif
