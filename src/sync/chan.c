@@ -2,7 +2,6 @@
 /* What the kinds of channels share: life, waiting, closing. See chan.h for the costs. */
 #include "sync/chan.h"
 
-#include "base/check.h"
 #include "base/err.h"
 #include "base/mem.h"
 #include "sync/ring.h"
@@ -100,7 +99,7 @@ weft_err weft_chan_create(
 		chan->options = *options;
 	wait_queue_init(&chan->receivers);
 	wait_queue_init(&chan->senders);
-	atomic_init(&chan->refs, 1);
+	refcount_init(&chan->refs, 1);
 	chan_layout(chan);
 	if (kind_init(chan) != WEFT_OK) {
 		mem_free(chan);
@@ -112,23 +111,13 @@ weft_err weft_chan_create(
 
 weft_chan *weft_chan_ref(weft_chan *chan)
 {
-	/* relaxed: the caller has a reference, by which everything is published */
-	size_t old = atomic_fetch_add_explicit(&chan->refs, 1, memory_order_relaxed);
-
-	CHECK(old > 0);
+	refcount_hold(&chan->refs);
 	return chan;
 }
 
 void weft_chan_unref(weft_chan *chan)
 {
-	size_t old;
-
-	if (!chan)
-		return;
-	/* acq_rel; release: this user is done; acquire, for the last one: all others are */
-	old = atomic_fetch_sub_explicit(&chan->refs, 1, memory_order_acq_rel);
-	CHECK(old > 0);
-	if (old > 1)
+	if (!chan || !refcount_drop(&chan->refs))
 		return;
 	if (chan->kind == CHAN_RING)
 		ring_fini(chan);

@@ -15,6 +15,7 @@
  * the slot's.
  */
 #include "base/align.h"
+#include "base/refcount.h"
 #include "sync/wait.h"
 
 #include <weft/chan.h>
@@ -51,7 +52,7 @@ struct weft_chan {
 	alignas(CACHE_APART) struct wait_queue receivers;
 	alignas(CACHE_APART) struct wait_queue senders;
 
-	alignas(CACHE_APART) _Atomic size_t refs;
+	alignas(CACHE_APART) struct refcount refs;
 };
 
 /* A send (target is NULL) or a receive (source is NULL and target may be, too, when
