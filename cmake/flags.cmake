@@ -14,7 +14,7 @@ target_compile_options(weft_flags INTERFACE
 		-Wstrict-prototypes -Wmissing-prototypes -Wundef -Wvla -Wcast-qual -Wcast-align
 		-Wwrite-strings -Wformat=2 -Wimplicit-fallthrough -Wswitch-enum
 		-Wnull-dereference>
-	-fno-omit-frame-pointer -fmacro-prefix-map=${PROJECT_SOURCE_DIR}/=)
+	-fno-omit-frame-pointer -fno-semantic-interposition -fmacro-prefix-map=${PROJECT_SOURCE_DIR}/=)
 if(WEFT_WERROR)
 	target_compile_options(weft_flags INTERFACE -Werror)
 endif()

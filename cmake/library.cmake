@@ -30,7 +30,7 @@ target_link_libraries(weft_inside PUBLIC Threads::Threads)
 add_library(weft SHARED $<TARGET_OBJECTS:weft_objects>)
 set_target_properties(weft PROPERTIES VERSION ${PROJECT_VERSION} SOVERSION 0 LINKER_LANGUAGE C
 	LINK_DEPENDS ${PROJECT_SOURCE_DIR}/cmake/libweft.map)
-target_link_options(weft PRIVATE -Wl,--version-script=${PROJECT_SOURCE_DIR}/cmake/libweft.map)
+target_link_options(weft PRIVATE -Wl,-Bsymbolic-functions -Wl,--version-script=${PROJECT_SOURCE_DIR}/cmake/libweft.map)
 if(NOT WEFT_SANITIZE)
 	target_link_options(weft PRIVATE -Wl,-z,defs)
 endif()

@@ -74,6 +74,7 @@ struct ep_handle {
 struct ep {
 	struct io base;
 	int epfd, wakefd;
+	struct epoll_event events[EVENTS_MAX]; /* owner only */
 	_Alignas(CACHE_LINE) _Atomic(struct ep_handle *) graveyard;
 	_Atomic uint64_t attached;
 };
@@ -443,13 +444,12 @@ static void bury(struct ep *ep)
 	}
 }
 
-static int dispatch(struct ep *ep, const struct epoll_event *ev)
+static int dispatch(const struct epoll_event *ev)
 {
 	struct ep_handle *h = ev->data.ptr;
 	uint32_t mask = ev->events;
 	int done = 0;
 
-	(void)ep;
 	if (!h)
 		return 0; /* wakefd: edge-triggered, never read */
 	if (mask & (EPOLLRDHUP | EPOLLHUP | EPOLLERR | EPOLLPRI))
@@ -473,33 +473,32 @@ static int64_t epoll_now(struct io *io)
 	return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
 }
 
-static int poll_events(struct ep *ep, struct epoll_event *events, int64_t until)
+static int poll_events(struct ep *ep, int64_t until)
 {
 	struct timespec ts;
 	int64_t left;
 
 	if (until == 0)
-		return epoll_wait(ep->epfd, events, EVENTS_MAX, 0);
+		return epoll_wait(ep->epfd, ep->events, EVENTS_MAX, 0);
 	if (until == IO_FOREVER)
-		return epoll_wait(ep->epfd, events, EVENTS_MAX, -1);
+		return epoll_wait(ep->epfd, ep->events, EVENTS_MAX, -1);
 	left = until - epoll_now(&ep->base);
 	if (left < 0)
 		left = 0;
 	ts.tv_sec = (time_t)(left / 1000000000);
 	ts.tv_nsec = (long)(left % 1000000000);
-	return epoll_pwait2(ep->epfd, events, EVENTS_MAX, &ts, NULL);
+	return epoll_pwait2(ep->epfd, ep->events, EVENTS_MAX, &ts, NULL);
 }
 
 static int epoll_wait_events(struct io *io, int64_t until)
 {
 	struct ep *ep = ep_of(io);
-	struct epoll_event events[EVENTS_MAX];
 	int n, done = 0;
 
 	bury(ep);
-	n = poll_events(ep, events, until);
+	n = poll_events(ep, until);
 	for (int i = 0; i < n; i++)
-		done += dispatch(ep, &events[i]);
+		done += dispatch(&ep->events[i]);
 	return done;
 }
 
@@ -532,15 +531,19 @@ static int epoll_adopt(struct io *io, struct io_handle **out, int fd)
 	return 0;
 }
 
-static int epoll_socket(struct io *io, struct io_handle **out, int family)
+static int socket_make(int family)
 {
 	int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	int rc;
 
-	if (fd < 0)
-		return -errno;
-	rc = epoll_adopt(io, out, fd);
-	if (rc < 0)
+	return fd < 0 ? -errno : fd;
+}
+
+static int epoll_socket(struct io *io, struct io_handle **out, int family)
+{
+	int fd = socket_make(family);
+	int rc = fd < 0 ? fd : epoll_adopt(io, out, fd);
+
+	if (rc < 0 && fd >= 0)
 		close(fd);
 	return rc;
 }
@@ -565,18 +568,14 @@ static int listen_on(int fd, const struct io_addr *addr, const struct io_listen_
 static int epoll_listen(struct io *io, struct io_handle **out, const struct io_addr *addr,
 	const struct io_listen_options *options)
 {
-	struct io_handle *h = NULL;
-	int rc = epoll_socket(io, &h, addr->sa.sa_family);
+	int fd = socket_make(addr->sa.sa_family);
+	int rc = fd < 0 ? fd : listen_on(fd, addr, options);
 
-	if (rc < 0)
-		return rc;
-	rc = listen_on(handle_of(h)->fd, addr, options);
-	if (rc < 0) {
-		h->ops->close(h, false);
-		return rc;
-	}
-	*out = h;
-	return 0;
+	if (rc == 0)
+		rc = epoll_adopt(io, out, fd);
+	if (rc < 0 && fd >= 0)
+		close(fd);
+	return rc;
 }
 
 static int epoll_shutdown(struct io_handle *handle, int how)

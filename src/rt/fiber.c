@@ -25,6 +25,7 @@ struct weft_fiber {
 	weft_err result;     /* valid once DONE */
 	struct err_slot err; /* the same */
 };
+#define STACK_COLOURS 36
 #define HANDLE_RUNNING ((uintptr_t)0)
 #define HANDLE_DONE ((uintptr_t)1)
 #define HANDLE_DETACHED ((uintptr_t)2)
@@ -82,6 +83,15 @@ _Noreturn static void fiber_main(void *arg)
 	rt_switch_exit(w, f);
 }
 
+/*
+ * Stacks lie at multiples of their size, so that the tops of all would share a few cache
+ * sets. Each begins a different number of lines down, within its first page.
+ */
+static size_t colour_of(const struct rt_fiber *f)
+{
+	return (size_t)(f->slot % STACK_COLOURS) * CACHE_LINE;
+}
+
 static void fiber_init(struct rt_fiber *f, struct rt_worker *w, const struct rt_spawn *s)
 {
 	struct rt_fiber *self = rt_current();
@@ -119,7 +129,7 @@ static void fiber_init(struct rt_fiber *f, struct rt_worker *w, const struct rt_
 		__tsan_destroy_fiber(f->tsan);
 	f->tsan = __tsan_create_fiber(0);
 #endif
-	f->sp = rt_switch_prepare(f->base + f->size, fiber_main, f);
+	f->sp = rt_switch_prepare(f->base + f->size - colour_of(f), fiber_main, f);
 }
 
 static void arrive(struct rt_worker *worker, struct rt_inject *inject)

@@ -65,6 +65,29 @@ struct rt_timer {
 	void (*fire)(struct rt_worker *worker, struct rt_timer *timer);
 };
 
+/* See token.c. Here so that the check of every park and yield is one load, inlined. */
+struct weft_cancel {
+	_Atomic int32_t state; /* 0, or the reason (negative) */
+	_Atomic uint32_t refs;
+	struct rt_lock lock;
+	struct list nodes;    /* of rt_token_node; under lock */
+	struct list children; /* of weft_cancel.link; under lock */
+	struct list link;     /* in parent->children, under parent->lock; or the canceller's */
+	weft_cancel *parent;  /* held; NULL: a root; fixed */
+	struct rt_token_node *running; /* the node whose fn runs now; under lock */
+	uintptr_t runner;	       /* rt_self_id of who runs it; under lock */
+	struct rt_worker *worker;      /* keeps the deadline; NULL: none */
+	uint64_t generation;	       /* of the runtime that worker belongs to */
+	struct rt_timer timer;	       /* worker's owner */
+	struct rt_inject inject;       /* once, at the end of life */
+};
+
+static inline bool rt_token_is_cancelled(const weft_cancel *token)
+{
+	/* acquire; pairs with the winner's exchange in cancel_one */
+	return atomic_load_explicit(&token->state, memory_order_acquire) != 0;
+}
+
 /*
  *      base                                                      top
  *       | guard page | ... free ... | saved registers | frames   |
@@ -121,6 +144,7 @@ struct rt_worker {
 	unsigned budget; /* fibers that may still run before the next poll */
 	unsigned index;
 	bool is_sim;
+	int *errno_at; /* errno's address: the thread's, so the same for all its fibers */
 	void *loop_sp; /* saved stack pointer of the loop, while a fiber runs */
 	struct io *io;
 	struct rt_runtime *runtime;
@@ -196,14 +220,26 @@ static inline void rt_count(_Atomic uint64_t *counter)
 
 static inline bool rt_is_cancelled(const struct rt_fiber *f)
 {
-	return weft_unlikely(weft_cancel_is_cancelled(f->token) || f->crashed) && !f->shield;
+	return weft_unlikely(rt_token_is_cancelled(f->token) || f->crashed) && !f->shield;
+}
+
+/* Queues a fiber. Owner only. */
+static inline void rt_runnable(struct rt_worker *worker, struct rt_fiber *fiber)
+{
+	fiber->state = RT_FIBER_RUNNABLE;
+	fiber->next = NULL;
+	if (worker->run_tail)
+		worker->run_tail->next = fiber;
+	else
+		worker->run_head = fiber;
+	worker->run_tail = fiber;
+	worker->run_len++;
 }
 
 /* The process's runtime, or that of the calling fiber; NULL: none. */
 struct rt_runtime *rt_runtime_self(void);
 
 /* worker.c: owner only, unless said */
-void rt_runnable(struct rt_worker *worker, struct rt_fiber *fiber);
 void rt_switch_away(struct rt_worker *worker, struct rt_fiber *self);
 _Noreturn void rt_switch_exit(struct rt_worker *worker, struct rt_fiber *self);
 void rt_worker_loop(struct rt_worker *worker);

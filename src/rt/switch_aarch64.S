@@ -60,7 +60,7 @@ rt_switch:
 	.cfi_restore x28
 	.cfi_restore x29
 	.cfi_restore x30
-	br	x30
+	ret
 	.cfi_endproc
 	.size	rt_switch, . - rt_switch
 

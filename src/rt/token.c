@@ -15,23 +15,6 @@
 #include "base/mem.h"
 #include "rt/fiber.h"
 
-struct weft_cancel {
-	_Atomic uint32_t refs;
-	_Atomic int32_t state; /* 0, or the reason (negative) */
-	struct rt_lock lock;
-	struct list nodes;    /* of rt_token_node; under lock */
-	struct list children; /* of weft_cancel.link; under lock */
-	struct list link;     /* in parent->children, under parent->lock; or the canceller's */
-	weft_cancel *parent;  /* held; NULL: a root; fixed */
-	struct rt_token_node *running; /* the node whose fn runs now; under lock */
-	uintptr_t runner;	       /* rt_self_id of who runs it; under lock */
-	/* deadline; worker NULL: none */
-	struct rt_worker *worker;
-	uint64_t generation;	 /* of the runtime that worker belongs to */
-	struct rt_timer timer;	 /* worker's owner */
-	struct rt_inject inject; /* once, at the end of life */
-};
-
 struct weft_cancel_watch {
 	struct rt_token_node node;
 	weft_cancel *token; /* held */
@@ -291,8 +274,7 @@ void weft_cancel_trigger(weft_cancel *token, weft_err reason)
 
 bool weft_cancel_is_cancelled(const weft_cancel *token)
 {
-	/* acquire; pairs with the winner's exchange */
-	return token && atomic_load_explicit(&token->state, memory_order_acquire) != 0;
+	return token && rt_token_is_cancelled(token);
 }
 
 weft_err weft_cancel_reason(const weft_cancel *token)

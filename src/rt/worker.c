@@ -32,18 +32,6 @@
 
 _Thread_local struct rt_worker *rt_tls __attribute__((tls_model("initial-exec")));
 
-void rt_runnable(struct rt_worker *worker, struct rt_fiber *fiber)
-{
-	fiber->state = RT_FIBER_RUNNABLE;
-	fiber->next = NULL;
-	if (worker->run_tail)
-		worker->run_tail->next = fiber;
-	else
-		worker->run_head = fiber;
-	worker->run_tail = fiber;
-	worker->run_len++;
-}
-
 static struct rt_fiber *take_first(struct rt_worker *worker)
 {
 	struct rt_fiber *f = worker->run_head;
@@ -137,7 +125,7 @@ static inline struct rt_fiber *next_direct(struct rt_worker *w)
 void rt_switch_away(struct rt_worker *w, struct rt_fiber *self)
 {
 	struct rt_fiber *next = next_direct(w);
-	int saved_errno = errno;
+	int saved_errno = *w->errno_at;
 
 	if (next == self) {
 		self->state = RT_FIBER_RUNNING;
@@ -152,7 +140,7 @@ void rt_switch_away(struct rt_worker *w, struct rt_fiber *self)
 	san_leave_for(w, self, next, false);
 	rt_switch(&self->sp, next ? next->sp : w->loop_sp);
 	san_arrived(w, self);
-	errno = saved_errno;
+	*w->errno_at = saved_errno;
 }
 
 void rt_switch_exit(struct rt_worker *w, struct rt_fiber *self)
@@ -359,6 +347,7 @@ static void run_some(struct rt_worker *w)
 void rt_worker_loop(struct rt_worker *w)
 {
 	rt_tls = w;
+	w->errno_at = &errno;
 #ifdef RT_TSAN
 	w->loop_tsan = __tsan_get_current_fiber();
 #endif
