@@ -319,7 +319,7 @@ static bool sim_is_over(struct rt_worker *w)
 
 	if (rt->sim_end)
 		return true;
-	if (rt->sim_steps++ < rt->sim_steps_max)
+	if (rt->sim_steps < rt->sim_steps_max)
 		return false;
 	rt->sim_end = WEFT_ECAPACITY;
 	return true;
@@ -333,6 +333,7 @@ static void run_some(struct rt_worker *w)
 		f = take_random(w);
 		if (!f)
 			return;
+		w->runtime->sim_steps++;
 		io_sim_note(w->io, f->id);
 		w->budget = 0;
 		run_from_loop(w, f);
