@@ -131,6 +131,7 @@ static void finish(struct err_slot *slot, weft_err code, int len)
 		memcpy(slot->text + ERR_TEXT_MAX - 4, "...", 4);
 }
 
+WEFT_PRINTF(3, 0)
 static weft_err setv(weft_err code, const char *tail, const char *format, va_list args)
 {
 	struct err_slot *slot = err_slot_self();
