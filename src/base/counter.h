@@ -20,21 +20,21 @@ static inline uint64_t counter_get(const struct counter *counter)
 
 static inline void counter_set(struct counter *counter, uint64_t value)
 {
-	/* relaxed: as above */
+	/* relaxed: a count, which orders nothing */
 	atomic_store_explicit(&counter->value, value, memory_order_relaxed);
 }
 
 /* Returns the value before. */
 static inline uint64_t counter_add(struct counter *counter, uint64_t n)
 {
-	/* relaxed: as above */
+	/* relaxed: a count, which orders nothing */
 	return atomic_fetch_add_explicit(&counter->value, n, memory_order_relaxed);
 }
 
 /* Returns the value before. */
 static inline uint64_t counter_sub(struct counter *counter, uint64_t n)
 {
-	/* relaxed: as above */
+	/* relaxed: a count, which orders nothing */
 	return atomic_fetch_sub_explicit(&counter->value, n, memory_order_relaxed);
 }
 
@@ -47,6 +47,7 @@ static inline bool counter_try_add(struct counter *counter, uint64_t n, uint64_t
 	do {
 		if (n > max || value > max - n)
 			return false;
+		/* relaxed both: a count, which orders nothing */
 	} while (!atomic_compare_exchange_weak_explicit(
 		&counter->value, &value, value + n, memory_order_relaxed, memory_order_relaxed));
 	return true;

@@ -197,7 +197,7 @@ static int64_t try_connect(struct ep_handle *h, struct io_op *op)
 		if (errno != EINPROGRESS && errno != EINTR)
 			/* EAGAIN: a unix listener's backlog is full, and no edge will tell */
 			return errno == EAGAIN ? -ENOBUFS : -errno;
-		/* relaxed: see above */
+		/* relaxed: only the holder of the operation looks at the flag */
 		atomic_fetch_or_explicit(&op->flags, OP_CONNECTING, memory_order_relaxed);
 		return AGAIN;
 	}
@@ -311,7 +311,7 @@ static int attach(struct ep *ep, struct ep_handle *h)
 	if (!atomic_compare_exchange_strong_explicit(
 		    &h->owner, &expected, ep, memory_order_acq_rel, memory_order_relaxed))
 		return 0;
-	/* relaxed: a count */
+	/* relaxed: a count, whose readers want a hint */
 	atomic_fetch_add_explicit(&ep->attached, 1, memory_order_relaxed);
 	if (epoll_ctl(ep->epfd, EPOLL_CTL_ADD, h->fd, &ev) == 0)
 		return 0;
@@ -419,7 +419,7 @@ static void epoll_interrupt(struct io_handle *handle)
 {
 	struct ep_handle *h = handle_of(handle);
 
-	/* seq_cst: see is_closed */
+	/* seq_cst: in one order with the looks of is_closed */
 	atomic_store_explicit(&h->closed, 1, memory_order_seq_cst);
 	fail_side(&h->in, -ECANCELED);
 	fail_side(&h->out, -ECANCELED);
@@ -637,7 +637,7 @@ static void epoll_close(struct io_handle *handle, bool reset)
 		mem_free(h);
 		return;
 	}
-	/* relaxed: a count */
+	/* relaxed: a count, whose readers want a hint */
 	atomic_fetch_sub_explicit(&ep->attached, 1, memory_order_relaxed);
 	send_to_graveyard(ep, h);
 }

@@ -241,7 +241,7 @@ static bool join_withdraw(struct weft_fiber *handle, struct weft_parker *self)
 {
 	uintptr_t expected = (uintptr_t)self;
 
-	/* acquire on failure: DONE publishes the result */
+	/* acq_rel: takes the parker out; acquire on failure: DONE publishes the result */
 	return atomic_compare_exchange_strong_explicit(&handle->state, &expected, HANDLE_RUNNING,
 		memory_order_acq_rel, memory_order_acquire);
 }

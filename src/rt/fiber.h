@@ -243,7 +243,7 @@ struct rt_runtime *rt_runtime_self(void);
 void rt_switch_away(struct rt_worker *worker, struct rt_fiber *self);
 _Noreturn void rt_switch_exit(struct rt_worker *worker, struct rt_fiber *self);
 void rt_worker_loop(struct rt_worker *worker);
-int rt_worker_init(struct rt_worker *worker, struct rt_runtime *runtime, unsigned index);
+int rt_worker_init(struct rt_worker *worker, struct rt_runtime *rt, unsigned index);
 void rt_worker_fini(struct rt_worker *worker);
 void rt_inject(struct rt_worker *worker, struct rt_inject *inject); /* any thread */
 void rt_worker_nudge(struct rt_worker *worker); /* any thread, signal handlers too */
@@ -269,7 +269,7 @@ void rt_fiber_unspawn(struct rt_fiber *fiber);
 void *rt_pages_alloc(size_t bytes);
 
 /* scope.c */
-weft_err rt_scope_create(weft_scope **out, struct rt_runtime *runtime, weft_cancel *parent);
+weft_err rt_scope_create(weft_scope **out, struct rt_runtime *rt, weft_cancel *parent);
 weft_err rt_scope_enter(weft_scope *scope, struct rt_fiber *fiber);
 void rt_scope_leave(struct rt_fiber *fiber, weft_err result);
 weft_err rt_scope_error(weft_scope *scope);
@@ -278,12 +278,12 @@ void rt_scope_destroy(weft_scope *scope);
 
 /* offload.c */
 weft_err rt_offload_create(struct rt_offload **out, unsigned threads, unsigned queue_max);
-void rt_offload_stop(struct rt_offload *offload);
-void rt_helper_stop(struct rt_runtime *runtime);
+void rt_offload_stop(struct rt_offload *p);
+void rt_helper_stop(struct rt_runtime *rt);
 
 /* dump.c */
 void rt_dump_worker(struct rt_worker *worker, int fd);
-int rt_dump_install(struct rt_runtime *runtime);
+int rt_dump_install(struct rt_runtime *rt);
 void rt_dump_uninstall(void);
 
 /* fault.c */
@@ -293,10 +293,10 @@ weft_err rt_fault_thread_begin(void **altstack);
 void rt_fault_thread_end(void *altstack);
 
 /* runtime.c */
-void rt_fiber_gone(struct rt_runtime *runtime);
+void rt_fiber_gone(struct rt_runtime *rt);
 /* workers, root scope and main fiber; *out is there to be run and then freed */
 weft_err rt_runtime_make(struct rt_runtime **out, const weft_run_options *options, bool is_sim);
-weft_err rt_runtime_main(struct rt_runtime *runtime, weft_fiber_fn main_fn, void *arg);
-void rt_runtime_free(struct rt_runtime *runtime);
+weft_err rt_runtime_main(struct rt_runtime *rt, weft_fiber_fn main_fn, void *arg);
+void rt_runtime_free(struct rt_runtime *rt);
 
 #endif

@@ -422,7 +422,7 @@ weft_err rt_call_main_thread(void (*fn)(void *arg), void *arg)
 	if (!call.parker)
 		return err_set(WEFT_ENOMEM);
 	err = helper_get(rt, &h);
-	if (err)
+	if (err || !h)
 		return err;
 	pthread_mutex_lock(&h->lock);
 	list_push_back(&h->queue, &call.link);

@@ -272,7 +272,7 @@ unsigned rt_cores(void)
 	n = 1;
 	if (sched_getaffinity(0, sizeof(set), &set) == 0 && CPU_COUNT(&set) > 0)
 		n = (unsigned)CPU_COUNT(&set);
-	/* relaxed: see above */
+	/* relaxed: a number that every thread finds alike */
 	atomic_store_explicit(&cores, n, memory_order_relaxed);
 	return n;
 }

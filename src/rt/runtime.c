@@ -106,7 +106,7 @@ weft_err rt_runtime_make(struct rt_runtime **out, const weft_run_options *option
 	if (!rt)
 		return err_set(WEFT_ENOMEM);
 	memset(rt, 0, sizeof(*rt));
-	/* relaxed: only unique */
+	/* relaxed: a number that need only be unique */
 	rt->generation = atomic_fetch_add_explicit(&generations, 1, memory_order_relaxed) + 1;
 	rt->options = *options;
 	rt->is_sim = is_sim;
@@ -319,7 +319,7 @@ weft_err weft_run(weft_fiber_fn main_fn, void *arg, const weft_run_options *give
 	if (err)
 		return err;
 	err = rt_runtime_make(&rt, &options, false);
-	if (err)
+	if (err || !rt)
 		return err;
 	err = rt_offload_create(&rt->offload, options.offload_threads, options.offload_queue_max);
 	if (!err)
@@ -370,7 +370,7 @@ unsigned weft_worker_least_loaded(void)
 	unsigned best = 0;
 
 	for (unsigned i = 0; rt && i < rt->workers_len; i++) {
-		/* relaxed: a hint */
+		/* relaxed: a hint, stale by the time it is used */
 		uint64_t load = atomic_load_explicit(&rt->workers[i].load, memory_order_relaxed);
 
 		if (load < least) {
@@ -391,7 +391,7 @@ uint64_t weft_fiber_count(void)
 
 static uint64_t counter(const _Atomic uint64_t *c)
 {
-	/* relaxed: a statistic */
+	/* relaxed: a statistic, read on its own */
 	return atomic_load_explicit(c, memory_order_relaxed);
 }
 

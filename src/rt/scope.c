@@ -32,11 +32,11 @@ static void wake_all(struct rt_token_node *node)
 	rt_lock_release(&scope->lock);
 }
 
-weft_err rt_scope_create(weft_scope **out, struct rt_runtime *runtime, weft_cancel *parent)
+weft_err rt_scope_create(weft_scope **out, struct rt_runtime *rt, weft_cancel *parent)
 {
 	weft_scope *scope = mem_calloc(1, sizeof(*scope));
 
-	(void)runtime;
+	(void)rt;
 	if (!scope)
 		return err_set(WEFT_ENOMEM);
 	list_init(&scope->fibers);

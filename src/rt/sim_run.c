@@ -65,7 +65,7 @@ static void fill_result(struct rt_runtime *rt, weft_sim_result *result)
 	result->hash = io_sim_hash(io);
 	result->steps = rt->sim_steps;
 	result->virtual_ns = io_sim_elapsed(io);
-	/* relaxed: one thread */
+	/* relaxed: a simulated run has one thread */
 	result->fibers_left = atomic_load_explicit(&rt->fibers, memory_order_relaxed);
 	result->sockets_left = io_sim_sockets(io);
 }

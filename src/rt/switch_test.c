@@ -69,8 +69,8 @@ static uint64_t stir(uint64_t seed, bool leave)
 		if (leave)
 			rt_switch(&main_sp, other_sp);
 	}
-	return a ^ b ^ c ^ d ^ e ^ f ^ g ^ h ^ i ^ j ^ (uint64_t)(x * 1000) ^
-		(uint64_t)(y * 1000) ^ (uint64_t)(z * 1000);
+	return a ^ b ^ c ^ d ^ e ^ f ^ g ^ h ^ i ^ j ^ (uint64_t)(x * 1000) ^ (uint64_t)(y * 1000) ^
+		(uint64_t)(z * 1000);
 }
 
 static void clobber(void *arg)

@@ -279,7 +279,7 @@ bool weft_cancel_is_cancelled(const weft_cancel *token)
 
 weft_err weft_cancel_reason(const weft_cancel *token)
 {
-	/* acquire; as above */
+	/* acquire; pairs with the exchange in cancel_one */
 	return token ? (weft_err)atomic_load_explicit(&token->state, memory_order_acquire)
 		     : WEFT_OK;
 }

@@ -127,7 +127,8 @@ void rt_switch_away(struct rt_worker *w, struct rt_fiber *self)
 	struct rt_fiber *next = next_direct(w);
 	int saved_errno = *w->errno_at;
 
-	if (next == self) {
+	/* both NULL never meet: self is a fiber */
+	if (next && next == self) {
 		self->state = RT_FIBER_RUNNING;
 		return;
 	}
@@ -179,7 +180,7 @@ void rt_worker_nudge(struct rt_worker *worker)
 	/* seq_cst: of several wakers one pays for the system call */
 	if (atomic_exchange_explicit(&worker->sleeping, 0, memory_order_seq_cst) == 0)
 		return;
-	/* relaxed: a statistic */
+	/* relaxed: a statistic, read on its own */
 	atomic_fetch_add_explicit(&worker->wakes_syscall, 1, memory_order_relaxed);
 	worker->io->ops->wake(worker->io);
 }
@@ -243,7 +244,7 @@ static bool spin_for_work(struct rt_worker *w)
 	if (w->spin_credit == 0 || w->runtime->workers_len == 1 || rt_cores() == 1)
 		return false;
 	for (int i = 0; i < SPIN_ROUNDS; i++) {
-		/* relaxed: inbox_drain acquires */
+		/* relaxed: a hint; inbox_drain acquires */
 		if (atomic_load_explicit(&w->inbox, memory_order_relaxed)) {
 			if (w->spin_credit < SPIN_CREDIT_MAX)
 				w->spin_credit++;
@@ -308,7 +309,7 @@ static void answer_dump(struct rt_worker *w)
 
 	if (weft_likely(fd < 0))
 		return;
-	/* relaxed: see above */
+	/* relaxed: a number, nothing hangs on it */
 	atomic_store_explicit(&w->dump_fd, -1, memory_order_relaxed);
 	rt_dump_worker(w, fd);
 }
@@ -381,11 +382,11 @@ void rt_worker_loop(struct rt_worker *w)
 	rt_tls = NULL;
 }
 
-int rt_worker_init(struct rt_worker *w, struct rt_runtime *runtime, unsigned index)
+int rt_worker_init(struct rt_worker *w, struct rt_runtime *rt, unsigned index)
 {
-	w->runtime = runtime;
+	w->runtime = rt;
 	w->index = index;
-	w->is_sim = runtime->is_sim;
+	w->is_sim = rt->is_sim;
 	w->cpu = -1;
 	list_init(&w->fibers);
 	heap_init(&w->timers);
