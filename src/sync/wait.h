@@ -37,8 +37,8 @@
 enum {
 	WAIT_OPEN = 0,
 	WAIT_FIRST = 1, /* number of a single node; select numbers its own from here */
-	WAIT_SELF = UINT32_MAX,
 };
+#define WAIT_SELF UINT32_MAX
 
 struct wait_ctx {
 	_Atomic uint32_t state; /* see above */
