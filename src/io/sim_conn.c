@@ -47,15 +47,13 @@ static void pipe_purge(struct sim_end *end)
 	end->outstanding = 0;
 }
 
+/* One that is due earlier than those before it arrives with them. */
 static void pipe_push_at(struct sim_end *end, struct sim_segment *segment, int64_t due)
 {
 	bool first = list_is_empty(&end->pipe);
 
 	CHECK(list_is_empty(&segment->link));
-	if (due < end->pipe_last_due)
-		due = end->pipe_last_due;
 	segment->due = due;
-	end->pipe_last_due = due;
 	list_push_back(&end->pipe, &segment->link);
 	if (first && !end->pump_held)
 		sim_event_arm(end->conn->sim, &end->pump, due);

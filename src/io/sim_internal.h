@@ -130,7 +130,6 @@ struct sim_end {
 
 	/* the pipe to the other end */
 	struct list pipe;
-	int64_t pipe_last_due;
 	struct sim_event pump; /* armed for the first segment, unless held */
 	bool pump_held;	       /* by a partition, until it heals */
 	struct sim_segment open, fin, rst;
