@@ -79,6 +79,7 @@ void blocks_fini(weft_chan *chan)
 	/* relaxed, all: the last reference is gone, nobody else is here */
 	uint64_t head = atomic_load_explicit(&chan->head, memory_order_relaxed) & ~(uint64_t)FLAG;
 	uint64_t tail = atomic_load_explicit(&chan->tail, memory_order_relaxed) & ~(uint64_t)FLAG;
+	/* relaxed: see above */
 	struct chan_block *block = atomic_load_explicit(&chan->head_block, memory_order_relaxed);
 
 	for (; head != tail; head += POSITION) {

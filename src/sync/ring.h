@@ -144,7 +144,7 @@ static inline size_t ring_len(const weft_chan *chan)
 		uint64_t mask = chan->closed_bit - 1;
 		uint64_t from = head & mask, to = tail & mask;
 
-		/* acquire: see above */
+		/* acquire: as the loads above */
 		if (atomic_load_explicit(&chan->tail, memory_order_acquire) != tail)
 			continue;
 		if ((tail & ~chan->closed_bit) == head)

@@ -169,3 +169,30 @@ bool wait_spin(const struct wait_ctx *ctx)
 	}
 	return true;
 }
+
+weft_err wait_until(struct wait_queue *q, bool (*ready)(const void *object), const void *object,
+	weft_deadline until, const char *why)
+{
+	struct wait_node node;
+	struct wait_ctx ctx;
+	weft_err err = WEFT_OK;
+	uint32_t state;
+
+	if (ready(object))
+		return WEFT_OK;
+	if (until <= WEFT_NOW)
+		return err_set(WEFT_ETIMEDOUT);
+	if (wait_ctx_init(&ctx) != WEFT_OK)
+		return WEFT_ENOMEM;
+	wait_node_init(&node, &ctx, WAIT_FIRST);
+	while (err == WEFT_OK && !ready(object)) {
+		/* relaxed: nobody knows the node between its turns */
+		atomic_store_explicit(&ctx.state, WAIT_OPEN, memory_order_relaxed);
+		wait_push(q, &node, false);
+		if (!ready(object) && !wait_spin(&ctx))
+			err = wait_park(&ctx, until, why);
+		if (wait_claim_self(&ctx, &state))
+			wait_remove(q, &node);
+	}
+	return ready(object) ? WEFT_OK : err;
+}

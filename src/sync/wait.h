@@ -109,6 +109,13 @@ static inline uint32_t wait_state(const struct wait_ctx *ctx)
 
 /* Parks until claimed (WEFT_OK), or as rt_park fails. */
 weft_err wait_park(struct wait_ctx *ctx, weft_deadline until, const char *why);
+/*
+ * Waits for a condition that, once true, stays true until the caller acts: WEFT_OK when
+ * it holds, else as rt_park fails. Whoever makes it true wakes everybody, after asking
+ * wait_any (then the change and ready's look are seq_cst) or under the lock in any case.
+ */
+weft_err wait_until(struct wait_queue *q, bool (*ready)(const void *object), const void *object,
+	weft_deadline until, const char *why);
 /* A plain thread on a machine with several cores: waits a little for a claim before it
  * pays for a sleep. */
 bool wait_spin(const struct wait_ctx *ctx);
