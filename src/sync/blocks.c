@@ -79,14 +79,14 @@ void blocks_fini(weft_chan *chan)
 	/* relaxed, all: the last reference is gone, nobody else is here */
 	uint64_t head = atomic_load_explicit(&chan->head, memory_order_relaxed) & ~(uint64_t)FLAG;
 	uint64_t tail = atomic_load_explicit(&chan->tail, memory_order_relaxed) & ~(uint64_t)FLAG;
-	/* relaxed: see above */
+	/* relaxed: as above, nobody else is here */
 	struct chan_block *block = atomic_load_explicit(&chan->head_block, memory_order_relaxed);
 
 	for (; head != tail; head += POSITION) {
 		size_t offset = offset_of(head);
 
 		if (offset == BLOCK_SLOTS) {
-			/* relaxed: see above */
+			/* relaxed: as above, nobody else is here */
 			struct chan_block *next =
 				atomic_load_explicit(&block->next, memory_order_relaxed);
 
