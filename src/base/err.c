@@ -4,6 +4,7 @@
 #include "base/check.h"
 #include "base/mem.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -172,6 +173,9 @@ weft_err err_sys(int errnum, const char *format, ...)
 
 	if (strerror_r(errnum, reason, sizeof(reason)) != 0)
 		snprintf(reason, sizeof(reason), "error %d", errnum);
+	/* a detail is no sentence; "RFS specific error" keeps its letters */
+	if (reason[0] && islower((unsigned char)reason[1]))
+		reason[0] = (char)tolower((unsigned char)reason[0]);
 	va_start(args, format);
 	setv(code, reason, format, args);
 	va_end(args);

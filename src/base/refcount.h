@@ -47,4 +47,42 @@ static inline bool refcount_is_one(const struct refcount *ref)
 	return atomic_load_explicit(&ref->count, memory_order_acquire) == 1;
 }
 
+/*
+ * A claim: one holder, who did not wait for it. For short sections that have something
+ * else to do when the claim is taken. Zeroed memory is a free one.
+ */
+struct claim {
+	_Atomic uint32_t taken;
+};
+
+static inline bool claim_try(struct claim *claim)
+{
+	/* acquire; pairs with claim_release: what the last holder wrote */
+	return atomic_exchange_explicit(&claim->taken, 1, memory_order_acquire) == 0;
+}
+
+static inline void claim_release(struct claim *claim)
+{
+	/* release; pairs with claim_try: publishes what was written under the claim */
+	atomic_store_explicit(&claim->taken, 0, memory_order_release);
+}
+
+/* A pointer to something that no longer changes, which readers load without waiting. What
+ * it pointed to before must stay, or be known to have no reader. */
+struct published {
+	_Atomic(void *) pointer;
+};
+
+static inline void *published_get(const struct published *p)
+{
+	/* acquire; pairs with published_set: what the pointer points to is complete */
+	return atomic_load_explicit(&p->pointer, memory_order_acquire);
+}
+
+static inline void published_set(struct published *p, void *pointer)
+{
+	/* release; pairs with published_get: what is pointed to is complete */
+	atomic_store_explicit(&p->pointer, pointer, memory_order_release);
+}
+
 #endif
