@@ -67,8 +67,7 @@ static inline weft_err ring_try_send(weft_chan *chan, const void *message)
 			return WEFT_OK;
 		}
 		/* seq_cst; pairs with the CAS in ring_try_recv: the look after entering */
-		if (stamp + chan->lap == lap + 1 &&
-			atomic_load_explicit(&chan->head, memory_order_seq_cst) + chan->lap == tail)
+		if (atomic_load_explicit(&chan->head, memory_order_seq_cst) + chan->lap == tail)
 			return WEFT_EAGAIN;
 		/* a receiver is about to free the slot, or tail has moved on */
 		rt_relax(&spins, false);
