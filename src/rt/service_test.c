@@ -290,11 +290,15 @@ END_TEST
 static int dive(int depth)
 {
 	char frame[1024];
+	int below;
 
 	memset(frame, depth & 0x7f, sizeof(frame));
 	if (depth == 1000000)
 		return frame[3];
-	return dive(depth + 1) + frame[depth % 1000];
+	below = dive(depth + 1);
+	/* The frame is needed after the call: else the optimiser makes this a loop. */
+	__asm__ volatile("" : : "r"(frame) : "memory");
+	return below + frame[depth % 1000];
 }
 
 static weft_err recurse(void *arg)
@@ -402,7 +406,9 @@ static weft_err stress_main(void *arg)
 				weft_scope_wait(scope, weft_after_ns(round * 10000)), WEFT_EPROTO);
 		weft_scope_free(scope);
 	}
-	ck_assert_uint_eq(weft_fiber_count(), 1);
+	/* A fiber is counted until its worker has left its stack, shortly after the join. */
+	while (weft_fiber_count() > 1)
+		(void)weft_yield();
 	return WEFT_OK;
 }
 
