@@ -107,16 +107,23 @@ static size_t iov_bytes(const struct io_op *op)
 	return sum;
 }
 
+/* MSG_DONTWAIT: an inherited socket keeps its flags, and need not be O_NONBLOCK. */
 static int64_t try_read(struct ep_handle *h, struct io_op *op, bool *more)
 {
+	struct msghdr msg = { 0 };
 	ssize_t n;
 
-	if (op->iov_count == 1 && h->is_socket)
-		n = recv(h->fd, op->iov[0].iov_base, op->iov[0].iov_len, 0);
-	else if (op->iov_count == 1)
+	if (op->iov_count == 1 && h->is_socket) {
+		n = recv(h->fd, op->iov[0].iov_base, op->iov[0].iov_len, MSG_DONTWAIT);
+	} else if (h->is_socket) {
+		msg.msg_iov = (struct iovec *)(uintptr_t)op->iov;
+		msg.msg_iovlen = op->iov_count;
+		n = recvmsg(h->fd, &msg, MSG_DONTWAIT);
+	} else if (op->iov_count == 1) {
 		n = read(h->fd, op->iov[0].iov_base, op->iov[0].iov_len);
-	else
+	} else {
 		n = readv(h->fd, op->iov, (int)op->iov_count);
+	}
 	if (n < 0)
 		return -errno;
 	*more = !h->is_stream || n == 0 || (size_t)n == iov_bytes(op);
@@ -125,15 +132,16 @@ static int64_t try_read(struct ep_handle *h, struct io_op *op, bool *more)
 
 static int64_t try_write(struct ep_handle *h, struct io_op *op)
 {
+	const int flags = MSG_DONTWAIT | MSG_NOSIGNAL;
 	struct msghdr msg = { 0 };
 	ssize_t n;
 
 	if (h->is_socket && op->iov_count == 1) {
-		n = send(h->fd, op->iov[0].iov_base, op->iov[0].iov_len, MSG_NOSIGNAL);
+		n = send(h->fd, op->iov[0].iov_base, op->iov[0].iov_len, flags);
 	} else if (h->is_socket) {
 		msg.msg_iov = (struct iovec *)(uintptr_t)op->iov;
 		msg.msg_iovlen = op->iov_count;
-		n = sendmsg(h->fd, &msg, MSG_NOSIGNAL);
+		n = sendmsg(h->fd, &msg, flags);
 	} else if (op->iov_count == 1) {
 		n = write(h->fd, op->iov[0].iov_base, op->iov[0].iov_len);
 	} else {
@@ -559,6 +567,10 @@ static int listen_on(int fd, const struct io_addr *addr, const struct io_listen_
 		return -errno;
 	if (options->v6only && addr->sa.sa_family == AF_INET6 &&
 		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on)) < 0)
+		return -errno;
+	/* bind gives the file the socket's own mode, less the umask: never more than asked */
+	if (options->unix_mode && addr->sa.sa_family == AF_UNIX &&
+		fchmod(fd, options->unix_mode) < 0)
 		return -errno;
 	if (bind(fd, &addr->sa, addr->len) < 0 || listen(fd, options->backlog) < 0)
 		return -errno;

@@ -82,6 +82,7 @@ struct io_listen_options {
 	int backlog;
 	bool reuse_port;
 	bool v6only;
+	unsigned unix_mode; /* permissions of a socket file, less the umask; 0: by umask */
 };
 
 struct io_ops {
@@ -106,9 +107,10 @@ struct io_ops {
 	int (*socket)(struct io *io, struct io_handle **out, int family);
 	int (*listen)(struct io *io, struct io_handle **out, const struct io_addr *addr,
 		const struct io_listen_options *options);
-	/* A descriptor that can be polled, already O_NONBLOCK (a socket, either end of
-	 * a pipe, a pidfd). Taken, unless an error is returned. -ENOSYS in the simulator; -EPERM
-	 * for what can't be polled is found by the caller beforehand. */
+	/* A descriptor that can be polled: a socket, whatever its flags, or either end of
+	 * a pipe, a pidfd, an eventfd, already O_NONBLOCK. Taken, unless an error is
+	 * returned. -ENOSYS in the simulator; what can't be polled is found by the caller
+	 * beforehand. */
 	int (*adopt)(struct io *io, struct io_handle **out, int fd);
 	/* Addresses of a host's name: how many were stored, or -errno. NULL where the
 	 * system's resolver serves. */
