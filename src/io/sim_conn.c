@@ -375,15 +375,24 @@ static void end_detach(struct sim_end *end)
 		sim_conn_free(end->conn);
 }
 
+/* A server's end of which the client has not heard. */
+static bool is_opening(const struct sim_end *end)
+{
+	return end->opened && !list_is_empty(&end->open.link);
+}
+
 /* Linux resets instead of closing in order when what came was not read; what was
  * written before may still arrive then, or not. */
 void sim_end_close(struct sim_end *end, bool reset)
 {
 	struct sim *sim = end->conn->sim;
 	bool rude = reset || end->unread > 0 || !end->opened;
+	bool opening = is_opening(end);
 
 	if (reset || (rude && sim_random_below(sim, SIM_RANDOM_NETWORK, 2)))
 		pipe_purge(end);
+	if (opening && list_is_empty(&end->open.link)) /* the client hears of that first */
+		pipe_push_at(end, &end->open, end->open.due);
 	if (end->reset || end->error)
 		pipe_purge(end);
 	else if (rude)
@@ -393,10 +402,15 @@ void sim_end_close(struct sim_end *end, bool reset)
 	end_detach(end);
 }
 
+/* A client that still connects would ask again, and be refused. */
 void sim_end_vanish(struct sim_end *end)
 {
+	bool opening = is_opening(end);
+
 	end->crashed = true;
 	pipe_purge(end);
+	if (opening)
+		end_send_reset(end);
 	end_detach(end);
 }
 
@@ -414,7 +428,7 @@ int64_t sim_end_connected(const struct sim_end *end)
 		return -end->error;
 	if (end->opened)
 		return 0;
-	return end->reset ? -ECONNRESET : IO_PENDING;
+	return end->reset ? -ECONNREFUSED : IO_PENDING;
 }
 
 bool sim_end_is_readable(const struct sim_end *end)

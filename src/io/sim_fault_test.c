@@ -612,7 +612,7 @@ START_TEST(a_reset_reaches_a_client_that_waits_in_line)
 	ck_assert_int_eq(connect_start(&c, waits, un_addr("/a", 2)), IO_PENDING);
 	settle();
 	io_sim_reset_all(io, 0);
-	ck_assert_int_eq(finish(&c), -ECONNRESET);
+	ck_assert_int_eq(finish(&c), -ECONNREFUSED);
 	ck_assert_int_eq(accept_from(l, &server), 0); /* what was in: reset, but there */
 	close_h(server);
 	ck_assert_int_eq(accept_from(l, &server), -EDEADLK);
@@ -700,6 +700,38 @@ START_TEST(connections_that_came_and_went_cost_no_memory)
 }
 END_TEST
 
+START_TEST(a_server_that_resets_at_once_was_connected_to)
+{
+	struct io_handle *l = listener(1, 80), *h = socket_on(0, AF_INET), *server;
+	struct call c;
+	char buf[1];
+
+	ck_assert_int_eq(connect_start(&c, h, in_addr("10.0.0.2", 80)), IO_PENDING);
+	ck_assert_int_eq(accept_from(l, &server), 0);
+	io->ops->close(server, true);
+	ck_assert_uint_eq(c.completed, 0);
+	ck_assert_int_eq(finish(&c), 0);
+	ck_assert_int_eq(rd(h, buf, 1), -ECONNRESET);
+	close_h(h);
+	close_h(l);
+}
+END_TEST
+
+START_TEST(a_server_that_crashes_before_the_client_hears_of_it_refuses)
+{
+	struct io_handle *l = listener(1, 80), *h = socket_on(0, AF_INET), *server;
+	struct call c;
+
+	ck_assert_int_eq(connect_start(&c, h, in_addr("10.0.0.2", 80)), IO_PENDING);
+	ck_assert_int_eq(accept_from(l, &server), 0);
+	io_sim_crash(io, 1);
+	ck_assert_int_eq(finish(&c), -ECONNREFUSED);
+	close_h(server);
+	close_h(h);
+	close_h(l);
+}
+END_TEST
+
 static void sim_fault_tests(TCase *tc)
 {
 	tcase_add_checked_fixture(tc, net_setup, net_teardown);
@@ -740,5 +772,7 @@ static void sim_fault_tests(TCase *tc)
 	t_add(tc, whatever_the_dice_do_bytes_stay_in_order);
 	t_add(tc, a_crash_gives_the_nodes_descriptors_back);
 	t_add(tc, connections_that_came_and_went_cost_no_memory);
+	t_add(tc, a_server_that_resets_at_once_was_connected_to);
+	t_add(tc, a_server_that_crashes_before_the_client_hears_of_it_refuses);
 }
 T_SUITE("io/sim_fault", sim_fault_tests)
