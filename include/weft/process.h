@@ -12,7 +12,8 @@ WEFT_BEGIN_DECLS
  * process dies, default signal actions and mask, the original descriptor limit, and
  * none of this process's descriptors but its stdin, stdout and stderr.
  * Lifetime: one owner. weft_process_free kills the group if the child still runs,
- *           and reaps it: no zombie is left.
+ *           and reaps it: no zombie is left. weft_run does not return before each
+ *           process has been freed or has ended.
  * Threads:  stop, kill and pid from any fiber or thread; wait from any number.
  * Blocking: spawn (briefly), wait, stop, free.
  */
@@ -47,6 +48,10 @@ typedef struct weft_process_status {
 	int code;    /* exit status 0..255 */
 	int signal_number;
 } weft_process_status;
+
+/* Raises this process's soft limit of descriptors to the hard one, and returns what it is
+ * then; children still start with the limit from before. Before weft_run, from one thread. */
+WEFT_API size_t weft_descriptor_limit_raise(void);
 
 /* Errors: WEFT_EINVAL, WEFT_ESPAWN (no such program, not executable, no such
  * directory: the detail says which), WEFT_ENOMEM, WEFT_ECAPACITY. */

@@ -123,6 +123,12 @@ weft_err err_set(weft_err code)
 	return code;
 }
 
+weft_err err_set_code(weft_err code)
+{
+	err_slot_self()->err = code;
+	return code;
+}
+
 /* Marks a cut with "...". */
 static void finish(struct err_slot *slot, weft_err code, int len)
 {

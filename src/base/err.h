@@ -33,6 +33,8 @@ struct err_slot *err_slot_self(void);
 weft_err err_set(weft_err code);
 /* The detail is exactly this text: include the cause. */
 weft_err err_setf(weft_err code, const char *format, ...) WEFT_PRINTF(2, 3);
+/* Another code for the detail there is. */
+weft_err err_set_code(weft_err code);
 /* From errno's number: the detail is "text: strerror". The code: see err_from_errno. */
 weft_err err_sys(int errnum, const char *format, ...) WEFT_PRINTF(2, 3);
 /* Puts "text: " in front of the detail there is; code is usually the one got. */

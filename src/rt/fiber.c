@@ -172,7 +172,8 @@ static weft_err handle_make(struct weft_fiber **out, bool wanted)
 	return *out ? WEFT_OK : err_set(WEFT_ENOMEM);
 }
 
-weft_err rt_spawn(const struct rt_spawn *s)
+/* always: also into a scope that is cancelled. */
+static weft_err spawn(const struct rt_spawn *s, bool always)
 {
 	struct rt_runtime *rt = rt_runtime_self();
 	struct rt_fiber *self = rt_current(), *f;
@@ -198,7 +199,10 @@ weft_err rt_spawn(const struct rt_spawn *s)
 	if (!err) {
 		fiber_init(f, w, s);
 		f->handle = handle;
-		err = rt_scope_enter(s->scope ? s->scope : self ? self->scope : rt->root, f);
+		err = rt_scope_enter(s->scope ? s->scope
+				: self	      ? self->scope
+					      : rt->root,
+			f, always);
 	}
 	if (err) {
 		mem_free(handle);
@@ -217,6 +221,19 @@ weft_err rt_spawn(const struct rt_spawn *s)
 		rt_inject(w, &f->inject);
 	}
 	return WEFT_OK;
+}
+
+weft_err rt_spawn(const struct rt_spawn *s)
+{
+	return spawn(s, false);
+}
+
+weft_err rt_spawn_root(struct rt_spawn *s)
+{
+	struct rt_runtime *rt = rt_runtime_self();
+
+	s->scope = rt ? rt->root : NULL;
+	return spawn(s, true);
 }
 
 weft_err weft_spawn(weft_fiber **out, const char *name, weft_fiber_fn fn, void *arg)

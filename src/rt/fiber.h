@@ -270,7 +270,7 @@ void *rt_pages_alloc(size_t bytes);
 
 /* scope.c */
 weft_err rt_scope_create(weft_scope **out, struct rt_runtime *rt, weft_cancel *parent);
-weft_err rt_scope_enter(weft_scope *scope, struct rt_fiber *fiber);
+weft_err rt_scope_enter(weft_scope *scope, struct rt_fiber *fiber, bool always);
 void rt_scope_leave(struct rt_fiber *fiber, weft_err result);
 weft_err rt_scope_error(weft_scope *scope);
 bool rt_scope_is_empty(weft_scope *scope);

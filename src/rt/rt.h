@@ -78,6 +78,9 @@ struct rt_spawn {
 	weft_fiber **out;
 };
 weft_err rt_spawn(const struct rt_spawn *spawn);
+/* In the runtime's root scope, also when that is cancelled: for fibers of the library that
+ * end by themselves, and must be there until something outside has ended. */
+weft_err rt_spawn_root(struct rt_spawn *spawn);
 
 /*
  * A function to be called once in the runtime's housekeeping thread, which lives as

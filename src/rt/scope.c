@@ -61,7 +61,7 @@ weft_err weft_scope_create(weft_scope **out)
 	return rt_scope_create(out, rt, parent ? parent : weft_scope_token(rt->root));
 }
 
-weft_err rt_scope_enter(weft_scope *scope, struct rt_fiber *fiber)
+weft_err rt_scope_enter(weft_scope *scope, struct rt_fiber *fiber, bool always)
 {
 	weft_err err = WEFT_OK;
 
@@ -70,7 +70,7 @@ weft_err rt_scope_enter(weft_scope *scope, struct rt_fiber *fiber)
 	rt_lock_acquire(&scope->lock);
 	/* cancelled before: refused; later: wake_all finds the fiber, or its first park
 	 * finds the token */
-	if (weft_cancel_is_cancelled(scope->token)) {
+	if (weft_cancel_is_cancelled(scope->token) && !always) {
 		err = WEFT_ECANCELED;
 	} else {
 		list_push_back(&scope->fibers, &fiber->scope_link);
