@@ -28,8 +28,7 @@ struct world {
 	unsigned chans_len, senders_len, receivers_len;
 	weft_chan *chans[CHANS_MAX];
 	enum fate fates[SENDERS_MAX][EACH];
-	unsigned sent, received, destroyed, refused;
-	bool all_sent;
+	unsigned sent, received, destroyed;
 };
 
 struct party {
@@ -41,13 +40,18 @@ struct party {
 
 static struct world world;
 
+static int64_t ticks_below(unsigned bound)
+{
+	return (int64_t)weft_sim_random_below(bound) * BOTH_TICK_NS;
+}
+
 static weft_deadline soon(void)
 {
 	switch (weft_sim_random_below(4)) {
 	case 0:
 		return WEFT_NOW;
 	case 1:
-		return weft_after_ns((int64_t)weft_sim_random_below(100000));
+		return weft_after_ns(ticks_below(4));
 	default:
 		return WEFT_FOREVER;
 	}
@@ -126,7 +130,6 @@ static weft_err send_all(void *arg)
 		}
 		want(w->fates[p->number][i] == SENT);
 		w->fates[p->number][i] = NOT_SENT;
-		w->refused++;
 		if (err == WEFT_ECANCELED)
 			return err;
 		want(err == WEFT_ETIMEDOUT || err == WEFT_EAGAIN);
@@ -146,35 +149,31 @@ static void take(struct party *p, unsigned chan, const struct message *m)
 	w->received++;
 }
 
+/* Over a channel of its own, or over all: so that each has somebody who receives, and no
+ * wake that is lost is made good by a time-out. */
 static weft_err receive_some(void *arg)
 {
 	struct party *p = arg;
 	struct world *w = p->world;
 
 	for (;;) {
-		unsigned chan = (unsigned)weft_sim_random_below(w->chans_len);
+		unsigned chan = p->number % w->chans_len;
 		struct message m;
 		weft_err err;
 
 		maybe_pause();
-		switch (weft_sim_random_below(3)) {
-		case 0:
-			err = weft_chan_try_recv(w->chans[chan], &m);
-			break;
-		case 1:
-			err = weft_chan_recv(w->chans[chan], &m, weft_after_ns(1000000));
-			break;
-		default:
+		if (weft_sim_random_below(2))
+			err = weft_chan_recv(w->chans[chan], &m, soon());
+		else
 			err = select_one(w, WEFT_SELECT_RECV, &m, &chan);
-		}
 		if (err == WEFT_OK) {
 			take(p, chan, &m);
 			continue;
 		}
 		if (err == WEFT_ECANCELED || err == WEFT_ECLOSED)
 			return WEFT_ECANCELED;
-		want(err == WEFT_ETIMEDOUT || err == WEFT_EAGAIN);
-		both_sleep_ns(1000);
+		want(err == WEFT_ETIMEDOUT);
+		both_sleep_ns(BOTH_TICK_NS);
 	}
 }
 
@@ -188,9 +187,8 @@ static weft_err live_again_and_again(weft_fiber_fn fn, struct party *p)
 		want_ok(weft_scope_create(&scope));
 		err = weft_scope_spawn(scope, "life", fn, p);
 		want(err == WEFT_OK || err == WEFT_ECANCELED);
-		err = weft_scope_wait(scope,
-			lives == 1 ? WEFT_FOREVER
-				   : weft_after_ns((int64_t)weft_sim_random_below(3000000)));
+		err = weft_scope_wait(
+			scope, lives == 1 ? WEFT_FOREVER : weft_after_ns(ticks_below(30)));
 		want(err == WEFT_OK || err == WEFT_ETIMEDOUT || err == WEFT_ECANCELED);
 		weft_scope_free(scope);
 		if (err == WEFT_ECANCELED)
@@ -217,7 +215,7 @@ static void world_open(struct world *w)
 	memset(w, 0, sizeof(*w));
 	w->chans_len = 1 + (unsigned)weft_sim_random_below(CHANS_MAX);
 	w->senders_len = 1 + (unsigned)weft_sim_random_below(SENDERS_MAX);
-	w->receivers_len = 1 + (unsigned)weft_sim_random_below(RECEIVERS_MAX);
+	w->receivers_len = w->chans_len + (unsigned)weft_sim_random_below(RECEIVERS_MAX);
 	for (unsigned i = 0; i < w->chans_len; i++)
 		want_ok(weft_chan_create(&w->chans[i], sizeof(struct message),
 			capacities[weft_sim_random_below(5)], &options));
@@ -225,7 +223,7 @@ static void world_open(struct world *w)
 
 static weft_err run_channels(void *arg)
 {
-	static struct party parties[SENDERS_MAX + RECEIVERS_MAX];
+	static struct party parties[SENDERS_MAX + CHANS_MAX + RECEIVERS_MAX];
 	struct world *w = arg;
 	weft_scope *sending, *receiving;
 
@@ -237,13 +235,15 @@ static weft_err run_channels(void *arg)
 		bool sends = i < w->senders_len;
 
 		parties[i].world = w;
-		parties[i].number = i;
+		parties[i].number = sends ? i : i - w->senders_len;
 		want_ok(weft_scope_spawn(sends ? sending : receiving, sends ? "sender" : "receiver",
 			sends ? sender_lives : receiver_lives, &parties[i]));
 	}
 	want_ok(weft_scope_wait(sending, WEFT_FOREVER));
-	if (weft_sim_random_below(2)) /* else the rest is destroyed */
-		both_sleep_ns((int64_t)weft_sim_random_below(5000000));
+	if (weft_sim_random_below(2)) { /* else the rest is destroyed */
+		both_sleep_ns(1000000000);
+		want(w->received == w->sent);
+	}
 	for (unsigned i = 0; i < w->chans_len; i++)
 		weft_chan_close(w->chans[i]);
 	if (weft_sim_random_below(2))
@@ -254,6 +254,9 @@ static weft_err run_channels(void *arg)
 	for (unsigned i = 0; i < w->chans_len; i++)
 		weft_chan_unref(w->chans[i]);
 	want(w->received + w->destroyed == w->sent);
+	for (unsigned i = 0; i < w->senders_len; i++)
+		for (unsigned j = 0; j < EACH; j++)
+			want(w->fates[i][j] != SENT && w->fates[i][j] != UNSENT);
 	weft_sim_note(w->received);
 	return WEFT_OK;
 }
@@ -321,7 +324,7 @@ static weft_err make_value(void *arg, void **value)
 	weft_err err;
 
 	l->inits++;
-	err = weft_sleep_ns((int64_t)weft_sim_random_below(1000000));
+	err = weft_sleep_ns(ticks_below(4));
 	if (err)
 		return err;
 	if (weft_sim_random_below(3) == 0)

@@ -58,7 +58,7 @@ void both_sleep_ns(int64_t duration_ns)
 void both_pause(void)
 {
 	if (both_random(3) == 0)
-		both_sleep_ns((int64_t)both_random(weft_in_sim() ? 3000000 : 30000));
+		both_sleep_ns((int64_t)both_random(5) * (weft_in_sim() ? BOTH_TICK_NS : 5000));
 	else
 		(void)weft_yield();
 }

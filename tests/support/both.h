@@ -69,6 +69,9 @@ void both_want(const char *file, int line, const char *call, weft_err expected, 
 
 /* A random number below bound: the simulator's, or one that differs from run to run. */
 uint64_t both_random(uint64_t bound);
+/* Simulated times that are whole ticks coincide often: then the schedule decides. */
+#define BOTH_TICK_NS 100000
+
 /* As weft_sleep_ns, for those who do not care whether it was cut short. */
 void both_sleep_ns(int64_t duration_ns);
 /* Lets others run, in one of several ways: yields, or sleeps for a moment. */
