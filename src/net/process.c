@@ -26,7 +26,6 @@
 #include <limits.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -263,24 +262,30 @@ static weft_err explain(const struct spawn_plan *plan, const struct spawn_result
 /* A relative path is ours, not one of the child's directory. */
 static weft_err make_absolute(char *path)
 {
+	size_t len = strlen(path), here_len;
 	char *here;
-	size_t len;
+	weft_err err = WEFT_OK;
 
 	if (path[0] == '/')
 		return WEFT_OK;
-	here = getcwd(NULL, 0);
+	here = mem_alloc(PATH_MAX);
 	if (!here)
-		return err_sys(errno, "start process: working directory");
-	len = strlen(here);
-	if (len + 1 + strlen(path) >= PATH_MAX) {
-		free(here);
-		return err_setf(WEFT_ESPAWN, "start \"%.60s...\": name too long", path);
+		return err_set(WEFT_ENOMEM);
+	if (!getcwd(here, PATH_MAX)) {
+		err = err_sys(errno, "start process: working directory");
+		goto out;
 	}
-	memmove(path + len + 1, path, strlen(path) + 1);
-	memcpy(path, here, len);
-	path[len] = '/';
-	free(here);
-	return WEFT_OK;
+	here_len = strlen(here);
+	if (here_len + 1 + len >= PATH_MAX) {
+		err = err_setf(WEFT_ESPAWN, "start \"%.60s...\": name too long", path);
+		goto out;
+	}
+	memmove(path + here_len + 1, path, len + 1);
+	memcpy(path, here, here_len);
+	path[here_len] = '/';
+out:
+	mem_free(here);
+	return err;
 }
 
 /* path: PATH_MAX bytes, off the stack, which may be a fiber's. */

@@ -32,11 +32,12 @@ static int runnable(const char *path)
 
 static weft_err in_directory(char *out, const char *name)
 {
+	size_t len = strlen(name);
 	int why;
 
-	if (strlen(name) >= PATH_MAX)
+	if (len >= PATH_MAX)
 		return err_setf(WEFT_ESPAWN, "start \"%.60s...\": name too long", name);
-	strcpy(out, name);
+	memcpy(out, name, len + 1);
 	why = runnable(out);
 	if (!why)
 		return WEFT_OK;
