@@ -142,7 +142,9 @@ static weft_err service_once(struct service *s)
 	char address[64];
 	weft_err err;
 
-	snprintf(address, sizeof(address), "tcp://0.0.0.0:%u", PORT + s->index);
+	/* names have addresses of both families: some clients must fall back */
+	snprintf(address, sizeof(address), "tcp://%s:%u", s->index % 2 ? "[::]" : "0.0.0.0",
+		PORT + s->index);
 	err = weft_listen(&listener, address, NULL, WEFT_FOREVER);
 	if (!err)
 		err = weft_scope_create(&scope);

@@ -89,10 +89,11 @@ struct sim_event {
 /* An address of the simulated net, taken apart. */
 struct sim_name {
 	sa_family_t family;
-	bool v6only;	  /* AF_INET6 */
-	uint32_t ip;	  /* host order; ::1 is 127.0.0.1 and :: is 0.0.0.0 with AF_INET6 */
-	uint16_t port;	  /* host order */
-	uint8_t path_len; /* AF_UNIX; 0: unnamed */
+	bool v6only; /* AF_INET6 */
+	uint32_t
+		ip; /* host order; of AF_INET6: ::1 is 127.0.0.1, :: is 0.0.0.0, fd00::N is 10.0.0.N */
+	uint16_t port;						   /* host order */
+	uint8_t path_len;					   /* AF_UNIX; 0: unnamed */
 	char path[sizeof(((struct sockaddr_un *)NULL)->sun_path)]; /* no NUL */
 };
 

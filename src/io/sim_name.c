@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Addresses of the simulated net. Node n is 10.0.0.(n+1); each node has a loopback of
- * its own (127.x, ::1) and a name space of unix sockets of its own. Names are held by
- * listeners only, and free again when they close.
+ * Addresses of the simulated net. Node n is 10.0.0.N and fd00::N, N being n + 1; each node
+ * has a loopback of its own (127.x, ::1) and a name space of unix sockets of its own.
+ * Names are held by listeners only, and free again when they close.
  */
 #include "io/sim_internal.h"
 
@@ -26,21 +26,27 @@ static bool is_loopback(uint32_t ip)
 	return ip >> 24 == 127;
 }
 
+/* fd00::N is the node at 10.0.0.N. */
+static void node_in6(uint32_t ip, struct in6_addr *addr)
+{
+	memset(addr, 0, sizeof(*addr));
+	addr->s6_addr[0] = 0xfd;
+	addr->s6_addr[15] = (uint8_t)ip;
+}
+
 static int parse_in6(struct sim_name *name, const struct sockaddr_in6 *in6)
 {
-	const uint8_t *b = in6->sin6_addr.s6_addr;
+	struct in6_addr node;
 
 	name->port = ntohs(in6->sin6_port);
-	if (IN6_IS_ADDR_LOOPBACK(&in6->sin6_addr)) {
+	name->ip = NET_BASE | in6->sin6_addr.s6_addr[15];
+	node_in6(name->ip, &node);
+	if (IN6_IS_ADDR_LOOPBACK(&in6->sin6_addr))
 		name->ip = INADDR_LOOPBACK;
-	} else if (IN6_IS_ADDR_UNSPECIFIED(&in6->sin6_addr)) {
+	else if (IN6_IS_ADDR_UNSPECIFIED(&in6->sin6_addr))
 		name->ip = INADDR_ANY;
-	} else if (IN6_IS_ADDR_V4MAPPED(&in6->sin6_addr)) {
-		name->ip = (uint32_t)b[12] << 24 | (uint32_t)b[13] << 16 | (uint32_t)b[14] << 8 |
-			b[15];
-	} else {
+	else if (memcmp(&node, &in6->sin6_addr, sizeof(node)) != 0)
 		return -ENETUNREACH;
-	}
 	return 0;
 }
 
@@ -82,16 +88,11 @@ int sim_name_parse(struct sim_name *name, const struct io_addr *addr)
 
 static void format_in6(const struct sim_name *name, struct sockaddr_in6 *in6)
 {
-	uint8_t *b = in6->sin6_addr.s6_addr;
-
 	in6->sin6_port = htons(name->port);
-	if (is_loopback(name->ip)) {
+	if (is_loopback(name->ip))
 		in6->sin6_addr = in6addr_loopback;
-	} else if (name->ip != INADDR_ANY) {
-		b[10] = b[11] = 0xff;
-		for (int i = 0; i < 4; i++)
-			b[12 + i] = (uint8_t)(name->ip >> (24 - 8 * i));
-	}
+	else if (name->ip != INADDR_ANY)
+		node_in6(name->ip, &in6->sin6_addr);
 }
 
 void sim_name_format(const struct sim_name *name, struct io_addr *addr)
@@ -124,7 +125,7 @@ void sim_name_text(const struct sim_name *name, char *text, size_t size)
 		snprintf(text, size, "unix:%s%.*s", abstract ? "@" : "", name->path_len - abstract,
 			name->path + abstract);
 	else
-		snprintf(text, size, "%s%u.%u.%u.%u:%u", name->family == AF_INET6 ? "6:" : "",
+		snprintf(text, size, "%s%u.%u.%u.%u:%u", name->family == AF_INET6 ? "ipv6 " : "",
 			ip >> 24, ip >> 16 & 255, ip >> 8 & 255, ip & 255, name->port);
 }
 
@@ -261,32 +262,41 @@ int sim_node_create(struct sim *sim, const char *name)
 	return 0;
 }
 
+static int resolve_number(const char *host, struct io_addr *out)
+{
+	memset(out, 0, sizeof(*out));
+	if (inet_pton(AF_INET, host, &out->in.sin_addr) == 1) {
+		out->len = sizeof(out->in);
+		out->in.sin_family = AF_INET;
+	} else if (inet_pton(AF_INET6, host, &out->in6.sin6_addr) == 1) {
+		out->len = sizeof(out->in6);
+		out->in6.sin6_family = AF_INET6;
+	} else {
+		return 0;
+	}
+	return 1;
+}
+
+/* Names have addresses of both families, as hosts mostly do. */
 int sim_resolve(struct io *io, const char *host, struct io_addr *out, int max)
 {
 	struct sim *sim = sim_of(io);
-	struct sim_name name = { .family = AF_INET };
-	struct in6_addr in6;
-	struct in_addr in;
-	int found;
+	struct sim_name v4 = { .family = AF_INET }, v6 = { .family = AF_INET6 };
+	int found = node_find(sim, host);
 
 	if (max < 1)
 		return -EINVAL;
-	if (inet_pton(AF_INET, host, &in) == 1) {
-		name.ip = ntohl(in.s_addr);
-	} else if (inet_pton(AF_INET6, host, &in6) == 1) {
-		memset(out, 0, sizeof(*out));
-		out->len = sizeof(out->in6);
-		out->in6.sin6_family = AF_INET6;
-		out->in6.sin6_addr = in6;
+	if (resolve_number(host, out))
 		return 1;
-	} else if (strcmp(host, "localhost") == 0) {
-		name.ip = INADDR_LOOPBACK;
-	} else {
-		found = node_find(sim, host);
-		if (found < 0)
-			return -ENOENT;
-		name.ip = node_ip((unsigned)found);
-	}
-	sim_name_format(&name, out);
-	return 1;
+	if (strcmp(host, "localhost") == 0)
+		v4.ip = INADDR_LOOPBACK;
+	else if (found >= 0)
+		v4.ip = node_ip((unsigned)found);
+	else
+		return -ENOENT;
+	v6.ip = v4.ip;
+	if (max > 1)
+		sim_name_format(&v6, out++);
+	sim_name_format(&v4, out);
+	return max > 1 ? 2 : 1;
 }
