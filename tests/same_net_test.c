@@ -379,6 +379,30 @@ BOTH_TEST(an_abort_is_a_reset_at_the_other_end)
 	return WEFT_OK;
 }
 
+BOTH_TEST(a_copy_says_which_side_failed)
+{
+	weft_conn *from[2], *to[2];
+	bool failed_dst = false;
+	uint64_t copied = 0;
+
+	want_ok(weft_conn_pair(from, 0));
+	want_ok(weft_conn_pair(to, 0));
+	send_text(from[0], "lost");
+	weft_conn_abort(to[1]);
+	want_err(WEFT_ERESET,
+		weft_conn_copy(to[0], from[1], &copied, &failed_dst, NULL, WEFT_FOREVER));
+	want(failed_dst && copied == 0);
+	weft_conn_abort(from[0]);
+	want_err(WEFT_ERESET,
+		weft_conn_copy(to[0], from[1], &copied, &failed_dst, NULL, WEFT_FOREVER));
+	want(!failed_dst && copied == 0);
+	for (int i = 0; i < 2; i++) {
+		weft_conn_free(from[i]);
+		weft_conn_free(to[i]);
+	}
+	return WEFT_OK;
+}
+
 BOTH_TEST(a_read_times_out_and_can_be_tried_again)
 {
 	struct server s;
@@ -559,6 +583,7 @@ static void same_net_tests(TCase *tc)
 	both_add(tc, more_than_the_window_goes_both_ways_at_once);
 	both_add(tc, a_proxy_carries_half_closes);
 	both_add(tc, an_abort_is_a_reset_at_the_other_end);
+	both_add(tc, a_copy_says_which_side_failed);
 	both_add(tc, a_read_times_out_and_can_be_tried_again);
 	both_add(tc, closing_a_conn_ends_a_read_that_waits);
 	both_add(tc, accepts_end_by_close_by_time_and_by_cancellation);

@@ -148,9 +148,11 @@ static weft_err service_once(struct service *s)
 	err = weft_listen(&listener, address, NULL, WEFT_FOREVER);
 	if (!err)
 		err = weft_scope_create(&scope);
-	if (!err)
+	if (!err) {
 		err = weft_listener_serve(listener, scope, "handler",
 			s->index < s->world->servers ? serve_echo : serve_proxy, s);
+		want(err != WEFT_ECAPACITY); /* it backs off and goes on */
+	}
 	weft_listener_free(listener);
 	weft_scope_free(scope);
 	return err;
