@@ -17,6 +17,16 @@ WEFT_BEGIN_DECLS
  */
 typedef struct weft_bridge weft_bridge;
 
+/* Something that a person or a program may want to know of. */
+typedef struct weft_bridge_event {
+	weft_log_level level;
+	uint64_t session; /* from 1; 0: of the bridge as a whole */
+	const char *peer; /* FROM's end of the session, such as "tcp://127.0.0.1:51514" */
+	weft_err err;	  /* WEFT_OK when nothing went wrong */
+	const char *text; /* one line, without what stands in session and peer */
+	uint64_t bytes_in, bytes_out; /* of the session so far */
+} weft_bridge_event;
+
 typedef struct weft_bridge_options {
 	const char *from;	    /* endpoint */
 	const char *to;		    /* endpoint; NULL when command is given */
@@ -31,11 +41,15 @@ typedef struct weft_bridge_options {
 	const char *const *env;	    /* for children, as in weft_process_options */
 	const char *const *pass_env;
 	bool insecure; /* allow a child behind a listener that leaves loopback */
+	/* Called in whatever fiber it happens; strings are valid during the call. Must not
+	 * call the bridge but for weft_bridge_stop. NULL: events go to weft_log. */
+	void (*on_event)(void *user, const weft_bridge_event *event);
+	void *user;
 } weft_bridge_options;
 
-#define WEFT_BRIDGE_OPTIONS_DEFAULT                                       \
-	{                                                                 \
-		NULL, NULL, NULL, 0, 0, 0, 0, 0, -1, 0, NULL, NULL, false \
+#define WEFT_BRIDGE_OPTIONS_DEFAULT                                                   \
+	{                                                                             \
+		NULL, NULL, NULL, 0, 0, 0, 0, 0, -1, 0, NULL, NULL, false, NULL, NULL \
 	}
 
 /* Checks every option and both endpoints; opens nothing, so that it may be called
@@ -49,9 +63,9 @@ WEFT_API WEFT_MUST_CHECK weft_err weft_bridge_open(
 WEFT_API const char *weft_bridge_name(const weft_bridge *bridge);
 /*
  * Serves until weft_bridge_stop, or until the one session of stdio: is over. Then
- * drains: sessions under way get drain_timeout_ns, then are cut.
- * WEFT_OK: drained or stopped. For stdio: the error of its session (WEFT_ECHILD when
- * the child exited non-zero).
+ * drains: sessions under way get drain_timeout_ns, then are cut (their peers see a
+ * reset). WEFT_OK: drained or stopped. For stdio:, as FROM or as TO: the error of its
+ * session (WEFT_ECHILD when the child exited non-zero).
  */
 WEFT_API WEFT_MUST_CHECK weft_err weft_bridge_run(weft_bridge *bridge);
 /* Stops accepting and begins to drain. Idempotent. */

@@ -1,0 +1,406 @@
+/* SPDX-License-Identifier: MIT */
+/* A bridge: its options, its listener, the loop that accepts, and the drain. */
+#define _POSIX_C_SOURCE 200809L
+#include "bridge/bridge.h"
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "bridge/session.h"
+#include "net/process_env.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+
+#define CONNECTIONS_DEFAULT ((size_t)10000)
+#define CONNECTIONS_MAX ((size_t)1 << 20)
+#define CHILDREN_DEFAULT ((size_t)64)
+#define CHILDREN_MAX ((size_t)65536)
+#define SECOND_NS INT64_C(1000000000)
+#define CONNECT_TIMEOUT_DEFAULT_NS (10 * SECOND_NS)
+#define DRAIN_TIMEOUT_DEFAULT_NS (5 * SECOND_NS)
+#define CHILD_GRACE_DEFAULT_NS (2 * SECOND_NS)
+#define LISTEN_TIMEOUT_NS (30 * SECOND_NS) /* for the resolver, mostly */
+#define POOL_LIVE_MAX ((size_t)256 << 20)  /* buffers of all flows together */
+#define POOL_HELD_MAX ((size_t)16 << 20)
+#define RETRY_MS 100
+
+void bridge_event(const struct weft_bridge *bridge, const weft_bridge_event *event)
+{
+	if (bridge->options.on_event)
+		bridge->options.on_event(bridge->options.user, event);
+	else if (event->session)
+		weft_log(event->level, "bridge", "session %llu from %s: %s",
+			(unsigned long long)event->session, event->peer, event->text);
+	else
+		weft_log(event->level, "bridge", "%s", event->text);
+}
+
+static void tell(const struct weft_bridge *b, weft_log_level level, weft_err err, const char *text)
+{
+	weft_bridge_event event = { .level = level, .peer = "", .err = err, .text = text };
+
+	bridge_event(b, &event);
+}
+
+/* ---- options ---- */
+
+static weft_err limit(size_t *value, const char *name, size_t fallback, size_t max)
+{
+	if (*value == 0)
+		*value = fallback;
+	if (*value > max)
+		return err_setf(WEFT_EINVAL, "%s: %zu is above %zu", name, *value, max);
+	return WEFT_OK;
+}
+
+static weft_err duration(int64_t *value, const char *name, int64_t fallback)
+{
+	if (*value < 0)
+		return err_setf(WEFT_EINVAL, "%s: negative", name);
+	if (*value == 0)
+		*value = fallback;
+	return WEFT_OK;
+}
+
+static weft_err numbers_check(weft_bridge_options *o)
+{
+	weft_err err =
+		limit(&o->connections_max, "connections_max", CONNECTIONS_DEFAULT, CONNECTIONS_MAX);
+
+	if (!err)
+		err = limit(&o->children_max, "children_max", CHILDREN_DEFAULT, CHILDREN_MAX);
+	if (!err)
+		err = duration(
+			&o->connect_timeout_ns, "connect_timeout_ns", CONNECT_TIMEOUT_DEFAULT_NS);
+	if (!err)
+		err = duration(&o->read_timeout_ns, "read_timeout_ns", 0);
+	if (!err)
+		err = duration(&o->idle_timeout_ns, "idle_timeout_ns", 0);
+	if (!err)
+		err = duration(&o->child_grace_ns, "child_grace_ns", CHILD_GRACE_DEFAULT_NS);
+	if (o->drain_timeout_ns < 0)
+		o->drain_timeout_ns = DRAIN_TIMEOUT_DEFAULT_NS;
+	return err;
+}
+
+/* A list of strings, none empty; each with a name and '=' or without any. */
+static weft_err names_copy(
+	struct words *out, const char *const *list, const char *what, bool values)
+{
+	if (!list || !list[0])
+		return WEFT_OK;
+	for (size_t i = 0; list[i]; i++) {
+		const char *equals = strchr(list[i], '=');
+
+		if (list[i][0] == '\0' || equals == list[i] || !equals == values)
+			return err_setf(WEFT_EINVAL, "%s: \"%.64s\" is not %s", what, list[i],
+				values ? "NAME=value" : "a name");
+	}
+	return words_copy(out, list);
+}
+
+static weft_err env_check(struct weft_bridge *b)
+{
+	const weft_bridge_options *o = &b->options;
+	bool is_given = (o->env && o->env[0]) || (o->pass_env && o->pass_env[0]);
+	weft_err err;
+
+	if (is_given && b->to.kind != ENDPOINT_EXEC)
+		return err_setf(
+			WEFT_EINVAL, "an environment is for a child process, and TO is none");
+	err = names_copy(&b->env, o->env, "env", true);
+	if (!err)
+		err = names_copy(&b->pass_env, o->pass_env, "pass_env", false);
+	return err;
+}
+
+static weft_err endpoint_check(struct endpoint *out, const char *text, const char *role)
+{
+	weft_err err = endpoint_parse(out, text);
+
+	return err == WEFT_EINVAL ? err_wrap(err, "%s \"%.128s\"", role, text) : err;
+}
+
+static weft_err endpoints_check(struct weft_bridge *b)
+{
+	const weft_bridge_options *o = &b->options;
+	weft_err err;
+
+	if (!o->from)
+		return err_setf(WEFT_EINVAL, "FROM is missing");
+	if (!o->to && !o->command)
+		return err_setf(WEFT_EINVAL, "TO is missing: an endpoint, or -- and a command");
+	if (o->to && o->command)
+		return err_setf(WEFT_EINVAL, "both TO \"%.128s\" and a command are given", o->to);
+	err = endpoint_check(&b->from, o->from, "FROM");
+	if (err)
+		return err;
+	if (o->to)
+		return endpoint_check(&b->to, o->to, "TO");
+	err = endpoint_command(&b->to, o->command);
+	return err == WEFT_EINVAL ? err_wrap(err, "command after --") : err;
+}
+
+static weft_err pairing_check(const struct weft_bridge *b)
+{
+	const struct endpoint *from = &b->from, *to = &b->to;
+	const weft_bridge_options *o = &b->options;
+
+	if (from->kind == ENDPOINT_EXEC)
+		return err_setf(WEFT_EINVAL,
+			"FROM \"%.128s\": a child process accepts no sessions: it can only be TO",
+			o->from);
+	if (from->kind != ENDPOINT_STDIO && !from->is_listener)
+		return err_setf(WEFT_EINVAL,
+			"FROM \"%.128s\": sessions are accepted with listen: in front: listen:%.128s",
+			o->from, o->from);
+	if (to->is_listener)
+		return err_setf(WEFT_EINVAL,
+			"TO \"%.128s\": TO is dialled, one connection a session: leave listen: out",
+			o->to);
+	if (from->kind == ENDPOINT_STDIO && to->kind == ENDPOINT_STDIO)
+		return err_setf(WEFT_EINVAL, "stdio: can't be both FROM and TO");
+	if (to->kind == ENDPOINT_EXEC && from->is_listener && !from->is_local && !o->insecure)
+		return err_setf(WEFT_EINVAL,
+			"FROM \"%.128s\": anybody who reaches it could run %.128s; listen on "
+			"127.0.0.1, [::1] or localhost, or allow it with --insecure",
+			o->from, to->words.argv[0]);
+	return WEFT_OK;
+}
+
+/* ---- making ---- */
+
+static weft_err configured(struct weft_bridge **out, const weft_bridge_options *options)
+{
+	struct weft_bridge *b;
+	weft_err err;
+
+	if (!options)
+		return err_setf(WEFT_EINVAL, "bridge: no options");
+	b = mem_calloc(1, sizeof(*b));
+	if (!b)
+		return err_set(WEFT_ENOMEM);
+	b->options = *options;
+	err = numbers_check(&b->options);
+	if (!err)
+		err = endpoints_check(b);
+	if (!err)
+		err = pairing_check(b);
+	if (!err)
+		err = env_check(b);
+	if (err)
+		weft_bridge_free(b);
+	else
+		*out = b;
+	return err;
+}
+
+weft_err weft_bridge_check(const weft_bridge_options *options)
+{
+	weft_bridge *b = NULL;
+	weft_err err = configured(&b, options);
+
+	weft_bridge_free(b);
+	return err;
+}
+
+/* A missing program is found now rather than at the first session. */
+static weft_err program_check(const char *name)
+{
+	char *path = mem_alloc(PATH_MAX);
+	weft_err err = path ? process_find_program(path, name) : err_set(WEFT_ENOMEM);
+
+	mem_free(path);
+	return err;
+}
+
+static weft_err from_open(struct weft_bridge *b)
+{
+	weft_err err;
+
+	if (b->from.kind == ENDPOINT_STDIO)
+		return weft_conn_stdio(&b->stdio);
+	b->from.net.connections_max = b->options.connections_max;
+	err = weft_listen(
+		&b->listener, b->from.address, &b->from.net, weft_after_ns(LISTEN_TIMEOUT_NS));
+	if (err)
+		return err;
+	/* A name may stand for another address than it seems. */
+	if (b->to.kind == ENDPOINT_EXEC && !b->options.insecure &&
+		!endpoint_address_is_local(weft_listener_name(b->listener)))
+		return err_setf(WEFT_EAUTH,
+			"listen on %s: not a loopback address, and TO is a child process: "
+			"--insecure would allow it",
+			weft_listener_name(b->listener));
+	return WEFT_OK;
+}
+
+weft_err weft_bridge_open(weft_bridge **out, const weft_bridge_options *options)
+{
+	weft_buf_pool_options pool = { .held_max = POOL_HELD_MAX, .live_max = POOL_LIVE_MAX };
+	weft_bridge *b = NULL;
+	weft_err err;
+
+	err = configured(&b, options);
+	if (!b)
+		return err;
+	err = weft_buf_pool_create(&b->pool, &pool);
+	if (!err)
+		err = weft_cancel_create(&b->stopping, NULL);
+	if (!err && b->to.kind == ENDPOINT_EXEC)
+		err = program_check(b->to.words.argv[0]);
+	if (!err)
+		err = from_open(b);
+	if (err)
+		weft_bridge_free(b);
+	else
+		*out = b;
+	return err;
+}
+
+const char *weft_bridge_name(const weft_bridge *bridge)
+{
+	return bridge->listener ? weft_listener_name(bridge->listener) : "stdio:";
+}
+
+void weft_bridge_free(weft_bridge *bridge)
+{
+	if (!bridge)
+		return;
+	weft_listener_free(bridge->listener);
+	weft_conn_free(bridge->stdio);
+	weft_cancel_unref(bridge->stopping);
+	weft_buf_pool_free(bridge->pool);
+	words_fini(&bridge->env);
+	words_fini(&bridge->pass_env);
+	endpoint_fini(&bridge->from);
+	endpoint_fini(&bridge->to);
+	mem_free(bridge->only_detail);
+	mem_free(bridge);
+}
+
+/* ---- running ---- */
+
+/* The listener failed to give a connection: a moment later it may. */
+static weft_err accept_failed(struct weft_bridge *b, weft_err err)
+{
+	char text[ERR_TEXT_MAX];
+
+	if (err == WEFT_ECLOSED || err == WEFT_ECANCELED)
+		return err;
+	(void)snprintf(text, sizeof(text), "%s", weft_error_detail());
+	tell(b, WEFT_LOG_WARN, err, text);
+	return weft_sleep_ms(RETRY_MS);
+}
+
+static void start_failed(struct weft_bridge *b, weft_conn *conn, weft_err err)
+{
+	char text[ERR_TEXT_MAX];
+
+	(void)snprintf(text, sizeof(text), "session from %s: %s", weft_conn_peer_name(conn),
+		weft_error_detail());
+	tell(b, WEFT_LOG_ERROR, err, text);
+	weft_conn_abort(conn);
+	weft_conn_free(conn);
+}
+
+/* Until the listener is closed (WEFT_OK), or by cancellation. */
+static weft_err serve(struct weft_bridge *b, weft_scope *sessions)
+{
+	weft_conn *conn;
+	weft_err err;
+
+	for (;;) {
+		err = weft_listener_accept(b->listener, &conn, WEFT_FOREVER);
+		if (err) {
+			err = accept_failed(b, err);
+			if (err)
+				return err == WEFT_ECLOSED ? WEFT_OK : err;
+			continue;
+		}
+		err = session_start(b, sessions, weft_worker_least_loaded(), conn);
+		if (err) {
+			start_failed(b, conn, err);
+		} else if (b->to.kind == ENDPOINT_STDIO) {
+			weft_listener_close(b->listener);
+			return weft_cancel_wait(b->stopping, WEFT_FOREVER);
+		}
+	}
+}
+
+static weft_err serve_stdio(struct weft_bridge *b, weft_scope *sessions)
+{
+	weft_err err = session_start(b, sessions, weft_worker_self(), b->stdio);
+
+	if (err)
+		return err;
+	b->stdio = NULL;
+	return weft_cancel_wait(b->stopping, WEFT_FOREVER);
+}
+
+static void drain(struct weft_bridge *b, weft_scope *sessions)
+{
+	uint64_t cut;
+	char text[64];
+
+	if (weft_scope_wait(sessions, weft_after_ns(b->options.drain_timeout_ns)))
+		weft_scope_cancel(sessions);
+	weft_scope_free(sessions);
+	cut = counter_get(&b->counters.cut);
+	if (cut == 0)
+		return;
+	(void)snprintf(text, sizeof(text), "drained, %llu session%s cut", (unsigned long long)cut,
+		cut == 1 ? " was" : "s were");
+	tell(b, WEFT_LOG_WARN, WEFT_ECANCELED, text);
+}
+
+weft_err weft_bridge_run(weft_bridge *bridge)
+{
+	weft_scope *sessions = NULL;
+	weft_err err;
+
+	err = weft_scope_create(&sessions);
+	if (err)
+		return err;
+	err = bridge->listener ? serve(bridge, sessions) : serve_stdio(bridge, sessions);
+	if (err) {
+		weft_scope_free(sessions);
+		return err;
+	}
+	drain(bridge, sessions);
+	if (!bridge->only_err)
+		return WEFT_OK;
+	return err_setf(bridge->only_err, "%s",
+		bridge->only_detail ? bridge->only_detail : weft_strerror(bridge->only_err));
+}
+
+void weft_bridge_stop(weft_bridge *bridge)
+{
+	weft_cancel_trigger(bridge->stopping, WEFT_OK);
+	if (bridge->listener)
+		weft_listener_close(bridge->listener);
+}
+
+void weft_bridge_stats_get(const weft_bridge *bridge, weft_bridge_stats *out)
+{
+	const struct bridge_counters *c = &bridge->counters;
+	uint64_t refused = counter_get(&c->refused);
+
+	if (bridge->listener) {
+		weft_listener_stats listener;
+
+		weft_listener_stats_get(bridge->listener, &listener);
+		refused += listener.refused;
+	}
+	*out = (weft_bridge_stats){
+		.sessions = counter_get(&c->sessions),
+		.sessions_failed = counter_get(&c->failed),
+		.sessions_refused = refused,
+		.sessions_cut = counter_get(&c->cut),
+		.bytes_in = counter_get(&c->bytes_in),
+		.bytes_out = counter_get(&c->bytes_out),
+		.sessions_now = (size_t)counter_get(&c->sessions_now),
+		.children_now = (size_t)counter_get(&c->children_now),
+	};
+}

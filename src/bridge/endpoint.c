@@ -1,0 +1,362 @@
+/* SPDX-License-Identifier: MIT */
+/* The grammar of endpoints; see endpoint.h. */
+#include "bridge/endpoint.h"
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "net/addr.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define SHOWN_MAX 64	      /* bytes of the user's that an error repeats */
+#define KEEPALIVE_MAX_S 32767 /* TCP_KEEPIDLE's own bound */
+#define BACKLOG_MAX 65535
+
+struct scheme {
+	const char *name;
+	enum endpoint_kind kind;
+	bool is_carried; /* false: known, and refused until its part is built */
+	bool may_listen;
+};
+
+static const struct scheme schemes[] = {
+	{ "stdio", ENDPOINT_STDIO, true, false },
+	{ "exec", ENDPOINT_EXEC, true, false },
+	{ "tcp", ENDPOINT_TCP, true, true },
+	{ "unix", ENDPOINT_UNIX, true, true },
+	{ "tls", ENDPOINT_TCP, false, true },
+	{ "mux+tcp", ENDPOINT_TCP, false, true },
+	{ "mux+unix", ENDPOINT_UNIX, false, true },
+	{ "mux+tls", ENDPOINT_TCP, false, true },
+	{ "http", ENDPOINT_TCP, false, true },
+	{ "https", ENDPOINT_TCP, false, true },
+	{ "sse+http", ENDPOINT_TCP, false, true },
+	{ "sse+https", ENDPOINT_TCP, false, true },
+	{ "ws", ENDPOINT_TCP, false, true },
+	{ "wss", ENDPOINT_TCP, false, true },
+};
+#define SCHEMES (sizeof(schemes) / sizeof(schemes[0]))
+#define CARRIED "stdio:, exec:CMD, tcp://host:port and unix:/path"
+
+/* What an option changes, and where it makes sense. */
+struct option {
+	const char *name;
+	bool tcp, unix_socket, dialer;
+	unsigned min, max;
+	int base;	    /* of the number */
+	const char *values; /* for the error */
+	void (*set)(weft_net_options *net, unsigned value);
+};
+
+static void set_nodelay(weft_net_options *net, unsigned value)
+{
+	net->nodelay = value != 0;
+}
+
+static void set_keepalive(weft_net_options *net, unsigned value)
+{
+	net->keepalive = value != 0;
+	net->keepalive_idle_s = value;
+}
+
+static void set_backlog(weft_net_options *net, unsigned value)
+{
+	net->backlog = value;
+}
+
+static void set_reuse_port(weft_net_options *net, unsigned value)
+{
+	net->reuse_port = value != 0;
+}
+
+static void set_mode(weft_net_options *net, unsigned value)
+{
+	net->unix_mode = value;
+}
+
+static const struct option options[] = {
+	{ "nodelay", true, false, true, 0, 1, 10, "0 or 1", set_nodelay },
+	{ "keepalive", true, false, true, 0, KEEPALIVE_MAX_S, 10,
+		"seconds, or 0 for none, to 32767", set_keepalive },
+	{ "backlog", true, true, false, 1, BACKLOG_MAX, 10, "1..65535", set_backlog },
+	{ "reuseport", true, false, false, 0, 1, 10, "0 or 1", set_reuse_port },
+	{ "mode", false, true, false, 1, 0777, 8, "an octal number, 1..0777", set_mode },
+};
+#define OPTIONS (sizeof(options) / sizeof(options[0]))
+
+/* The user's own bytes in an error, on one line and not endless. */
+static const char *shown(char out[SHOWN_MAX + 1], const char *text, size_t len)
+{
+	size_t n = len < SHOWN_MAX ? len : SHOWN_MAX;
+
+	for (size_t i = 0; i < n; i++)
+		out[i] = (unsigned char)text[i] < ' ' || text[i] == 127 ? '?' : text[i];
+	out[n] = '\0';
+	if (n < len)
+		memcpy(out + n - 3, "...", 3);
+	return out;
+}
+
+static const struct scheme *scheme_find(const char *name, size_t len)
+{
+	for (size_t i = 0; i < SCHEMES; i++) {
+		if (strlen(schemes[i].name) == len && memcmp(schemes[i].name, name, len) == 0)
+			return &schemes[i];
+	}
+	return NULL;
+}
+
+static weft_err scheme_unknown(const char *text)
+{
+	char known[256], part[SHOWN_MAX + 1];
+	size_t len = strcspn(text, ":"), used = 0;
+
+	for (size_t i = 0; i < SCHEMES; i++)
+		used += (size_t)snprintf(
+			known + used, sizeof(known) - used, " %s:", schemes[i].name);
+	if (text[len] == '\0' && scheme_find(text, len))
+		return err_setf(WEFT_EINVAL, "a colon is missing: \"%s:\"", shown(part, text, len));
+	if (text[len] == '\0')
+		return err_setf(
+			WEFT_EINVAL, "no scheme; known are:%s, and listen: in front", known);
+	return err_setf(WEFT_EINVAL, "unknown scheme \"%s:\"; known are:%s, and listen: in front",
+		shown(part, text, len), known);
+}
+
+/* ---- options ---- */
+
+/* Digits only; false: not a number, or out of range. */
+static bool number(unsigned *out, const char *text, size_t len, const struct option *option)
+{
+	unsigned value = 0;
+
+	if (len == 0 || len > 9)
+		return false;
+	for (size_t i = 0; i < len; i++) {
+		if (text[i] < '0' || text[i] >= '0' + option->base)
+			return false;
+		value = value * (unsigned)option->base + (unsigned)(text[i] - '0');
+	}
+	*out = value;
+	return value >= option->min && value <= option->max;
+}
+
+static bool option_applies(const struct option *option, const struct endpoint *e)
+{
+	if (!e->is_listener && !option->dialer)
+		return false;
+	return e->kind == ENDPOINT_TCP ? option->tcp : option->unix_socket;
+}
+
+static weft_err option_unknown(const struct endpoint *e, const char *name, size_t len)
+{
+	char part[SHOWN_MAX + 1], known[128] = " none";
+	size_t used = 0;
+
+	for (size_t i = 0; i < OPTIONS; i++) {
+		if (option_applies(&options[i], e))
+			used += (size_t)snprintf(
+				known + used, sizeof(known) - used, " %s", options[i].name);
+	}
+	for (size_t i = 0; i < OPTIONS; i++) {
+		if (strlen(options[i].name) == len && memcmp(options[i].name, name, len) == 0)
+			return err_setf(WEFT_EINVAL,
+				"option \"%s\" does not go with this endpoint; those that do:%s",
+				options[i].name, known);
+	}
+	return err_setf(WEFT_EINVAL, "unknown option \"%s\"; this endpoint has:%s",
+		shown(part, name, len), known);
+}
+
+/* text: one "name=value" of len bytes; seen: a bit an option. */
+static weft_err option_parse(struct endpoint *e, const char *text, size_t len, unsigned *seen)
+{
+	const char *equals = memchr(text, '=', len);
+	size_t name_len = equals ? (size_t)(equals - text) : len;
+	char part[SHOWN_MAX + 1];
+	unsigned value;
+
+	for (size_t i = 0; i < OPTIONS; i++) {
+		const struct option *o = &options[i];
+
+		if (strlen(o->name) != name_len || memcmp(o->name, text, name_len) != 0 ||
+			!option_applies(o, e))
+			continue;
+		if (*seen & 1u << i)
+			return err_setf(WEFT_EINVAL, "option \"%s\" is given twice", o->name);
+		if (!equals)
+			return err_setf(
+				WEFT_EINVAL, "option \"%s\" has no value: %s", o->name, o->values);
+		if (!number(&value, equals + 1, len - name_len - 1, o))
+			return err_setf(WEFT_EINVAL, "option \"%s\": \"%s\" is not %s", o->name,
+				shown(part, equals + 1, len - name_len - 1), o->values);
+		*seen |= 1u << i;
+		o->set(&e->net, value);
+		return WEFT_OK;
+	}
+	if (name_len == 0)
+		return err_setf(WEFT_EINVAL, "an option without a name after \"?\" or \"&\"");
+	return option_unknown(e, text, name_len);
+}
+
+static weft_err options_parse(struct endpoint *e, const char *text)
+{
+	unsigned seen = 0;
+
+	for (;;) {
+		size_t len = strcspn(text, "&");
+		weft_err err = option_parse(e, text, len, &seen);
+
+		if (err)
+			return err;
+		if (!text[len])
+			return WEFT_OK;
+		text += len + 1;
+	}
+}
+
+/* ---- addresses ---- */
+
+static int hex(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	if (c >= 'a' && c <= 'f')
+		return c - 'a' + 10;
+	return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
+/* In place. */
+static weft_err percent_decode(char *text)
+{
+	const char *start = text;
+	char *to = text;
+
+	for (; *text; text++) {
+		if (*text != '%') {
+			*to++ = *text;
+			continue;
+		}
+		if (hex(text[1]) < 0 || hex(text[2]) < 0)
+			return err_setf(WEFT_EINVAL,
+				"%% at offset %zu is not followed by two hexadecimal digits",
+				(size_t)(text - start));
+		*to = (char)(hex(text[1]) * 16 + hex(text[2]));
+		if (!*to)
+			return err_setf(WEFT_EINVAL, "%%00 can't be in a path");
+		to++;
+		text += 2;
+	}
+	*to = '\0';
+	return WEFT_OK;
+}
+
+bool endpoint_address_is_local(const char *address)
+{
+	struct net_addr addr;
+
+	if (net_addr_parse(&addr, address, strlen(address), NET_LISTEN))
+		return false;
+	if (addr.kind == NET_UNIX || addr.numeric)
+		return net_addr_is_local(&addr.addr);
+	return strcmp(addr.host, "localhost") == 0 || strcmp(addr.host, "127.0.0.1") == 0;
+}
+
+/* text: from the scheme on. */
+static weft_err address_parse(struct endpoint *e, const char *text)
+{
+	size_t len = strcspn(text, "?");
+	struct net_addr addr;
+	weft_err err = WEFT_OK;
+
+	e->address = mem_strndup(text, len);
+	if (!e->address)
+		return err_set(WEFT_ENOMEM);
+	if (e->kind == ENDPOINT_UNIX)
+		err = percent_decode(e->address);
+	if (!err)
+		err = net_addr_parse(&addr, e->address, strlen(e->address),
+			e->is_listener ? NET_LISTEN : NET_DIAL);
+	if (!err && text[len] == '?')
+		err = options_parse(e, text + len + 1);
+	e->is_local = !err && endpoint_address_is_local(e->address);
+	return err;
+}
+
+/* ---- endpoints ---- */
+
+static weft_err scheme_check(const struct scheme *scheme, bool is_listener)
+{
+	if (!scheme->is_carried)
+		return err_setf(WEFT_EINVAL, "this build does not carry %s: yet; it carries %s",
+			scheme->name, CARRIED);
+	if (is_listener && !scheme->may_listen)
+		return err_setf(WEFT_EINVAL,
+			"listen: goes with tcp:// and unix:, not with %s:", scheme->name);
+	return WEFT_OK;
+}
+
+static weft_err body_parse(struct endpoint *e, const struct scheme *scheme, const char *text)
+{
+	const char *body = text + strlen(scheme->name) + 1;
+
+	switch (scheme->kind) {
+	case ENDPOINT_STDIO:
+		if (*body)
+			return err_setf(WEFT_EINVAL, "nothing may follow stdio:");
+		return WEFT_OK;
+	case ENDPOINT_EXEC:
+		return words_split(&e->words, body);
+	case ENDPOINT_TCP:
+	case ENDPOINT_UNIX:
+		break;
+	}
+	return address_parse(e, text);
+}
+
+weft_err endpoint_parse(struct endpoint *out, const char *text)
+{
+	struct endpoint e = { .net = WEFT_NET_OPTIONS_DEFAULT };
+	const struct scheme *scheme;
+	size_t scheme_len;
+	weft_err err;
+
+	if (strlen(text) > ENDPOINT_LEN_MAX)
+		return err_setf(WEFT_EINVAL, "longer than %d bytes", ENDPOINT_LEN_MAX);
+	if (strncmp(text, "listen:", strlen("listen:")) == 0) {
+		e.is_listener = true;
+		text += strlen("listen:");
+	}
+	scheme_len = strcspn(text, ":");
+	scheme = text[scheme_len] ? scheme_find(text, scheme_len) : NULL;
+	if (!scheme)
+		return scheme_unknown(text);
+	err = scheme_check(scheme, e.is_listener);
+	if (err)
+		return err;
+	e.kind = scheme->kind;
+	err = body_parse(&e, scheme, text);
+	if (err)
+		endpoint_fini(&e);
+	else
+		*out = e;
+	return err;
+}
+
+weft_err endpoint_command(struct endpoint *out, const char *const *argv)
+{
+	struct endpoint e = { .kind = ENDPOINT_EXEC };
+	weft_err err = words_copy(&e.words, argv);
+
+	if (!err)
+		*out = e;
+	return err;
+}
+
+void endpoint_fini(struct endpoint *endpoint)
+{
+	mem_free(endpoint->address);
+	words_fini(&endpoint->words);
+	*endpoint = (struct endpoint){ 0 };
+}

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef BRIDGE_ENDPOINT_H
+#define BRIDGE_ENDPOINT_H
+
+/*
+ * What FROM and TO name, parsed: pure, no I/O, no look-ups.
+ *
+ *	endpoint = "stdio:" | "exec:" command | ["listen:"] address ["?" options]
+ *	address  = "tcp://" [host] ":" port | "unix:" path | "unix:@" name
+ *	options  = option "=" value *("&" option "=" value)
+ *
+ * In a unix path %XX is a byte, so that a path may hold a question mark (%3F).
+ */
+#include "bridge/words.h"
+
+#include <weft/net.h>
+
+#include <stdbool.h>
+
+#define ENDPOINT_LEN_MAX 65536 /* bytes of an endpoint as written */
+
+enum endpoint_kind {
+	ENDPOINT_STDIO,
+	ENDPOINT_EXEC, /* words */
+	ENDPOINT_TCP,  /* address, net */
+	ENDPOINT_UNIX, /* address, net */
+};
+
+struct endpoint {
+	enum endpoint_kind kind;
+	bool is_listener;
+	bool is_local;	      /* sockets: only this machine reaches it, as far as can be told */
+	char *address;	      /* for weft_dial and weft_listen; owned */
+	weft_net_options net; /* with the endpoint's options set */
+	struct words words;   /* owned */
+};
+
+/* Errors: WEFT_EINVAL (a detail that says why, without repeating text), WEFT_ENOMEM. */
+WEFT_MUST_CHECK weft_err endpoint_parse(struct endpoint *out, const char *text);
+/* A child process, by its argv. Errors: as words_copy. */
+WEFT_MUST_CHECK weft_err endpoint_command(struct endpoint *out, const char *const *argv);
+/* A zeroed struct is allowed. */
+void endpoint_fini(struct endpoint *endpoint);
+/* False for an address that other machines may reach: whatever is not numeric loopback,
+ * the name localhost, or a unix socket. */
+bool endpoint_address_is_local(const char *address);
+
+#endif
