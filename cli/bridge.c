@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: MIT */
+/* weft bridge FROM TO: flags, signals and exit statuses around weft_bridge. */
+#define _POSIX_C_SOURCE 200809L
+#include "commands.h"
+#include "flags.h"
+#include "say.h"
+
+#include <weft/weft.h>
+
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+static const char help_text[] =
+	"usage: weft bridge [FLAG...] FROM TO\n"
+	"       weft bridge [FLAG...] FROM -- CMD [ARG...]\n"
+	"\n"
+	"Accepts sessions at FROM and opens TO for each: bytes are carried both ways,\n"
+	"half-close included.\n"
+	"\n"
+	"FROM:\n"
+	"  stdio:                   this process's stdin and stdout: one session\n"
+	"  listen:tcp://host:port   port 0: any; an empty host: 127.0.0.1\n"
+	"  listen:unix:/path        or unix:@name in the abstract name space\n"
+	"TO:\n"
+	"  tcp://host:port, unix:/path\n"
+	"  exec:CMD ARG...          a child process for each session; no shell runs\n"
+	"  -- CMD ARG...            the same, as words\n"
+	"  stdio:                   takes one session\n"
+	"\n"
+	"endpoint options: ?nodelay=0|1&keepalive=SECONDS (tcp), and of listeners:\n"
+	"  backlog=N, reuseport=0|1 (tcp), mode=0660 (unix)\n"
+	"\n"
+	"flags; durations are 500ms, 10s, 2m or off:\n"
+	"  --max-connections N      sessions at once; more are reset (10000)\n"
+	"  --connect-timeout T      for opening TO (10s)\n"
+	"  --read-timeout T         the longest silence while a reply is owed (off)\n"
+	"  --idle-timeout T         the longest silence at all (off)\n"
+	"  --drain-timeout T        for sessions under way when told to stop (5s)\n"
+	"  --max-children N         child processes at once (64)\n"
+	"  --pass-env NAME,...      variables that children see beside PATH, HOME, ...;\n"
+	"                           * for all\n"
+	"  --env NAME=VALUE         set for children; may be repeated\n"
+	"  --insecure               let other machines reach a listener with children\n"
+	"  --log-level LEVEL        error, warn, info, debug or trace (warn)\n"
+	"  --log-format FORMAT      text or json (text)\n"
+	"\n"
+	"exit status: 0 done or stopped by a signal, 1 something outside failed, 2 usage\n";
+
+struct bridge_command {
+	weft_bridge_options options;
+	struct flag_list env, pass_env_given;
+	struct flag_list pass_env;
+	const char *log_level_name, *log_format;
+	weft_log_level log_level;
+	bool is_json;
+	bool has_run;	     /* main_fiber said what there was to say */
+	weft_bridge *bridge; /* while main_fiber runs */
+	weft_signals *signals;
+};
+
+void command_bridge_help(void)
+{
+	(void)fputs(help_text, stdout);
+}
+
+/* ---- arguments ---- */
+
+/* What children see in any case: weft_process_options' default list. */
+static const char *const pass_always[] = { "PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG",
+	"LC_*", "TERM", "TMPDIR", "TZ", "XDG_RUNTIME_DIR" };
+
+/* --pass-env A,B --pass-env C: names without commas, in memory that lives on. */
+static int pass_env_split(struct bridge_command *c, char *memory, size_t size)
+{
+	size_t used = 0;
+
+	if (c->pass_env_given.count == 0)
+		return 0;
+	for (size_t i = 0; i < sizeof(pass_always) / sizeof(pass_always[0]); i++)
+		c->pass_env.items[c->pass_env.count++] = pass_always[i];
+	for (size_t i = 0; i < c->pass_env_given.count; i++) {
+		const char *at = c->pass_env_given.items[i];
+
+		while (*at) {
+			size_t len = strcspn(at, ",");
+
+			if (c->pass_env.count == FLAG_LIST_MAX || used + len + 1 > size)
+				return say_usage("--pass-env: too many names");
+			memcpy(memory + used, at, len);
+			memory[used + len] = '\0';
+			c->pass_env.items[c->pass_env.count++] = memory + used;
+			used += len + 1;
+			at += len + (at[len] == ',');
+		}
+	}
+	return 0;
+}
+
+static int log_flags(struct bridge_command *c)
+{
+	if (weft_log_level_parse(c->log_level_name, &c->log_level))
+		return say_usage("--log-level: \"%s\" is not error, warn, info, debug or trace",
+			c->log_level_name);
+	if (strcmp(c->log_format, "json") == 0)
+		c->is_json = true;
+	else if (strcmp(c->log_format, "text") != 0)
+		return say_usage("--log-format: \"%s\" is not text or json", c->log_format);
+	return 0;
+}
+
+static int arguments(struct bridge_command *c, const char *const *argv, bool *wants_help)
+{
+	static char http[] = "http and ws endpoints", http_listen[] = "listen:http and listen:ws";
+	weft_bridge_options *o = &c->options;
+	const struct flag table[] = {
+		{ "max-connections", FLAG_COUNT, &o->connections_max, 0, false },
+		{ "connect-timeout", FLAG_DURATION, &o->connect_timeout_ns, INT64_MAX, false },
+		{ "read-timeout", FLAG_DURATION, &o->read_timeout_ns, 0, false },
+		{ "idle-timeout", FLAG_DURATION, &o->idle_timeout_ns, 0, false },
+		{ "drain-timeout", FLAG_DURATION, &o->drain_timeout_ns, INT64_MAX, true },
+		{ "max-children", FLAG_COUNT, &o->children_max, 0, false },
+		{ "pass-env", FLAG_LIST, &c->pass_env_given, 0, false },
+		{ "env", FLAG_LIST, &c->env, 0, false },
+		{ "insecure", FLAG_SWITCH, &o->insecure, 0, false },
+		{ "log-level", FLAG_TEXT, &c->log_level_name, 0, false },
+		{ "log-format", FLAG_TEXT, &c->log_format, 0, false },
+		{ "session", FLAG_LATER, http, 0, false },
+		{ "max-message-size", FLAG_LATER, http, 0, false },
+		{ "token-file", FLAG_LATER, http_listen, 0, false },
+		{ "allow-origin", FLAG_LATER, http_listen, 0, false },
+		{ "allow-host", FLAG_LATER, http_listen, 0, false },
+		{ "server", FLAG_LATER, http_listen, 0, false },
+	};
+	const char *ends[2] = { NULL, NULL };
+	struct flags flags = { .table = table,
+		.table_len = sizeof(table) / sizeof(table[0]),
+		.args = ends,
+		.args_max = 2 };
+	int status = flags_parse(&flags, argv);
+
+	*wants_help = !status && flags.wants_help;
+	if (status || flags.wants_help)
+		return status;
+	o->from = ends[0];
+	o->to = ends[1];
+	o->command = flags.command;
+	return log_flags(c);
+}
+
+/* ---- running ---- */
+
+/* The first signal drains, the second ends the process at once. */
+static weft_err signal_fiber(void *arg)
+{
+	struct bridge_command *c = arg;
+	int number;
+
+	if (weft_signals_wait(c->signals, &number, WEFT_FOREVER))
+		return WEFT_OK;
+	weft_bridge_stop(c->bridge);
+	if (weft_signals_wait(c->signals, &number, WEFT_FOREVER))
+		return WEFT_OK;
+	_exit(128 + number);
+}
+
+static weft_err serve(struct bridge_command *c)
+{
+	weft_scope *scope = NULL;
+	weft_err err;
+
+	err = weft_scope_create(&scope);
+	if (!err)
+		err = weft_scope_spawn(scope, "signals", signal_fiber, c);
+	if (!err && strcmp(weft_bridge_name(c->bridge), "stdio:") != 0)
+		say("listening on %s", weft_bridge_name(c->bridge));
+	say_log_start(c->is_json, c->log_level);
+	if (!err)
+		err = weft_bridge_run(c->bridge);
+	if (err)
+		say_fatal(err, weft_error_detail());
+	weft_scope_free(scope);
+	return err;
+}
+
+static weft_err main_fiber(void *arg)
+{
+	static const int numbers[] = { SIGINT, SIGTERM };
+	struct bridge_command *c = arg;
+	weft_err err;
+
+	c->has_run = true;
+	err = weft_signals_create(&c->signals, numbers, sizeof(numbers) / sizeof(numbers[0]));
+	if (!err)
+		err = weft_bridge_open(&c->bridge, &c->options);
+	if (err) {
+		say_log_start(c->is_json, c->log_level);
+		say_fatal(err, weft_error_detail());
+	} else {
+		err = serve(c);
+	}
+	weft_bridge_free(c->bridge);
+	weft_signals_free(c->signals);
+	return err;
+}
+
+int command_bridge(const char *const *argv)
+{
+	static char pass_env[65536];
+	static struct bridge_command c = { .options = WEFT_BRIDGE_OPTIONS_DEFAULT,
+		.log_level_name = "warn",
+		.log_format = "text" };
+	weft_run_options run = WEFT_RUN_OPTIONS_DEFAULT;
+	bool wants_help = false;
+	weft_err err;
+	int status;
+
+	status = arguments(&c, argv, &wants_help);
+	if (!status && wants_help) {
+		command_bridge_help();
+		return fflush(stdout) ? EXIT_WORLD : EXIT_DONE;
+	}
+	if (!status)
+		status = pass_env_split(&c, pass_env, sizeof(pass_env));
+	if (status)
+		return status;
+	c.options.env = c.env.items;
+	c.options.pass_env = c.pass_env.count ? c.pass_env.items : NULL;
+	c.options.on_event = say_event;
+	err = weft_bridge_check(&c.options);
+	if (err) {
+		say("%s", weft_error_detail());
+		return err == WEFT_EINVAL ? EXIT_USAGE : EXIT_WORLD;
+	}
+	/* A session takes up to four descriptors; children get the limit that was. */
+	(void)weft_descriptor_limit_raise();
+	run.dump_on_sigquit = true;
+	err = weft_run(main_fiber, &c, &run);
+	if (err && !c.has_run)
+		say("%s", weft_error_detail());
+	return err ? EXIT_WORLD : EXIT_DONE;
+}

@@ -1,0 +1,9 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef COMMANDS_H
+#define COMMANDS_H
+
+/* argv: after the command's own name, NULL-terminated. They return the exit status. */
+int command_bridge(const char *const *argv);
+void command_bridge_help(void);
+
+#endif

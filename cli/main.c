@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: MIT */
+/* The weft command: finds which of its commands is meant. Public headers only. */
+#include "commands.h"
+#include "flags.h"
+#include "say.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const char usage[] =
+	"usage: weft COMMAND [ARGUMENT...]\n"
+	"\n"
+	"weft carries byte streams between anything and anything: this process's stdin and\n"
+	"stdout, child processes, TCP and Unix sockets.\n"
+	"\n"
+	"commands:\n"
+	"  bridge FROM TO     accept sessions at FROM, open TO for each\n"
+	"  help [COMMAND]     this text, or a command's\n"
+	"\n"
+	"  --help, --version\n"
+	"\n"
+	"weft bridge --help lists endpoints and flags; man weft says it all.\n";
+
+static const char *const names[] = { "bridge", "help" };
+
+static int unknown(const char *name)
+{
+	const char *near = flag_nearest(name, names, sizeof(names) / sizeof(names[0]));
+
+	if (name[0] == '-')
+		return say_usage("unknown flag %s; try weft --help", name);
+	if (near)
+		return say_usage("unknown command \"%s\"; did you mean %s?", name, near);
+	return say_usage("unknown command \"%s\"; try weft --help", name);
+}
+
+static int help(const char *name)
+{
+	if (!name || strcmp(name, "help") == 0)
+		(void)fputs(usage, stdout);
+	else if (strcmp(name, "bridge") == 0)
+		command_bridge_help();
+	else
+		return unknown(name);
+	return fflush(stdout) ? EXIT_WORLD : EXIT_DONE;
+}
+
+int main(int argc, char **argv)
+{
+	const char *const *args = (const char *const *)argv + 1;
+
+	if (argc < 2) {
+		(void)say_usage("which command? try weft --help");
+		return EXIT_USAGE;
+	}
+	if (strcmp(args[0], "bridge") == 0)
+		return command_bridge(args + 1);
+	if (strcmp(args[0], "--version") == 0) {
+		(void)printf("weft %s\n", weft_version());
+		return fflush(stdout) ? EXIT_WORLD : EXIT_DONE;
+	}
+	if (strcmp(args[0], "--help") == 0 || strcmp(args[0], "-h") == 0)
+		return help(NULL);
+	if (strcmp(args[0], "help") == 0)
+		return help(args[1]);
+	return unknown(args[0]);
+}
