@@ -41,8 +41,9 @@ typedef struct weft_net_options {
  * Connects. Names are resolved in the blocking-work pool; addresses of both families
  * are tried as RFC 8305 says, the first that answers wins. options may be NULL.
  * Errors: WEFT_EINVAL (address does not parse: says where), WEFT_ERESOLVE,
- * WEFT_EREFUSED, WEFT_EUNREACH, WEFT_ETIMEDOUT, WEFT_ECANCELED, WEFT_ENOTFOUND (no
- * socket file), WEFT_EACCESS, WEFT_ECAPACITY (no descriptors), WEFT_ENOMEM.
+ * WEFT_EREFUSED, WEFT_ERESET (accepted and reset at once), WEFT_EUNREACH,
+ * WEFT_ETIMEDOUT, WEFT_ECANCELED, WEFT_ENOTFOUND (no socket file), WEFT_EACCESS,
+ * WEFT_ECAPACITY (no descriptors), WEFT_ENOMEM.
  */
 WEFT_API WEFT_MUST_CHECK weft_err weft_dial(
 	weft_conn **out, const char *address, const weft_net_options *options, weft_deadline until);

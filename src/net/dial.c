@@ -6,13 +6,12 @@
  * weft_dial returns.
  */
 #define _GNU_SOURCE
-#include <weft/net.h>
+#include "net/dial.h"
 
 #include "base/err.h"
 #include "base/mem.h"
 #include "net/addr.h"
 #include "net/options.h"
-#include "net/resolve.h"
 #include "net/sockconn.h"
 #include "rt/lock.h"
 
@@ -323,17 +322,18 @@ out:
 
 /* ---- the call ---- */
 
-static weft_err dial_addrs(
-	const struct dial *dial, const struct resolved *addrs, struct io_handle **out)
+weft_err net_connect(struct io_handle **out, const struct resolved *addrs, const char *address,
+	const weft_net_options *options, weft_deadline until)
 {
+	struct dial dial = { address, *options, until };
 	struct failure failure;
 
 	if (addrs->len > 1)
-		return race_dial(dial, addrs, out);
-	*out = attempt_patiently(dial, &addrs->addrs[0], &failure);
+		return race_dial(&dial, addrs, out);
+	*out = attempt_patiently(&dial, &addrs->addrs[0], &failure);
 	if (*out)
 		return WEFT_OK;
-	return err_setf(failure.err, "connect %s: %s", dial->address, failure.text);
+	return err_setf(failure.err, "connect %s: %s", address, failure.text);
 }
 
 static weft_err dial_parsed(weft_conn **out, const struct dial *dial, const struct net_addr *addr)
@@ -351,7 +351,7 @@ static weft_err dial_parsed(weft_conn **out, const struct dial *dial, const stru
 		if (err)
 			return err_wrap(err, "connect %s", dial->address);
 	}
-	err = dial_addrs(dial, &addrs, &handle);
+	err = net_connect(&handle, &addrs, dial->address, &dial->options, dial->until);
 	if (err)
 		return err;
 	if (addr->kind == NET_TCP)

@@ -30,6 +30,12 @@ struct session {
 	char peer[PEER_SIZE];
 };
 
+/* The handler's error need not have come through this library. */
+static const char *why(weft_err err)
+{
+	return err_slot_self()->err == err ? weft_error_detail() : weft_strerror(err);
+}
+
 static weft_err session_fiber(void *arg)
 {
 	struct session session = *(struct session *)arg;
@@ -39,7 +45,7 @@ static weft_err session_fiber(void *arg)
 	err = session.handler(session.conn, session.arg);
 	if (err)
 		weft_log(WEFT_LOG_WARN, "net", "%s: connection from %s: %s", weft_fiber_name(),
-			session.peer, weft_error_detail());
+			session.peer, why(err));
 	return WEFT_OK;
 }
 
