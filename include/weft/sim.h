@@ -47,7 +47,8 @@ typedef struct weft_sim_result {
 WEFT_API WEFT_MUST_CHECK weft_err weft_sim_run(
 	weft_fiber_fn main_fn, void *arg, const weft_sim_options *options, weft_sim_result *result);
 
-/* A new node, at 10.0.0.N (N from 1; node 0 is 10.0.0.1), reached by its name too.
+/* A new node, at 10.0.0.N (N from 1; node 0 has 1 and is named "node0") and, N in
+ * hexadecimal, fd00::N; reached by its name too.
  * Errors: WEFT_ECAPACITY (250 nodes), WEFT_EDUPLICATE, WEFT_EINVAL (not in a sim). */
 WEFT_API WEFT_MUST_CHECK weft_err weft_sim_node(unsigned *node, const char *name);
 /* A fiber on that node, in the calling fiber's scope; what it spawns is there too. */
