@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Endpoints as users type them. Besides memory errors: a parsed address parses again, a
+ * command has words, and nothing is left allocated or half filled in after an error.
+ */
+#include "bridge/endpoint.h"
+
+#include "base/check.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void check(const struct endpoint *e)
+{
+	switch (e->kind) {
+	case ENDPOINT_STDIO:
+		CHECK(!e->is_listener && !e->address && !e->words.argv);
+		break;
+	case ENDPOINT_EXEC:
+		CHECK(!e->is_listener && !e->address && e->words.count > 0);
+		for (size_t i = 0; i < e->words.count; i++)
+			CHECK(e->words.argv[i]);
+		CHECK(!e->words.argv[e->words.count]);
+		break;
+	case ENDPOINT_TCP:
+	case ENDPOINT_UNIX:
+		CHECK(e->address && !e->words.argv);
+		CHECK(!strncmp(e->address, e->kind == ENDPOINT_TCP ? "tcp://" : "unix:", 5));
+		CHECK(e->is_local == endpoint_address_is_local(e->address));
+		break;
+	}
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct endpoint e, untouched;
+	char *text = malloc(size + 1);
+
+	if (!text)
+		return 0;
+	memcpy(text, data, size);
+	text[size] = '\0';
+	memset(&e, 0xa5, sizeof(e));
+	untouched = e;
+	if (endpoint_parse(&e, text)) {
+		CHECK(!memcmp(&e, &untouched, sizeof(e)));
+		CHECK(weft_error_detail()[0]);
+	} else {
+		check(&e);
+		endpoint_fini(&e);
+	}
+	free(text);
+	return 0;
+}
