@@ -7,7 +7,7 @@
  * up nobody else. It serves regular files below DIRECTORY and nothing else: no "..", no
  * symbolic links that lead out.
  */
-#define _GNU_SOURCE
+#define _DEFAULT_SOURCE
 #include <weft/weft.h>
 
 #include <errno.h>
@@ -98,10 +98,20 @@ static bool decode_path(char *out, const char *target)
 	return true;
 }
 
+static bool says(const char *value, const char *word)
+{
+	size_t len = strlen(word);
+
+	for (; *value; value++)
+		if (strncasecmp(value, word, len) == 0)
+			return true;
+	return false;
+}
+
 static void read_header(struct request *r, const char *line)
 {
 	if (strncasecmp(line, "connection:", 11) == 0) {
-		r->keep_alive = strcasestr(line + 11, "close") == NULL;
+		r->keep_alive = !says(line + 11, "close");
 	} else if (strncasecmp(line, "range:", 6) == 0) {
 		const char *spec = strstr(line, "bytes=");
 		char *end;
@@ -308,7 +318,7 @@ int main(int argc, char **argv)
 		fprintf(stderr, "usage: file_server DIRECTORY [tcp://HOST:PORT]\n");
 		return 2;
 	}
-	root_fd = open(argv[1], O_PATH | O_DIRECTORY | O_CLOEXEC);
+	root_fd = open(argv[1], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (root_fd < 0) {
 		fprintf(stderr, "file_server: open \"%s\": %s\n", argv[1], strerror(errno));
 		return 1;
