@@ -191,6 +191,7 @@ struct rt_runtime {
 	struct rt_helper *helper;   /* the thread of rt_call_main_thread */
 	weft_err sim_end;	    /* simulated: deadlock, or steps_max reached */
 	uint64_t sim_steps, sim_steps_max;
+	uint64_t sim_waited_at;			       /* the step of the last wait */
 	uint64_t sim_ids;			       /* fibers of the run, so that runs repeat */
 	_Alignas(CACHE_APART) _Atomic uint64_t fibers; /* alive in all */
 	_Atomic uint32_t stopping;    /* 1: no fiber is left, workers leave their loops */

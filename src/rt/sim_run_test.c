@@ -108,6 +108,34 @@ START_TEST(sleeping_costs_no_time)
 }
 END_TEST
 
+static weft_err set_later(void *arg)
+{
+	weft_err err = weft_sleep_ms(DAY_MS);
+
+	*(bool *)arg = true;
+	return err;
+}
+
+static weft_err yield_until_set(void *arg)
+{
+	bool set = false;
+
+	(void)arg;
+	ck_assert_int_eq(weft_spawn(NULL, "sets", set_later, &set), WEFT_OK);
+	while (!set)
+		ck_assert_int_eq(weft_yield(), WEFT_OK);
+	return WEFT_OK;
+}
+
+START_TEST(time_passes_for_those_who_only_yield)
+{
+	weft_sim_result result;
+
+	ck_assert_int_eq(sim_run(yield_until_set, NULL, 1, &result), WEFT_OK);
+	ck_assert_uint_lt(result.steps, 100000);
+}
+END_TEST
+
 struct order {
 	unsigned len;
 	unsigned who[FIBERS * 4];
@@ -415,6 +443,7 @@ static void sim_run_tests(TCase *tc)
 	t_add(tc, nobody_runnable_and_nothing_due_is_a_deadlock);
 	t_add(tc, a_run_that_never_ends_is_stopped);
 	t_add(tc, sleeping_costs_no_time);
+	t_add(tc, time_passes_for_those_who_only_yield);
 	t_add(tc, the_seed_decides_who_runs);
 	t_add(tc, a_note_is_in_the_hash);
 	t_add(tc, fibers_live_on_nodes);

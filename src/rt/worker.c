@@ -28,7 +28,8 @@
 
 #define SPIN_ROUNDS 400 /* looks at the inbox before a sleep, some 4 us in all */
 #define SPIN_CREDIT_MAX 8
-#define SIM_PICK_MAX 16 /* the simulator picks among that many of the queue's first */
+#define SIM_BUSY_MAX 10000 /* steps of a simulated run in one moment */
+#define SIM_PICK_MAX 16	   /* the simulator picks among that many of the queue's first */
 
 _Thread_local struct rt_worker *rt_tls __attribute__((tls_model("initial-exec")));
 
@@ -267,21 +268,33 @@ static void deliver(struct rt_worker *w, int64_t until)
 			atomic_load_explicit(&w->counters.io_events, memory_order_relaxed) +
 				(uint64_t)n,
 			memory_order_relaxed);
-	if (n == -EDEADLK)
+	if (n == -EDEADLK && !w->run_head)
 		w->runtime->sim_end = WEFT_EDEADLOCK;
+}
+
+/* Simulated: time passes when nobody can run, and for those who only yield until
+ * something happens, at last too. */
+static void sim_poll(struct rt_worker *w, int64_t until)
+{
+	struct rt_runtime *rt = w->runtime;
+
+	if (w->run_head && rt->sim_steps - rt->sim_waited_at < SIM_BUSY_MAX)
+		return;
+	rt->sim_waited_at = rt->sim_steps;
+	deliver(w, until);
 }
 
 static void poll_or_sleep(struct rt_worker *w)
 {
 	int64_t until = rt_timers_next(w);
 
-	if (w->run_head) {
-		if (w->io->ops->has_work(w->io) && !w->is_sim)
-			deliver(w, 0);
+	if (w->is_sim) {
+		sim_poll(w, until);
 		return;
 	}
-	if (w->is_sim) {
-		deliver(w, until);
+	if (w->run_head) {
+		if (w->io->ops->has_work(w->io))
+			deliver(w, 0);
 		return;
 	}
 	if (spin_for_work(w))
