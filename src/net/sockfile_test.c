@@ -195,9 +195,14 @@ static weft_err racer_fiber(void *arg)
 {
 	int *fds = arg;
 	weft_listener *listener = NULL;
-	weft_err err = weft_listen(&listener, name, NULL, SOON);
-	char byte = err ? 'n' : 'y';
+	weft_err err;
+	char byte = 'r';
 
+	/* all at once: ready, then wait for the start */
+	if (write(fds[1], &byte, 1) != 1 || read(fds[3], &byte, 1) < 0)
+		return WEFT_EIO;
+	err = weft_listen(&listener, name, NULL, SOON);
+	byte = err ? 'n' : 'y';
 	if (err && err != WEFT_EINUSE)
 		byte = '?';
 	if (write(fds[1], &byte, 1) != 1)
@@ -212,24 +217,31 @@ static weft_err racer_fiber(void *arg)
 
 static void race_once(void)
 {
-	int answers[2], stay[2], winners = 0;
+	int answers[2], stay[2], start[2], winners = 0;
 	char byte;
 
 	leave_stale();
 	ck_assert_int_eq(pipe(answers), 0);
 	ck_assert_int_eq(pipe(stay), 0);
+	ck_assert_int_eq(pipe(start), 0);
 	for (int i = 0; i < RACERS; i++) {
 		pid_t pid = fork();
 
 		ck_assert_int_ge(pid, 0);
 		if (pid == 0) {
-			int fds[3] = { answers[0], answers[1], stay[0] };
+			int fds[4] = { answers[0], answers[1], stay[0], start[0] };
+			weft_run_options options = WEFT_RUN_OPTIONS_DEFAULT;
 
 			close(stay[1]);
-			_exit(weft_run(racer_fiber, fds, NULL) != WEFT_OK);
+			close(start[1]);
+			options.workers = 1;
+			_exit(weft_run(racer_fiber, fds, &options) != WEFT_OK);
 		}
 	}
 	close(answers[1]);
+	for (int i = 0; i < RACERS; i++)
+		ck_assert_int_eq(read(answers[0], &byte, 1), 1);
+	close(start[1]);
 	for (int i = 0; i < RACERS; i++) {
 		ck_assert_int_eq(read(answers[0], &byte, 1), 1);
 		ck_assert_msg(byte != '?', "a racer failed");
@@ -242,6 +254,7 @@ static void race_once(void)
 		ck_assert_int_gt(wait(&status), 0);
 		ck_assert_int_eq(status, 0);
 	}
+	close(start[0]);
 	close(stay[0]);
 	close(answers[0]);
 	ck_assert_int_eq(winners, 1);
@@ -251,7 +264,7 @@ static void race_once(void)
 START_TEST(one_of_many_processes_replaces_a_stale_file)
 {
 	directory_make();
-	for (int i = 0; i < 10; i++)
+	for (int i = 0; i < 30; i++)
 		race_once();
 	directory_remove();
 }
