@@ -1,0 +1,44 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# weft-test: not=tsan,coverage,aarch64
+# Backtraces through the switch, and the gdb helper's view of fibers that are parked.
+set -euo pipefail
+if ! command -v gdb >/dev/null; then
+	echo "gdb is missing: make setup installs it" >&2
+	exit 1
+fi
+out=$(mktemp)
+trap 'rm -f "$out"' EXIT
+
+expect() { # PATTERN
+	grep -qE -- "$1" "$out" && return
+	echo "gdb did not show: $1" >&2
+	cat "$out" >&2
+	exit 1
+}
+
+# LSan can't run under a debugger.
+export ASAN_OPTIONS=detect_leaks=0
+gdb -q -batch -nx -ex 'set debuginfod enabled off' -ex 'set breakpoint pending on' \
+	-ex 'handle SIGUSR1 SIGUSR2 nostop' -ex 'break puts' -ex run -ex bt \
+	-ex "source $WEFT_SRC/tools/gdb/weft-gdb.py" -ex 'weft fibers' -ex 'weft fibers -bt' \
+	-ex 'weft bt 999999' --args "$WEFT_EXAMPLES/sleepers" >"$out" 2>&1 </dev/null || true
+
+# a fiber that runs: from its function to the first frame of its stack, and no further
+expect '#[0-9]+ .*(in |  )start \(arg='
+expect '#[0-9]+ .*fiber_main '
+expect '#[0-9]+ .*rt_switch_(start|begin) '
+if grep -qE 'Backtrace stopped|corrupt stack|\?\? \(\)' "$out"; then
+	echo "the backtrace does not end where the stack does" >&2
+	cat "$out" >&2
+	exit 1
+fi
+# those that are parked
+expect '^worker [0-9]+ .* parked +chan recv +receiver$'
+expect '^worker [0-9]+ .* parked +sleep +sleeper$'
+expect '^worker [0-9]+ .* running .* main$'
+expect '#[0-9]+ .* in deepest \(\)'
+expect '#[0-9]+ .* in wait_for_message \(\)'
+expect '#[0-9]+ .* in sleep_long \(\)'
+expect '^3 fibers$'
+expect 'no fiber 999999'
