@@ -2,7 +2,9 @@
 /* Byte streams in bad weather, one fault at a time: what a program is told, and when. */
 #include "support/both.h"
 
+#include <signal.h>
 #include <string.h>
+#include <unistd.h>
 
 #define MS INT64_C(1000000)
 
@@ -281,6 +283,23 @@ SIM_TEST(a_clock_jump_ends_reads_that_had_a_deadline)
 	return WEFT_OK;
 }
 
+SIM_TEST(what_a_simulated_node_does_not_have_is_said)
+{
+	const char *const argv[] = { "true", NULL };
+	weft_process_options options = WEFT_PROCESS_OPTIONS_DEFAULT;
+	weft_process *process = NULL;
+	weft_signals *signals = NULL;
+	weft_conn *conn = NULL;
+	int number = SIGTERM;
+
+	options.argv = argv;
+	want_err(WEFT_ENOSYS, weft_process_spawn(&process, &options));
+	want_err(WEFT_ENOSYS, weft_signals_create(&signals, &number, 1));
+	want_err(WEFT_ENOSYS, weft_conn_adopt_own(&conn, dup(0), -1, false, "stdin"));
+	want(!process && !signals && !conn);
+	return WEFT_OK;
+}
+
 static void sim_net_fault_tests(TCase *tc)
 {
 	t_add(tc, an_accept_without_descriptors_backs_off_and_goes_on);
@@ -292,6 +311,7 @@ static void sim_net_fault_tests(TCase *tc)
 	t_add(tc, a_crashed_peer_is_silent_until_written_to);
 	t_add(tc, a_partition_delays_and_loses_nothing);
 	t_add(tc, a_stalled_reader_holds_the_writer_up);
+	t_add(tc, what_a_simulated_node_does_not_have_is_said);
 	t_add(tc, a_clock_jump_ends_reads_that_had_a_deadline);
 }
 T_SUITE("sim/net_fault", sim_net_fault_tests)

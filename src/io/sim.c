@@ -287,6 +287,11 @@ uint64_t io_sim_random_application(struct io *io)
 	return random_next(&sim_of(io)->random[SIM_RANDOM_APPLICATION]);
 }
 
+void io_sim_step(struct io *io, unsigned node, uint64_t fiber)
+{
+	sim_log(sim_of(io), SIM_STEP, node, 0, (int64_t)fiber);
+}
+
 void io_sim_note(struct io *io, uint64_t value)
 {
 	struct sim *sim = sim_of(io);

@@ -28,6 +28,8 @@ uint64_t io_sim_random_schedule(struct io *io, uint64_t bound); /* 0..bound-1; b
 uint64_t io_sim_random_application(struct io *io);
 /* Is the next allocation to fail? A stream of its own, too. */
 bool io_sim_memory_fails(struct io *io);
+/* A fiber of the node runs: one step. Folds into the hash, too. */
+void io_sim_step(struct io *io, unsigned node, uint64_t fiber);
 void io_sim_note(struct io *io, uint64_t value); /* folds into the hash */
 uint64_t io_sim_hash(struct io *io);
 uint64_t io_sim_sockets(struct io *io); /* handles not closed */

@@ -42,6 +42,7 @@ struct sim_handle;
 /* X(NAME, text): what is folded into the hash and traced. */
 #define SIM_KIND_LIST(X)             \
 	X(NODE, "node")              \
+	X(STEP, "runs fiber")        \
 	X(SOCKET, "socket")          \
 	X(LISTEN, "listen")          \
 	X(CONNECT, "connect")        \

@@ -348,7 +348,7 @@ static void run_some(struct rt_worker *w)
 		if (!f)
 			return;
 		w->runtime->sim_steps++;
-		io_sim_note(w->io, f->id);
+		io_sim_step(w->io, f->node, f->id);
 		w->budget = 0;
 		run_from_loop(w, f);
 		return;
