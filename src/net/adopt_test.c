@@ -137,7 +137,7 @@ static weft_err memory_fiber(void *arg)
 
 START_TEST(adopt_survives_every_failing_malloc)
 {
-	run_fiber(memory_fiber, _i ? "keep" : NULL, false);
+	run_fiber(memory_fiber, _i ? &(bool){ true } : NULL, false);
 }
 END_TEST
 
@@ -320,7 +320,7 @@ static weft_err side_interrupt_fiber(void *arg)
 
 START_TEST(a_pooled_call_ends_when_its_conn_is_closed)
 {
-	run_fiber(side_interrupt_fiber, _i ? "writes" : NULL, false);
+	run_fiber(side_interrupt_fiber, _i ? &(bool){ true } : NULL, false);
 }
 END_TEST
 
