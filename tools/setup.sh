@@ -14,8 +14,8 @@ build=(
 )
 # What bench/run builds or runs beside weft.
 bench=(golang-go libst-dev socat)
-# Programs of others that tests talk to: no test in this tree needs one yet.
-peers=()
+# Programs of others that tests talk to; without them those tests are skipped.
+peers=(openssh-client openssh-server)
 
 die()
 {
