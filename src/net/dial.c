@@ -340,19 +340,24 @@ static weft_err dial_parsed(weft_conn **out, const struct dial *dial, const stru
 {
 	struct io_handle *handle = NULL;
 	struct io_addr peer = addr->addr;
-	struct resolved addrs;
-	weft_err err;
+	/* 2 KiB: not for a fiber's stack */
+	struct resolved *addrs = mem_alloc(sizeof(*addrs));
+	weft_err err = WEFT_OK;
 
+	if (!addrs)
+		return err_sys(ENOMEM, "connect %s", dial->address);
 	if (addr->kind == NET_UNIX) {
-		addrs.len = 1;
-		addrs.addrs[0] = addr->addr;
+		addrs->len = 1;
+		addrs->addrs[0] = addr->addr;
 	} else {
-		err = resolve(&addrs, addr, dial->until);
+		err = resolve(addrs, addr, dial->until);
 		if (err)
-			return err_wrap(err, "connect %s", dial->address);
+			err_wrap(err, "connect %s", dial->address);
 	}
-	err = net_connect(&handle, &addrs, dial->address, &dial->options, dial->until);
-	if (err)
+	if (!err)
+		err = net_connect(&handle, addrs, dial->address, &dial->options, dial->until);
+	mem_free(addrs);
+	if (err || !handle)
 		return err;
 	if (addr->kind == NET_TCP)
 		(void)handle->ops->names(handle, NULL, &peer);

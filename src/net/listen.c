@@ -72,28 +72,41 @@ static weft_err listen_tcp_addr(
 	return err_sys(-rc, "listen on %s", name);
 }
 
-/* A name of several addresses: the first that works, IPv4 before IPv6, because a client
- * that is given a bare address has more often one of those. */
-static weft_err listen_tcp(struct io_handle **out, const struct net_addr *addr,
-	const struct io_listen_options *options, weft_deadline until)
+/* The first that works, IPv4 before IPv6, because a client that is given a bare address has
+ * more often one of those. */
+static weft_err listen_first(struct io_handle **out, const struct resolved *found,
+	const struct io_listen_options *options)
 {
 	static const sa_family_t order[] = { AF_INET, AF_INET6 };
-	struct resolved found;
-	weft_err err;
+	weft_err err = err_set(WEFT_ERESOLVE);
 
-	err = resolve(&found, addr, until);
-	if (err)
-		return err_wrap(err, "listen on tcp://%s:%u", addr->host, addr->port);
-	err = err_set(WEFT_ERESOLVE);
 	for (size_t f = 0; f < 2; f++) {
-		for (size_t i = 0; i < found.len; i++) {
-			if (found.addrs[i].sa.sa_family != order[f])
+		for (size_t i = 0; i < found->len; i++) {
+			if (found->addrs[i].sa.sa_family != order[f])
 				continue;
-			err = listen_tcp_addr(out, &found.addrs[i], options);
+			err = listen_tcp_addr(out, &found->addrs[i], options);
 			if (!err)
 				return WEFT_OK;
 		}
 	}
+	return err;
+}
+
+static weft_err listen_tcp(struct io_handle **out, const struct net_addr *addr,
+	const struct io_listen_options *options, weft_deadline until)
+{
+	/* 2 KiB: not for a fiber's stack */
+	struct resolved *found = mem_alloc(sizeof(*found));
+	weft_err err;
+
+	if (!found)
+		return err_sys(ENOMEM, "listen on tcp://%s:%u", addr->host, addr->port);
+	err = resolve(found, addr, until);
+	if (err)
+		err_wrap(err, "listen on tcp://%s:%u", addr->host, addr->port);
+	else
+		err = listen_first(out, found, options);
+	mem_free(found);
 	return err;
 }
 

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <netdb.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
 
 /* Owned by the caller until weft_offload gives it to the pool. */
@@ -78,7 +79,7 @@ static weft_err resolve_system(struct resolved *out, const char *host, weft_dead
 
 	if (!request)
 		return err_sys(ENOMEM, "resolve %s", host);
-	(void)strncpy(request->host, host, sizeof(request->host) - 1);
+	snprintf(request->host, sizeof(request->host), "%s", host);
 	err = weft_offload(resolve_job, request, mem_free, until);
 	if (err == WEFT_ETIMEDOUT || err == WEFT_ECANCELED)
 		return err_setf(err, "resolve %s: %s", host, weft_strerror(err));

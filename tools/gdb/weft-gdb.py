@@ -68,7 +68,7 @@ def frames(fiber):
     else:
         fp, pc = word(sp + 40), word(sp + 48)
     low, high = int(fiber["base"]), int(fiber["base"]) + int(fiber["size"])
-    while pc and FRAMES_MAX:
+    while pc:
         yield pc
         if not low <= fp < high - 8:
             return
@@ -76,29 +76,37 @@ def frames(fiber):
 
 
 def describe(pc):
-    # a return address may be that of the next line, or function
+    """A line a function: one that was inlined stands before the one it is in."""
+    # less one: a return address may be that of the next line, or function
+    names = []
     block = gdb.block_for_pc(pc - 1)
-    while block is not None and block.function is None:
+    while block is not None:
+        if block.function is not None:
+            names.append(block.function.name)
         block = block.superblock
-    where = gdb.find_pc_line(pc - 1)
-    if block is not None:
-        name = block.function.name
-    else:
+    if not names:
         text = gdb.execute("info symbol %d" % (pc - 1), to_string=True)
-        name = text.split(" ")[0] if " in section" in text else "??"
+        names.append(text.split(" ")[0] if " in section" in text else "??")
+    where = gdb.find_pc_line(pc - 1)
     line = " at %s:%d" % (where.symtab.filename, where.line) if where.symtab else ""
-    return "0x%016x in %s ()%s" % (pc, name, line)
+    for name in names[:-1]:
+        yield "%18s in %s ()%s" % ("(inlined)", name, line)
+        line = ""
+    yield "0x%016x in %s ()%s" % (pc, names[-1], line)
 
 
 def print_stack(fiber):
     if int(fiber["state"]) == 2:
         print("    running: see its thread's backtrace")
         return
-    for i, pc in enumerate(frames(fiber)):
-        if i >= FRAMES_MAX:
+    number = 0
+    for pc in frames(fiber):
+        for text in describe(pc):
+            print("    #%-2d %s" % (number, text))
+            number += 1
+        if number >= FRAMES_MAX:
             print("    ...")
             break
-        print("    #%-2d %s" % (i, describe(pc)))
 
 
 def print_line(worker, fiber):
