@@ -215,6 +215,9 @@ static weft_err parse_unix(struct net_addr *out, struct text *text)
 		text->at -= 2;
 		return bad(text, "a unix address has no host: unix:/path");
 	}
+	/* What unix: and a path give when both have slashes to spare. */
+	while (left(text) > 1 && text->at[0] == '/' && text->at[1] == '/')
+		text->at++;
 	len = left(text);
 	if (len == 0 || (len == 1 && *text->at == '@'))
 		return bad(text, "the path is missing");
