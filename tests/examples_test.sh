@@ -5,10 +5,28 @@ set -euo pipefail
 out=$("$WEFT_EXAMPLES/hello")
 [ "$out" = $'got 1\ngot 2\ngot 3' ] || { echo "hello said: $out" >&2; exit 1; }
 # the README shows this very program
-awk '/^```c$/ { on = 1; next } /^```$/ { if (on) exit } on' "$WEFT_SRC/README.md" >/tmp/weft-readme.$$
-trap 'rm -f /tmp/weft-readme.$$' EXIT
-tail -n +2 "$WEFT_SRC/examples/hello.c" | diff - /tmp/weft-readme.$$
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+awk '/^```c$/ { on = 1; next } /^```$/ { if (on) exit } on' "$WEFT_SRC/README.md" >"$work/readme"
+tail -n +2 "$WEFT_SRC/examples/hello.c" | diff - "$work/readme"
 if "$WEFT_EXAMPLES/file_server" 2>/dev/null; then
 	echo "file_server without arguments ended well" >&2
 	exit 1
 fi
+out=$("$WEFT_EXAMPLES/echo")
+[ "$(grep -c 'heard: hello, weft' <<<"$out")" = 3 ] || { echo "echo said: $out" >&2; exit 1; }
+# as a server: until SIGTERM, on the port that it says
+"$WEFT_EXAMPLES/echo" tcp://:0 >"$work/echo" &
+server=$!
+for _ in $(seq 200); do
+	if grep -q serving "$work/echo"; then break; fi
+	sleep 0.05
+done
+port=$(sed 's/.*://' "$work/echo")
+exec 3<>"/dev/tcp/127.0.0.1/$port"
+echo through >&3
+read -r line <&3
+exec 3>&-
+kill -TERM "$server"
+wait "$server"
+[ "$line" = through ] || { echo "echo answered: $line" >&2; exit 1; }
