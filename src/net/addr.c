@@ -9,6 +9,7 @@
 #include <net/if.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define QUOTED_MAX 128 /* bytes of an address that an error repeats */
@@ -116,8 +117,10 @@ static bool numeric_v6(struct io_addr *out, const char *host, uint16_t port)
 			if (!is_digit(*c) || c - scope > 9)
 				return false;
 		}
-		if (!id && sscanf(scope + 1, "%lu", &id) != 1)
+		if (!id && !scope[1])
 			return false;
+		if (!id)
+			id = strtoul(scope + 1, NULL, 10);
 	}
 	out->in6.sin6_family = AF_INET6;
 	out->in6.sin6_port = htons(port);

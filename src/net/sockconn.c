@@ -501,7 +501,7 @@ weft_err weft_conn_stdio(weft_conn **out)
 		adoptee_close(&in);
 	else
 		err = adopt(&c, &in, &to, true, "stdio:");
-	if (err) {
+	if (err || !c) {
 		(void)stdio_take(false);
 		return err;
 	}

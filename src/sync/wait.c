@@ -127,9 +127,11 @@ void wait_wake_all(struct wait_queue *q, struct rt_lock *lock, weft_err result)
 		count = 0;
 		rt_lock_acquire(lock);
 		while (count < WAKE_BATCH && (node = wait_first_locked(q))) {
-			parkers[count] = node->ctx->parker;
+			weft_parker *parker = node->ctx->parker;
+
 			node->result = result;
-			count += wait_claim(node);
+			if (wait_claim(node))
+				parkers[count++] = parker;
 		}
 		rt_lock_release(lock);
 		for (size_t i = 0; i < count; i++)
