@@ -12,8 +12,6 @@
 #include <sys/wait.h>
 #include <termios.h>
 
-static char yes; /* any argument but NULL */
-
 static int flags_of(int fd)
 {
 	return fcntl(fd, F_GETFL);
