@@ -9,6 +9,12 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 awk '/^```c$/ { on = 1; next } /^```$/ { if (on) exit } on' "$WEFT_SRC/README.md" >"$work/readme"
 tail -n +2 "$WEFT_SRC/examples/hello.c" | diff - "$work/readme"
+# a seed repeats its run, and another is another
+a=$("$WEFT_EXAMPLES/simulated" 7)
+b=$("$WEFT_EXAMPLES/simulated" 7)
+c=$("$WEFT_EXAMPLES/simulated" 8)
+[ "$a" = "$b" ] || { printf 'seed 7 gave\n%s\nand then\n%s\n' "$a" "$b" >&2; exit 1; }
+[ "${a#*hash}" != "${c#*hash}" ] || { echo "seeds 7 and 8 gave the same run" >&2; exit 1; }
 if "$WEFT_EXAMPLES/file_server" 2>/dev/null; then
 	echo "file_server without arguments ended well" >&2
 	exit 1

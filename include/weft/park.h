@@ -21,7 +21,8 @@ typedef struct weft_parker weft_parker;
 WEFT_API weft_parker *weft_parker_self(void);
 /*
  * Returns at once if a notification is pending, which it consumes; otherwise parks.
- * WEFT_OK may be spurious: callers check their condition in a loop. Also
+ * WEFT_OK may be spurious: callers check their condition in a loop. Other blocking calls
+ * park too, and may consume a notification: it is the condition that counts. Also
  * WEFT_ETIMEDOUT, WEFT_ECANCELED.
  */
 WEFT_API WEFT_MUST_CHECK weft_err weft_park(weft_deadline until);
