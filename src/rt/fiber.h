@@ -100,6 +100,7 @@ struct rt_fiber {
 	bool crashed;		   /* simulated: its node is gone; owner */
 	bool canary;		   /* no guard page: a canary word at base; fixed per stack */
 	unsigned shield;	   /* > 0: cancellation is not seen; the fiber itself */
+	unsigned io_streak;	   /* operations since it last waited for one; the fiber itself */
 	unsigned node;		   /* simulated node; fixed from spawn */
 	void *sp;		   /* saved stack pointer; valid while not running; owner */
 	struct rt_fiber *next;	   /* in a run queue or a free list */

@@ -4,6 +4,9 @@
 
 #include <errno.h>
 
+/* Operations of a fiber that were done at once, in a row, before others get a turn. */
+#define IO_STREAK_MAX 64
+
 struct io_wait {
 	weft_parker *parker;
 	_Atomic uint32_t done;
@@ -48,6 +51,30 @@ struct io *rt_io(void)
 		: NULL;
 }
 
+/*
+ * A fiber whose descriptors are always ready would never wait, and so keep its worker's
+ * other fibers and timers from running: now and then it lets them.
+ */
+static void take_turns(void)
+{
+	struct rt_fiber *f = rt_current();
+
+	if (!f || ++f->io_streak < IO_STREAK_MAX)
+		return;
+	f->io_streak = 0;
+	/* Cancelled or not, the operation is over and its result counts. */
+	if (weft_yield())
+		return;
+}
+
+static void waits(void)
+{
+	struct rt_fiber *f = rt_current();
+
+	if (f)
+		f->io_streak = 0;
+}
+
 weft_err rt_io_run(struct io_op *op, weft_deadline until, const char *why)
 {
 	struct io *io = rt_io();
@@ -66,8 +93,10 @@ weft_err rt_io_run(struct io_op *op, weft_deadline until, const char *why)
 	result = io->ops->submit(io, op);
 	if (result != IO_PENDING) {
 		op->result = result;
+		take_turns();
 		return WEFT_OK;
 	}
+	waits();
 	while (!is_done(&wait)) {
 		err = rt_park(until, why);
 		if (!err)
