@@ -59,7 +59,7 @@ static weft_err null_fiber(void *arg)
 {
 	int fd = open("/dev/null", O_RDWR | O_CLOEXEC);
 	weft_conn *conn = NULL;
-	uint8_t data[100000] = { 0 };
+	static uint8_t data[100000];
 	size_t got;
 
 	(void)arg;

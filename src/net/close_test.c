@@ -42,7 +42,7 @@ static void close_from(struct ends *ends, bool thread)
 	ck_assert_int_eq(weft_conn_fd(ends->a), -1);
 	/* what was written before can be read, then comes the end */
 	for (;;) {
-		uint8_t data[60000];
+		static uint8_t data[60000];
 		weft_err err = weft_conn_read(ends->b, data, sizeof(data), &got, SOON);
 
 		if (!err)
