@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <linux/close_range.h>
 #include <signal.h>
+#include <stdint.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -30,14 +31,16 @@ _Noreturn static void child_fails(int report_fd, enum spawn_step step)
 	_exit(127);
 }
 
-/* Handlers and SIG_IGN (SIGPIPE above all) are the parent's affair. */
+/* Handlers and SIG_IGN (SIGPIPE above all) are the parent's affair. By the system call:
+ * libc's function leaves out the two signals that it uses itself, which whoever started us
+ * may have ignored. */
 static void default_signals(void)
 {
-	struct sigaction sa = { .sa_handler = SIG_DFL };
+	unsigned long action[8] = { 0 }; /* the kernel's struct: SIG_DFL, no flags, no mask */
 	sigset_t none;
 
 	for (int n = 1; n < NSIG; n++)
-		(void)sigaction(n, &sa, NULL); /* refused for a few, which have no handler */
+		(void)syscall(SYS_rt_sigaction, n, action, NULL, sizeof(uint64_t));
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }
