@@ -201,9 +201,11 @@ static weft_err report_reset(weft_conn *conn, void *arg)
 	return WEFT_OK;
 }
 
-static weft_err silent(weft_conn *conn, void *arg)
+static weft_err reply_once(weft_conn *conn, void *arg)
 {
 	(void)arg;
+	expect_text(conn, "x");
+	send_text(conn, "once");
 	(void)ending(conn);
 	weft_conn_free(conn);
 	return WEFT_OK;
@@ -428,13 +430,16 @@ BOTH_TEST(an_owed_reply_is_waited_for_so_long)
 	weft_conn *conn;
 	struct rig r;
 
-	rig_init(&r, silent);
+	rig_init(&r, reply_once);
 	r.options.read_timeout_ns = 50 * MS;
 	r.options.on_event = on_event;
 	r.options.user = &r;
 	rig_start(&r);
 	conn = rig_dial(&r);
 	want_ok(weft_sleep_ns(120 * MS)); /* nothing is owed */
+	send_text(conn, "x");
+	expect_text(conn, "once");
+	want_ok(weft_sleep_ns(120 * MS)); /* nor any more */
 	began = weft_now();
 	send_text(conn, "x");
 	want_err(WEFT_ERESET, ending(conn));
