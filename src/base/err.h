@@ -22,7 +22,7 @@ struct err_slot {
 };
 
 /* The runtime sets this so that fibers have slots of their own. The hook returns NULL
- * in a plain thread. Set once, before any fiber exists. */
+ * in a plain thread. Set once, before main: any thread may read it. */
 void err_slot_hook_set(struct err_slot *(*hook)(void));
 void err_slot_fini(struct err_slot *slot);
 /* Copies a fiber's error to the caller's slot (a scope's first error, a join). */

@@ -197,6 +197,7 @@ struct rt_runtime {
 	_Alignas(CACHE_APART) _Atomic uint64_t fibers; /* alive in all */
 	_Atomic uint32_t stopping;    /* 1: no fiber is left, workers leave their loops */
 	_Atomic uint32_t next_worker; /* round robin for plain threads */
+	_Atomic uint32_t injecting;   /* plain threads inside rt_inject */
 };
 
 /* The calling thread's worker; NULL in a plain thread. Fibers are pinned, so that the

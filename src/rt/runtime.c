@@ -41,6 +41,12 @@ static struct err_slot *slot_of_fiber(void)
 	return f ? &f->err : NULL;
 }
 
+/* Before main: plain threads may use channels before, and while, a runtime starts. */
+__attribute__((constructor)) static void slot_hook_set(void)
+{
+	err_slot_hook_set(slot_of_fiber);
+}
+
 void rt_fiber_gone(struct rt_runtime *rt)
 {
 	/* acq_rel: the last one sees what all others did, and passes it on below */
@@ -112,7 +118,6 @@ weft_err rt_runtime_make(struct rt_runtime **out, const weft_run_options *option
 	rt->is_sim = is_sim;
 	rt->stack_size = stack_size_of(options);
 	rt->fibers_max = options->fibers_max;
-	err_slot_hook_set(slot_of_fiber);
 	rt->workers = mem_aligned(CACHE_APART, options->workers * sizeof(*rt->workers));
 	if (!rt->workers)
 		goto out;
@@ -138,6 +143,11 @@ out:
 
 void rt_runtime_free(struct rt_runtime *rt)
 {
+	unsigned spins = 0;
+
+	/* acquire; pairs with the release in rt_inject */
+	while (atomic_load_explicit(&rt->injecting, memory_order_acquire) != 0)
+		rt_relax(&spins, false);
 	if (rt->root)
 		rt_scope_destroy(rt->root);
 	for (unsigned i = 0; i < rt->workers_len; i++)

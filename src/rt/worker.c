@@ -186,7 +186,7 @@ void rt_worker_nudge(struct rt_worker *worker)
 	worker->io->ops->wake(worker->io);
 }
 
-void rt_inject(struct rt_worker *worker, struct rt_inject *inject)
+static void inbox_push(struct rt_worker *worker, struct rt_inject *inject)
 {
 	/* relaxed: only compared by the exchange below */
 	struct rt_inject *head = atomic_load_explicit(&worker->inbox, memory_order_relaxed);
@@ -198,6 +198,23 @@ void rt_inject(struct rt_worker *worker, struct rt_inject *inject)
 	} while (!atomic_compare_exchange_weak_explicit(
 		&worker->inbox, &head, inject, memory_order_seq_cst, memory_order_relaxed));
 	rt_worker_nudge(worker);
+}
+
+/* What is pushed may be the last that keeps the runtime up: a plain thread holds it until
+ * it has let go of the worker (rt_runtime_free waits); workers are joined anyway. */
+void rt_inject(struct rt_worker *worker, struct rt_inject *inject)
+{
+	struct rt_runtime *rt = worker->runtime;
+
+	if (rt_tls) {
+		inbox_push(worker, inject);
+		return;
+	}
+	/* relaxed: the push, which comes after, publishes it */
+	atomic_fetch_add_explicit(&rt->injecting, 1, memory_order_relaxed);
+	inbox_push(worker, inject);
+	/* release; pairs with the acquire in rt_runtime_free: this thread is done with it */
+	atomic_fetch_sub_explicit(&rt->injecting, 1, memory_order_release);
 }
 
 static bool inbox_is_empty(struct rt_worker *w)
