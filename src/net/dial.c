@@ -372,6 +372,8 @@ weft_err weft_dial(
 	struct net_addr addr;
 	weft_err err;
 
+	if (!address)
+		return err_setf(WEFT_EINVAL, "connect: no address is given");
 	err = net_addr_parse(&addr, address, strlen(address), NET_DIAL);
 	if (err)
 		return err;

@@ -175,6 +175,8 @@ weft_err weft_listen(weft_listener **out, const char *address, const weft_net_op
 	struct net_addr addr;
 	weft_err err;
 
+	if (!address)
+		return err_setf(WEFT_EINVAL, "listen: no address is given");
 	err = net_addr_parse(&addr, address, strlen(address), NET_LISTEN);
 	if (err)
 		return err;

@@ -5,7 +5,9 @@
 #include "support/both.h"
 #include "support/ends.h"
 
+#include <errno.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <sys/resource.h>
@@ -507,6 +509,108 @@ START_TEST(serve_stops_when_its_scope_is_cancelled)
 }
 END_TEST
 
+static int dropped_logged;
+
+static void note_dropped(void *user, weft_log_level level, const char *module, const char *text)
+{
+	(void)user;
+	(void)level;
+	(void)module;
+	if (strstr(text, "dropped: "))
+		dropped_logged++;
+}
+
+/* There is room for so few fibers that most sessions get none. */
+static weft_err crowded_fiber(void *arg)
+{
+	struct service s = { .outside = false };
+	int fds[20], reset = 0, served = 0;
+	weft_fiber *fiber;
+	char byte;
+
+	(void)arg;
+	serve_start(&s, &fiber);
+	for (int i = 0; i < 20; i++)
+		fds[i] = connect_plainly(weft_listener_name(s.listener));
+	while (s.sessions + dropped_logged < 20)
+		OK(weft_sleep_ms(1));
+	for (int i = 0; i < 20; i++) {
+		ssize_t n = recv(fds[i], &byte, 1, MSG_DONTWAIT);
+
+		reset += n < 0 && errno == ECONNRESET;
+		served += n < 0 && errno == EAGAIN;
+		close(fds[i]);
+	}
+	ck_assert_int_gt(reset, 0);
+	ck_assert_int_gt(served, 0);
+	ck_assert_int_eq(reset + served, 20);
+	ck_assert_int_eq(reset, dropped_logged);
+	weft_listener_close(s.listener);
+	OK(weft_scope_wait(s.scope, SOON));
+	OK(s.served);
+	weft_scope_free(s.scope);
+	weft_listener_free(s.listener);
+	return WEFT_OK;
+}
+
+START_TEST(serve_drops_what_it_has_no_fiber_for_and_goes_on)
+{
+	weft_run_options options = WEFT_RUN_OPTIONS_DEFAULT;
+
+	weft_log_set(note_dropped, NULL, WEFT_LOG_WARN);
+	options.fibers_max = 8;
+	OK(weft_run(crowded_fiber, NULL, &options));
+}
+END_TEST
+
+/* ---- options ---- */
+
+static int option_of(const weft_conn *conn, int level, int name)
+{
+	int value = -1;
+	socklen_t len = sizeof(value);
+
+	ck_assert_int_eq(getsockopt(weft_conn_fd(conn), level, name, &value, &len), 0);
+	return value;
+}
+
+static weft_err options_fiber(void *arg)
+{
+	weft_net_options options = WEFT_NET_OPTIONS_DEFAULT;
+	weft_listener *listener = NULL;
+	weft_conn *ends[2];
+
+	(void)arg;
+	options.keepalive = true;
+	options.keepalive_idle_s = 33;
+	options.send_buffer = 20000;
+	OK(weft_listen(&listener, ANY_PORT, &options, SOON));
+	for (int round = 0; round < 2; round++) {
+		OK(weft_dial(&ends[0], weft_listener_name(listener), &options, SOON));
+		OK(weft_listener_accept(listener, &ends[1], SOON));
+		for (int i = 0; i < 2; i++) {
+			ck_assert_int_eq(option_of(ends[i], SOL_SOCKET, SO_KEEPALIVE), 1);
+			ck_assert_int_eq(option_of(ends[i], IPPROTO_TCP, TCP_KEEPIDLE), 33);
+			ck_assert_int_eq(option_of(ends[i], IPPROTO_TCP, TCP_KEEPINTVL), 10);
+			ck_assert_int_eq(option_of(ends[i], IPPROTO_TCP, TCP_KEEPCNT), 6);
+			ck_assert_int_eq(option_of(ends[i], SOL_SOCKET, SO_SNDBUF), 40000);
+			/* on unless it was switched off, on the dialling end here */
+			ck_assert_int_eq(!!option_of(ends[i], IPPROTO_TCP, TCP_NODELAY),
+				round == 0 || i == 1);
+			weft_conn_free(ends[i]);
+		}
+		options.nodelay = false;
+	}
+	weft_listener_free(listener);
+	return WEFT_OK;
+}
+
+START_TEST(options_hold_for_dialled_and_accepted_conns)
+{
+	run_fiber(options_fiber, NULL, false);
+}
+END_TEST
+
 /* ---- memory ---- */
 
 static weft_err memory_fiber(void *arg)
@@ -558,6 +662,8 @@ static void listen_tests(TCase *tc)
 	t_add(tc, accept_without_descriptors_backs_off_and_recovers);
 	t_add_loop(tc, serve_gives_each_conn_a_fiber_until_the_listener_closes, 0, 2);
 	t_add_loop(tc, serve_stops_when_its_scope_is_cancelled, 0, 2);
+	t_add(tc, serve_drops_what_it_has_no_fiber_for_and_goes_on);
+	t_add(tc, options_hold_for_dialled_and_accepted_conns);
 	t_add(tc, listen_and_accept_survive_every_failing_malloc);
 }
 
