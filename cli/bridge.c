@@ -235,6 +235,8 @@ int command_bridge(const char *const *argv)
 	}
 	/* A session takes up to four descriptors; children get the limit that was. */
 	(void)weft_descriptor_limit_raise();
+	/* whoever started us may ignore it: then no child could be waited for */
+	(void)signal(SIGCHLD, SIG_DFL);
 	run.dump_on_sigquit = true;
 	err = weft_run(main_fiber, &c, &run);
 	if (err && !c.has_run)

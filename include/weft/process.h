@@ -44,17 +44,18 @@ typedef struct weft_process_options {
 	}
 
 typedef struct weft_process_status {
-	bool exited; /* true: code is valid; false: killed by signal_number */
-	int code;    /* exit status 0..255 */
-	int signal_number;
+	bool exited;	   /* true: code is valid; false: killed by signal_number */
+	int code;	   /* exit status 0..255 */
+	int signal_number; /* 0: unknown, since this program itself waited for the child */
 } weft_process_status;
 
 /* Raises this process's soft limit of descriptors to the hard one, and returns what it is
  * then; children still start with the limit from before. Before weft_run, from one thread. */
 WEFT_API size_t weft_descriptor_limit_raise(void);
 
-/* Errors: WEFT_EINVAL, WEFT_ESPAWN (no such program, not executable, no such
- * directory: the detail says which), WEFT_ENOMEM, WEFT_ECAPACITY. */
+/* Errors: WEFT_EINVAL (options; SIGCHLD is ignored, so that children vanish unseen; no
+ * runtime), WEFT_ESPAWN (no such program, not executable, no such directory: the detail
+ * says which), WEFT_ENOMEM, WEFT_ECAPACITY, WEFT_ENOSYS (simulated run). */
 WEFT_API WEFT_MUST_CHECK weft_err weft_process_spawn(
 	weft_process **out, const weft_process_options *options);
 WEFT_API int weft_process_pid(const weft_process *process);

@@ -201,6 +201,16 @@ static weft_err watch(weft_process *process)
 
 /* --- spawn ---------------------------------------------------------------------------- */
 
+/* The kernel reaps them, and their numbers may be anybody's. A program started by one that
+ * ignores SIGCHLD ignores it too. */
+static bool children_vanish(void)
+{
+	struct sigaction sa;
+
+	return sigaction(SIGCHLD, NULL, &sa) == 0 &&
+		(sa.sa_handler == SIG_IGN || (sa.sa_flags & SA_NOCLDWAIT));
+}
+
 static weft_err check_options(const weft_process_options *o)
 {
 	if (!o || !o->argv || !o->argv[0] || !*o->argv[0])
@@ -213,6 +223,9 @@ static weft_err check_options(const weft_process_options *o)
 		return err_setf(WEFT_EINVAL, "start process: unknown stdio mode");
 	if (rt_is_sim())
 		return err_setf(WEFT_ENOSYS, "start process: not in a simulated run");
+	if (children_vanish())
+		return err_setf(WEFT_EINVAL,
+			"start process: SIGCHLD is ignored, so that no child can be waited for");
 	if (!rt_io())
 		return err_setf(WEFT_EINVAL, "start process: no runtime is running");
 	return WEFT_OK;
@@ -247,7 +260,11 @@ static weft_err explain(const struct spawn_plan *plan, const struct spawn_result
 			plan->directory);
 		break;
 	case SPAWN_EXEC:
-		err_sys(r->errnum, "start \"%s\"", program);
+		/* the file itself was there a moment ago */
+		if (r->errnum == ENOENT)
+			err_setf(err, "start \"%s\": its interpreter is missing", program);
+		else
+			err_sys(r->errnum, "start \"%s\"", program);
 		break;
 	case SPAWN_PARENT_GONE:
 	case SPAWN_GROUP:

@@ -55,11 +55,15 @@ _Noreturn static void child_becomes(const struct spawn_plan *plan, pid_t parent,
 		child_fails(report_fd, SPAWN_GROUP);
 	if (plan->directory && chdir(plan->directory) < 0)
 		child_fails(report_fd, SPAWN_DIRECTORY);
-	for (int i = 0; i < 3; i++)
-		if (plan->stdio[i] >= 0 && dup2(plan->stdio[i], i) < 0)
+	for (int i = 0; i < 3; i++) {
+		if (plan->stdio[i] < 0)
+			(void)fcntl(i, F_SETFD, 0); /* fails where we have none to pass on */
+		else if (dup2(plan->stdio[i], i) < 0)
 			child_fails(report_fd, SPAWN_STDIO);
+	}
 	/* also what this process itself inherited and never marked */
-	(void)syscall(SYS_close_range, 3u, ~0u, CLOSE_RANGE_CLOEXEC);
+	if (syscall(SYS_close_range, 3u, ~0u, CLOSE_RANGE_CLOEXEC) < 0)
+		child_fails(report_fd, SPAWN_STDIO);
 	process_limit_restore();
 	default_signals();
 	execve(plan->path, plan->argv, plan->envp);

@@ -235,6 +235,124 @@ START_TEST(a_child_starts_clean)
 }
 END_TEST
 
+/* --- where its stdio goes, and where it runs ------------------------------------------ */
+
+static weft_process *start_with(const weft_process_options *o)
+{
+	weft_process *p = NULL;
+
+	ck_assert_msg(weft_process_spawn(&p, o) == WEFT_OK, "%s", weft_error_detail());
+	return p;
+}
+
+static weft_err stdio_main(void *arg)
+{
+	weft_process_options o = WEFT_PROCESS_OPTIONS_DEFAULT;
+	char text[100];
+	weft_process *p;
+	size_t got;
+
+	(void)arg;
+	o.argv = SHELL("cat; pwd; echo complaint >&2");
+	o.directory = "/proc/self/../1/..";
+	o.stdin_mode = WEFT_PROCESS_NULL;
+	o.stderr_mode = WEFT_PROCESS_PIPE;
+	p = start_with(&o);
+	read_all(p, text, sizeof(text));
+	ck_assert_str_eq(text, "/proc\n");
+	ck_assert_int_eq(
+		weft_conn_read_line(weft_process_stderr(p), text, sizeof(text), &got, WEFT_FOREVER),
+		WEFT_OK);
+	ck_assert_str_eq(text, "complaint\n");
+	ck_assert_int_eq(
+		weft_conn_read(weft_process_stderr(p), text, 1, &got, WEFT_FOREVER), WEFT_ECLOSED);
+	weft_process_free(p);
+	/* nothing to talk through */
+	o.argv = SHELL("echo gone; cat");
+	o.stdout_mode = o.stderr_mode = WEFT_PROCESS_NULL;
+	p = start_with(&o);
+	ck_assert_ptr_null(weft_process_conn(p));
+	ck_assert_ptr_null(weft_process_stderr(p));
+	ck_assert_int_eq(end_of(p).code, 0);
+	weft_process_free(p);
+	/* ours, though marked to be closed by exec */
+	o.argv = SHELL("test -e /proc/self/fd/2");
+	o.stderr_mode = WEFT_PROCESS_INHERIT;
+	ck_assert_int_eq(fcntl(2, F_SETFD, FD_CLOEXEC), 0);
+	p = start_with(&o);
+	ck_assert_int_eq(end_of(p).code, 0);
+	weft_process_free(p);
+	return WEFT_OK;
+}
+
+START_TEST(stdio_goes_where_the_options_say)
+{
+	run_clean(stdio_main);
+}
+END_TEST
+
+static weft_err closed_stdio_main(void *arg)
+{
+	char text[100];
+
+	(void)arg;
+	output_of("echo got", text, sizeof(text));
+	ck_assert_str_eq(text, "got\n");
+	return WEFT_OK;
+}
+
+/* Then the pipes get the very numbers that the child is to have. */
+START_TEST(a_program_without_stdio_has_children_with_it)
+{
+	close(0);
+	close(1);
+	run_clean(closed_stdio_main);
+}
+END_TEST
+
+static weft_err spawn_only(void *arg)
+{
+	weft_process_options o = WEFT_PROCESS_OPTIONS_DEFAULT;
+	weft_process *p = NULL;
+
+	o.argv = arg;
+	return weft_process_spawn(&p, &o);
+}
+
+START_TEST(children_that_would_vanish_are_not_made)
+{
+	const char *argv[] = { "true", NULL };
+
+	signal(SIGCHLD, SIG_IGN);
+	ck_assert_int_eq(run(spawn_only, argv), WEFT_EINVAL);
+	ck_assert_ptr_nonnull(strstr(weft_error_detail(), "SIGCHLD"));
+}
+END_TEST
+
+START_TEST(simulated_runs_have_no_children)
+{
+	const char *argv[] = { "true", NULL };
+
+	ck_assert_int_eq(weft_sim_run(spawn_only, argv, NULL, NULL), WEFT_ENOSYS);
+}
+END_TEST
+
+START_TEST(a_missing_interpreter_is_told_from_a_missing_program)
+{
+	char path[] = "/tmp/weft-process-XXXXXX";
+	const char *argv[] = { path, NULL };
+	int fd = mkstemp(path);
+
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(write(fd, "#!/no/such/shell\n", 17), 17);
+	ck_assert_int_eq(fchmod(fd, 0700), 0);
+	close(fd);
+	ck_assert_int_eq(run(spawn_only, argv), WEFT_ESPAWN);
+	ck_assert_ptr_nonnull(strstr(weft_error_detail(), "interpreter"));
+	unlink(path);
+}
+END_TEST
+
 /* --- how a child ends ----------------------------------------------------------------- */
 
 static weft_err stop_main(void *arg)
@@ -267,6 +385,46 @@ static weft_err stop_main(void *arg)
 START_TEST(stop_asks_then_tells_then_kills)
 {
 	run_clean(stop_main);
+}
+END_TEST
+
+static weft_err stop_fiber(void *arg)
+{
+	weft_process_status s = { 0 };
+
+	weft_process_stop(arg, &s);
+	return s.exited && s.code == 3 ? WEFT_OK : WEFT_ECHILD;
+}
+
+/* All were cancelled, the child had its time to say goodbye, and all know how it ended. */
+static weft_err stops_main(void *arg)
+{
+	weft_process_options o = WEFT_PROCESS_OPTIONS_DEFAULT;
+	weft_scope *scope;
+	weft_process *p;
+	char line[8];
+	size_t got;
+
+	(void)arg;
+	o.argv = SHELL("trap 'exit 3' TERM; echo ready; while :; do sleep 0.01; done");
+	o.stop_grace_ns = 300000000;
+	p = start_with(&o);
+	ck_assert_int_eq(
+		weft_conn_read_line(weft_process_conn(p), line, 8, &got, WEFT_FOREVER), WEFT_OK);
+	ck_assert_int_eq(weft_scope_create(&scope), WEFT_OK);
+	for (unsigned i = 0; i < 8; i++)
+		ck_assert_int_eq(weft_scope_spawn_on(scope, i % 2, "stop", stop_fiber, p), WEFT_OK);
+	(void)weft_yield();
+	weft_scope_cancel(scope);
+	ck_assert_int_eq(weft_scope_wait(scope, WEFT_FOREVER), WEFT_OK);
+	weft_scope_free(scope);
+	weft_process_free(p);
+	return WEFT_OK;
+}
+
+START_TEST(stops_join_one_another_and_outlast_cancellation)
+{
+	run_clean(stops_main);
 }
 END_TEST
 
@@ -478,7 +636,13 @@ static void process_tests(TCase *tc)
 	t_add(tc, what_can_not_start_says_why);
 	t_add(tc, the_environment_is_an_allow_list);
 	t_add(tc, a_child_starts_clean);
+	t_add(tc, stdio_goes_where_the_options_say);
+	t_add(tc, a_program_without_stdio_has_children_with_it);
+	t_add(tc, children_that_would_vanish_are_not_made);
+	t_add(tc, simulated_runs_have_no_children);
+	t_add(tc, a_missing_interpreter_is_told_from_a_missing_program);
 	t_add(tc, stop_asks_then_tells_then_kills);
+	t_add(tc, stops_join_one_another_and_outlast_cancellation);
 	t_add(tc, the_group_ends_with_its_leader);
 	t_add(tc, a_child_dies_with_its_parent);
 	t_add(tc, any_number_may_wait);
