@@ -296,16 +296,18 @@ static weft_err closed_stdio_main(void *arg)
 	char text[100];
 
 	(void)arg;
-	output_of("echo got", text, sizeof(text));
+	close(0);
+	close(1);
+	output_of("test -e /proc/$$/fd/0 && echo got", text, sizeof(text));
 	ck_assert_str_eq(text, "got\n");
+	ck_assert_int_eq(open("/dev/null", O_RDWR), 0);
+	ck_assert_int_eq(dup(0), 1);
 	return WEFT_OK;
 }
 
 /* Then the pipes get the very numbers that the child is to have. */
 START_TEST(a_program_without_stdio_has_children_with_it)
 {
-	close(0);
-	close(1);
 	run_clean(closed_stdio_main);
 }
 END_TEST
