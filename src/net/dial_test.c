@@ -324,6 +324,57 @@ START_TEST(dial_races_past_a_silent_node)
 }
 END_TEST
 
+/* All answers that are on their way come at once. */
+static weft_err sim_jump(void *arg)
+{
+	(void)arg;
+	want_ok(weft_sleep_ms(120));
+	weft_sim_clock_jump(INT64_C(1000) * NODE_MS);
+	return WEFT_OK;
+}
+
+/* All three answer, later than the next one's start: whoever wins, nothing is left. */
+static weft_err sim_late_fiber(void *arg)
+{
+	static const char *const hosts[] = { "10.0.0.2", "10.0.0.3", "10.0.0.4" };
+	struct resolved addrs = { .len = 3 };
+	weft_fiber *fibers[3];
+	unsigned node;
+
+	(void)arg;
+	for (int i = 0; i < 3; i++) {
+		want_ok(weft_sim_node(&node, hosts[i] + 7)); /* any name */
+		want_ok(weft_sim_spawn(node, &fibers[i], "listen", sim_listen, NULL));
+		addrs.addrs[i] = address(hosts[i], 80);
+	}
+	want_ok(weft_sleep_ms(10));
+	for (int i = 0; i < 5; i++) {
+		weft_fiber *jump = spawn(sim_jump, NULL);
+
+		want_ok(race(&addrs, SOON));
+		join(jump);
+	}
+	for (int i = 0; i < 3; i++)
+		weft_fiber_detach(fibers[i]);
+	return WEFT_OK;
+}
+
+START_TEST(dial_races_of_late_answers_leave_no_socket)
+{
+	weft_sim_options options = WEFT_SIM_OPTIONS_DEFAULT;
+	weft_sim_result result;
+
+	options.latency_min_ns = 80 * NODE_MS;
+	options.latency_max_ns = 90 * NODE_MS;
+	for (int seed = both_seed_first(); seed < both_seed_end(); seed++) {
+		options.seed = (uint64_t)seed;
+		OK(both_run_seed(sim_late_fiber, NULL, &options, &result));
+		ck_assert_uint_eq(result.sockets_left, 0);
+		ck_assert_uint_eq(result.fibers_left, 0);
+	}
+}
+END_TEST
+
 /* ---- names ---- */
 
 START_TEST(resolve_lets_families_take_turns)
@@ -456,6 +507,7 @@ static void dial_tests(TCase *tc)
 	t_add(tc, dial_races_survive_every_failing_malloc);
 	t_add(tc, dial_survives_every_failing_malloc);
 	t_add(tc, dial_races_past_a_silent_node);
+	t_add(tc, dial_races_of_late_answers_leave_no_socket);
 	t_add(tc, resolve_lets_families_take_turns);
 	t_add(tc, resolve_that_was_abandoned_keeps_its_own_memory);
 	t_add(tc, dial_waits_for_a_unix_listener_whose_queue_is_full);
