@@ -205,6 +205,11 @@ static weft_err main_fiber(void *arg)
 	return err;
 }
 
+static bool has_stdio(const weft_bridge_options *o)
+{
+	return strcmp(o->from, "stdio:") == 0 || (o->to && strcmp(o->to, "stdio:") == 0);
+}
+
 int command_bridge(const char *const *argv)
 {
 	static char pass_env[65536];
@@ -238,6 +243,8 @@ int command_bridge(const char *const *argv)
 	/* whoever started us may ignore it: then no child could be waited for */
 	(void)signal(SIGCHLD, SIG_DFL);
 	run.dump_on_sigquit = true;
+	if (has_stdio(&c.options))
+		run.workers = 1; /* for its one session */
 	err = weft_run(main_fiber, &c, &run);
 	if (err && !c.has_run)
 		say("%s", weft_error_detail());

@@ -3,6 +3,7 @@
 #define _POSIX_C_SOURCE 200809L
 #include "say.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -10,12 +11,13 @@
 #include <unistd.h>
 
 #define LINE_MAX_BYTES 4096 /* longer lines are cut */
+#define LINE_SPARE 512	    /* of these, kept for what is not text: names, numbers, the end */
 #define TEXT_MAX 2048
 
 static bool is_json;
 static weft_log_level level_max = WEFT_LOG_WARN;
 
-/* A line as it grows; there is always room for its end. */
+/* A line as it grows. Text is cut before it takes the room of what follows it. */
 struct line {
 	char bytes[LINE_MAX_BYTES];
 	size_t len;
@@ -23,12 +25,16 @@ struct line {
 
 static void put(struct line *line, const char *bytes, size_t len)
 {
-	size_t room = sizeof(line->bytes) - 8 - line->len;
-
-	if (len > room)
+	if (len >= sizeof(line->bytes) - line->len)
 		return;
 	memcpy(line->bytes + line->len, bytes, len);
 	line->len += len;
+}
+
+static void put_text(struct line *line, const char *bytes, size_t len)
+{
+	if (line->len + len <= sizeof(line->bytes) - LINE_SPARE)
+		put(line, bytes, len);
 }
 
 static void puts_to(struct line *line, const char *text)
@@ -55,11 +61,11 @@ static void put_plain(struct line *line, const char *text)
 
 	for (; *text; text++) {
 		if (!is_control(*text)) {
-			put(line, text, 1);
+			put_text(line, text, 1);
 			continue;
 		}
 		(void)snprintf(escaped, sizeof(escaped), "\\x%02x", (unsigned)(unsigned char)*text);
-		puts_to(line, escaped);
+		put_text(line, escaped, strlen(escaped));
 	}
 }
 
@@ -93,14 +99,14 @@ static void put_quoted(struct line *line, const char *text)
 		size_t len = utf8_len(text);
 
 		if (len == 0) {
-			puts_to(line, "\xef\xbf\xbd");
+			put_text(line, "\xef\xbf\xbd", 3);
 			len = 1;
 		} else if (*text == '"' || *text == '\\' || is_control(*text)) {
 			(void)snprintf(escaped, sizeof(escaped), "\\u%04x",
 				(unsigned)(unsigned char)*text);
-			puts_to(line, escaped);
+			put_text(line, escaped, strlen(escaped));
 		} else {
-			put(line, text, len);
+			put_text(line, text, len);
 		}
 		text += len;
 	}
@@ -138,6 +144,8 @@ static void flush(struct line *line)
 	while (done < line->len) {
 		ssize_t n = write(STDERR_FILENO, line->bytes + done, line->len - done);
 
+		if (n < 0 && errno == EINTR)
+			continue;
 		if (n <= 0)
 			return; /* nobody to tell that to */
 		done += (size_t)n;

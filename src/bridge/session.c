@@ -186,6 +186,8 @@ static void child_ended(struct session *s)
 
 	s->waiter = weft_parker_self();
 	if (!wait_flow(&s->down, weft_after_ns(grace_ns))) {
+		if (weft_cancel_is_cancelled(weft_fiber_token()))
+			return; /* the flows are cut, by a reset */
 		if (s->down.is_reading)
 			end(s, false);
 		s->down.tail_max = TAIL_MAX;
