@@ -33,6 +33,14 @@
 	}
 
 int t_main(const char *name, void (*add_tests)(TCase *tc), int argc, char **argv);
+/* ck_assert costs a system call each time, also when it holds: this one only when it does
+ * not. For what is looked at thousands of times. */
+#define T_OUGHT(cond)                                              \
+	do {                                                       \
+		if (!(cond))                                       \
+			ck_abort_msg("'%s' does not hold", #cond); \
+	} while (0)
+
 /* Every test runs in a process of its own. */
 void t_add(TCase *tc, const TTest *test);
 /* With _i in the body from start to end - 1. */
