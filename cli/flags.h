@@ -43,8 +43,7 @@ struct flags {
 /* argv without the command's name, NULL-terminated. 0, or an exit status: the error has
  * been said. */
 int flags_parse(struct flags *flags, const char *const *argv);
-/* "500ms", "10s", "1.5s", "2m", "1h"; false: none. *ns saturates at nothing: above 10 years is
- * refused. */
+/* "500ms", "10s", "1.5s", "2m", "1h"; false: not a duration, or above ten years. */
 bool flag_duration(int64_t *ns, const char *text);
 /* The candidate that text was probably meant to be; NULL: none is close. */
 const char *flag_nearest(const char *text, const char *const *candidates, size_t count);
