@@ -36,3 +36,23 @@ exec 3>&-
 kill -TERM "$server"
 wait "$server"
 [ "$line" = through ] || { echo "echo answered: $line" >&2; exit 1; }
+
+out=$("$WEFT_EXAMPLES/pool")
+[ "$out" = "sum 338350" ] || { echo "pool said: $out" >&2; exit 1; }
+printf '#!/bin/sh\necho slow; exec sleep 100\n' >"$work/slow"
+chmod +x "$work/slow"
+out=$("$WEFT_EXAMPLES/children" true false no-such-program "$work/slow" | sed "s,$work/,," | LC_ALL=C sort)
+want='false: exited with 1
+no-such-program: start "no-such-program": no such program in PATH
+slow: ended by signal 15
+slow: slow
+true: exited with 0'
+[ "$out" = "$want" ] || { printf 'children said:\n%s\n' "$out" >&2; exit 1; }
+# every file that a document points to is there
+for doc in "$WEFT_SRC"/*.md "$WEFT_SRC"/docs/*.md "$WEFT_SRC"/docs/decisions/*.md; do
+	while read -r target; do
+		[ -e "$(dirname "$doc")/$target" ] && continue
+		echo "$doc points to $target, which is not there" >&2
+		exit 1
+	done < <(sed 's/](/\n](/g' "$doc" | sed -n 's/^](\([^):#]*\)[)#].*/\1/p' | sed '/^$/d')
+done
