@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef BENCH_MUST_H
-#define BENCH_MUST_H
+#ifndef MUST_H
+#define MUST_H
 
 /* For the programs that measure weft: any error ends the program, so that a row is
  * either had as described or not at all. */
