@@ -261,7 +261,7 @@ static weft_err mutex_body(void *arg)
 	for (int i = 0; i < ROUNDS; i++) {
 		weft_err err = weft_mutex_lock(s->mutex, random_deadline(&p->state));
 
-		ck_assert(err == WEFT_OK || err == WEFT_ETIMEDOUT);
+		T_OUGHT(err == WEFT_OK || err == WEFT_ETIMEDOUT);
 		if (err != WEFT_OK)
 			continue;
 		s->counter++;
@@ -404,11 +404,10 @@ static weft_err semaphore_body(void *arg)
 		weft_err err =
 			weft_semaphore_acquire(s->semaphore, count, random_deadline(&p->state));
 
-		ck_assert(err == WEFT_OK || err == WEFT_ETIMEDOUT);
+		T_OUGHT(err == WEFT_OK || err == WEFT_ETIMEDOUT);
 		if (err != WEFT_OK)
 			continue;
-		ck_assert_int_le(
-			atomic_fetch_add(&s->inside, (int64_t)count) + (int64_t)count, PERMITS);
+		T_OUGHT(atomic_fetch_add(&s->inside, (int64_t)count) + (int64_t)count <= PERMITS);
 		if (t_random(&p->state) % 16 == 0)
 			(void)weft_yield();
 		atomic_fetch_sub(&s->inside, (int64_t)count);
@@ -539,7 +538,7 @@ static weft_err groups_wait_and_free(void *arg)
 	for (size_t i = 0; i < GROUPS; i++) {
 		while (weft_waitgroup_wait(g->groups[i], weft_after_ns((int64_t)(i % 7) * 1000)))
 			(void)weft_yield();
-		ck_assert_uint_eq(g->made[i], i);
+		T_OUGHT(g->made[i] == i);
 		weft_waitgroup_free(g->groups[i]);
 	}
 	return WEFT_OK;

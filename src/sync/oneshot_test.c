@@ -149,7 +149,7 @@ static weft_err send_all(void *arg)
 		if (t_random(&state) % 4 != 0) {
 			weft_err err = weft_oneshot_send(lane->shots[i], &i);
 
-			ck_assert(err == WEFT_OK || err == WEFT_ECLOSED);
+			T_OUGHT(err == WEFT_OK || err == WEFT_ECLOSED);
 			atomic_store(&lane->sent[i], err == WEFT_OK);
 		}
 		if (t_random(&state) % 4 == 0)
@@ -171,9 +171,9 @@ static weft_err recv_all(void *arg)
 		weft_err err = weft_oneshot_recv(lane->shots[i], &value,
 			patient ? WEFT_FOREVER : weft_after_ns((int64_t)(t_random(&state) % 9000)));
 
-		ck_assert(err == WEFT_OK || err == WEFT_ECLOSED ||
+		T_OUGHT(err == WEFT_OK || err == WEFT_ECLOSED ||
 			(!patient && err == WEFT_ETIMEDOUT));
-		ck_assert_uint_eq(value, err == WEFT_OK ? i : UINT64_MAX);
+		T_OUGHT(value == (err == WEFT_OK ? i : UINT64_MAX));
 		/* 1: received; 2: the sender closed without; 3: gave up */
 		atomic_store(&lane->received[i], err == WEFT_OK ? 1 : err == WEFT_ECLOSED ? 2 : 3);
 		weft_oneshot_close_receiver(lane->shots[i]);

@@ -459,9 +459,9 @@ static uint64_t goods(uint32_t id, uint32_t round)
 
 static void take(struct market *m, uint64_t message, uint32_t self)
 {
-	ck_assert_uint_lt(message >> 32, PARTIES_MAX);
-	ck_assert_uint_ne(message >> 32, self);
-	ck_assert_uint_eq(atomic_exchange(&m->received[message >> 32][message & UINT32_MAX], 1), 0);
+	T_OUGHT(message >> 32 < PARTIES_MAX);
+	T_OUGHT(message >> 32 != self);
+	T_OUGHT(atomic_exchange(&m->received[message >> 32][message & UINT32_MAX], 1) == 0);
 }
 
 static weft_err sell(void *arg)
@@ -479,9 +479,9 @@ static weft_err sell(void *arg)
 		for (size_t i = 0; i < CHANS; i++)
 			cases[i] = send_case(m->chans[(i + n) % CHANS], &message);
 		err = weft_select(cases, CHANS, n % 2, &chosen, random_deadline(&state));
-		ck_assert(err == WEFT_OK || err == WEFT_ETIMEDOUT);
+		T_OUGHT(err == WEFT_OK || err == WEFT_ETIMEDOUT);
 		if (err == WEFT_OK) {
-			ck_assert_int_eq(cases[chosen].result, WEFT_OK);
+			T_OUGHT(cases[chosen].result == WEFT_OK);
 			atomic_store(&m->sent[p->id][n], 1);
 		}
 	}
@@ -507,7 +507,7 @@ static weft_err buy(void *arg)
 		weft_err err = weft_select(
 			cases, CHANS, t_random(&state) % 2, &chosen, random_deadline(&state));
 
-		ck_assert(err == WEFT_OK || err == WEFT_ETIMEDOUT);
+		T_OUGHT(err == WEFT_OK || err == WEFT_ETIMEDOUT);
 		if (err != WEFT_OK)
 			continue;
 		if (cases[chosen].result == WEFT_ECLOSED) {
@@ -541,7 +541,7 @@ static weft_err trade(void *arg)
 			cases[0].kind = WEFT_SELECT_NONE;
 		err = weft_select(cases, 5, n % 2, &chosen,
 			weft_after_ns((int64_t)(t_random(&state) % 60000)));
-		ck_assert(err == WEFT_OK || err == WEFT_ETIMEDOUT);
+		T_OUGHT(err == WEFT_OK || err == WEFT_ETIMEDOUT);
 		if (err == WEFT_OK && chosen > 0)
 			take(m, in, p->id);
 		if (err == WEFT_OK && chosen == 0) {
@@ -573,7 +573,7 @@ static void market_run(enum crew_mode mode, const size_t *capacities, uint32_t s
 	crew_run(mode, seed, members, PARTIES_MAX);
 	for (size_t p = 0; p < PARTIES_MAX; p++) {
 		for (size_t n = 0; n < rounds; n++)
-			ck_assert_uint_eq(m->sent[p][n], m->received[p][n]);
+			T_OUGHT(m->sent[p][n] == m->received[p][n]);
 	}
 	for (size_t i = 0; i < CHANS; i++)
 		weft_chan_unref(m->chans[i]);
