@@ -9,7 +9,8 @@
  *           below. Results come through out-parameters, untouched on error.
  * Blocking: a call that takes a weft_deadline parks the calling fiber, or the
  *           calling plain thread, until then at the latest. It is a cancellation
- *           point: WEFT_ECANCELED when the fiber's scope was cancelled.
+ *           point: WEFT_ECANCELED when the fiber's scope was cancelled. Only waiting
+ *           is: what can complete at once does, in a cancelled fiber too.
  * Threads:  everything declared here may be called from anywhere.
  */
 #include <stddef.h>

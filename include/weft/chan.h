@@ -17,7 +17,8 @@ WEFT_BEGIN_DECLS
  *           queued at the last unref go to the destructor.
  * Threads:  every call from any fiber or thread that holds a reference.
  * Blocking: send and recv; they are cancellation points. A call that was cancelled
- *           or timed out has not sent or received anything.
+ *           or timed out has not sent or received anything. One that can complete
+ *           without waiting does, cancelled or not.
  * Close:    senders get WEFT_ECLOSED at once; receivers get what was sent before, then
  *           WEFT_ECLOSED.
  */
@@ -51,7 +52,8 @@ WEFT_API weft_chan *weft_chan_ref(weft_chan *chan);
 WEFT_API void weft_chan_unref(weft_chan *chan);
 
 /* Copies the message in. On any error it is still the caller's. Errors: WEFT_ECLOSED,
- * WEFT_ETIMEDOUT, WEFT_ECANCELED, WEFT_ENOMEM (unbounded only). */
+ * WEFT_ETIMEDOUT, WEFT_ECANCELED, WEFT_ENOMEM (unbounded; or to park a plain thread for
+ * the first time, as in every call that waits). */
 WEFT_API WEFT_MUST_CHECK weft_err weft_chan_send(
 	weft_chan *chan, const void *message, weft_deadline until);
 /* Never parks: WEFT_EAGAIN when full (rendezvous: when no receiver waits). */

@@ -12,7 +12,8 @@ WEFT_BEGIN_DECLS
  * those who wait; a newcomer may overtake a waiter that has not run yet, but a waiter
  * that was woken twice in vain gets the lock handed over.
  *
- * Lifetime: one owner each; freed when nobody uses it.
+ * Lifetime: one owner each; freed when no call on it is under way. A wait group may be
+ *           freed as soon as the last weft_waitgroup_wait has returned.
  * Threads:  any fiber or plain thread, in any mix. The mutex is held by a fiber or
  *           thread and released by the same; it may be held across a park.
  * Blocking: lock, acquire and wait; cancellation points.
@@ -37,6 +38,7 @@ WEFT_API WEFT_MUST_CHECK weft_err weft_semaphore_create(weft_semaphore **out, si
 WEFT_API WEFT_MUST_CHECK weft_err weft_semaphore_acquire(
 	weft_semaphore *semaphore, size_t count, weft_deadline until);
 WEFT_API bool weft_semaphore_try_acquire(weft_semaphore *semaphore, size_t count);
+/* More than WEFT_SEMAPHORE_MAX together is a bug and asserts. */
 WEFT_API void weft_semaphore_release(weft_semaphore *semaphore, size_t count);
 WEFT_API size_t weft_semaphore_available(const weft_semaphore *semaphore);
 /* Waiters and later acquires get WEFT_ECLOSED. */
