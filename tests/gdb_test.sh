@@ -7,8 +7,9 @@ if ! command -v gdb >/dev/null; then
 	echo "gdb is missing: make setup installs it" >&2
 	exit 1
 fi
-out=$(mktemp)
-trap 'rm -f "$out"' EXIT
+work=$(mktemp -d)
+out=$work/out
+trap 'rm -rf "$work"' EXIT
 
 expect() { # PATTERN
 	grep -qE -- "$1" "$out" && return
@@ -34,11 +35,38 @@ if grep -qE 'Backtrace stopped|corrupt stack|\?\? \(\)' "$out"; then
 	exit 1
 fi
 # those that are parked
-expect '^worker [0-9]+ .* parked +chan recv +receiver$'
-expect '^worker [0-9]+ .* parked +sleep +sleeper$'
-expect '^worker [0-9]+ .* running .* main$'
-expect '#[0-9]+ .* in deepest \(\)'
-expect '#[0-9]+ .* in wait_for_message \(\)'
-expect '#[0-9]+ .* in sleep_long \(\)'
-expect '^3 fibers$'
+expect_parked() {
+	expect '^worker [0-9]+ .* parked +chan recv +receiver$'
+	expect '^worker [0-9]+ .* parked +sleep +sleeper$'
+	expect '^worker [0-9]+ .* (running|parked) .* main$'
+	expect '#[0-9]+ .* in deepest \(\)'
+	expect '#[0-9]+ .* in wait_for_message \(\)'
+	expect '#[0-9]+ .* in sleep_long \(\)'
+	expect '^3 fibers$'
+}
+expect_parked
 expect 'no fiber 999999'
+
+# the same from a core that the kernel wrote; that of a sanitizer's address space is huge
+pattern=$(cat /proc/sys/kernel/core_pattern)
+if [[ $pattern == [/\|]* || $pattern == */* || ${WEFT_FLAVOUR:-} == asan ]]; then
+	echo "no look at a core: core_pattern is \"$pattern\", flavour ${WEFT_FLAVOUR:-unknown}"
+	exit 0
+fi
+(
+	cd "$work"
+	ulimit -c unlimited || exit 0
+	"$WEFT_EXAMPLES/sleepers" 1000 >asleep &
+	until [ -s asleep ]; do sleep 0.01; done
+	kill -ABRT $!
+	wait $! || true
+) 2>/dev/null
+core=$(find "$work" -name 'core*')
+if [ -z "$core" ]; then
+	echo "no look at a core: none was written"
+	exit 0
+fi
+gdb -q -batch -nx -ex 'set debuginfod enabled off' \
+	-ex "source $WEFT_SRC/tools/gdb/weft-gdb.py" -ex 'weft fibers -bt' \
+	"$WEFT_EXAMPLES/sleepers" "$core" >"$out" 2>&1 </dev/null || true
+expect_parked

@@ -8,7 +8,8 @@
 
 A fiber that runs is its thread's own backtrace. The stacks of the others are followed by
 their frame pointers, which the library keeps; frames of code built without them are missed.
-Needs the library's debug information.
+Needs the library's debug information. From a core as the kernel writes it: gdb's own
+generate-core-file stops at the stacks' guard pages, and leaves the stacks out.
 """
 import gdb
 
