@@ -37,6 +37,7 @@
 #include "base/mem.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <string.h>
@@ -484,7 +485,8 @@ static int64_t epoll_now(struct io *io)
 static int poll_events(struct ep *ep, int64_t until)
 {
 	struct timespec ts;
-	int64_t left;
+	int64_t left, left_ms;
+	int n;
 
 	if (until == 0)
 		return epoll_wait(ep->epfd, ep->events, EVENTS_MAX, 0);
@@ -495,7 +497,13 @@ static int poll_events(struct ep *ep, int64_t until)
 		left = 0;
 	ts.tv_sec = (time_t)(left / 1000000000);
 	ts.tv_nsec = (long)(left % 1000000000);
-	return epoll_pwait2(ep->epfd, ep->events, EVENTS_MAX, &ts, NULL);
+	n = epoll_pwait2(ep->epfd, ep->events, EVENTS_MAX, &ts, NULL);
+	if (n >= 0 || errno != ENOSYS)
+		return n;
+	/* emulators and sandboxes that lag behind the kernel: rounded up, not to spin */
+	left_ms = (left + 999999) / 1000000;
+	return epoll_wait(
+		ep->epfd, ep->events, EVENTS_MAX, left_ms < INT_MAX ? (int)left_ms : INT_MAX);
 }
 
 static int epoll_wait_events(struct io *io, int64_t until)
