@@ -117,7 +117,7 @@ static weft_err memory_fiber(void *arg)
 	weft_conn *conn = NULL;
 
 	FAILS(WEFT_EINVAL, weft_conn_adopt_own(&conn, -1, -1, false, NULL));
-	OK(weft_sleep_ms(1));
+	wait_parked();
 	T_EACH_FAILING_MALLOC(n) {
 		int fds[2], null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
 		int before = t_fds_open() - 1;

@@ -249,7 +249,7 @@ static weft_err dial_memory_fiber(void *arg)
 	OK(weft_listen(&listener, "tcp://127.0.0.1:0", NULL, SOON));
 	snprintf(name, sizeof(name), "tcp://localhost:%u", port_of(listener));
 	FAILS(WEFT_EINVAL, weft_dial(&conn, "", NULL, SOON));
-	OK(weft_sleep_ms(1));
+	wait_parked();
 	T_EACH_FAILING_MALLOC(n) {
 		weft_err err = weft_dial(&conn, name, NULL, SOON);
 

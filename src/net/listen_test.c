@@ -620,7 +620,7 @@ static weft_err memory_fiber(void *arg)
 	(void)arg;
 	/* this fiber's place for error texts and the worker's for timers, which stay */
 	FAILS(WEFT_EINVAL, weft_listen(&never, "", NULL, SOON));
-	OK(weft_sleep_ms(1));
+	wait_parked();
 	T_EACH_FAILING_MALLOC(n) {
 		weft_listener *listener = NULL;
 		weft_conn *conn = NULL;

@@ -276,7 +276,7 @@ static weft_err memory_fiber(void *arg)
 
 	(void)arg;
 	FAILS(WEFT_EINVAL, weft_listen(&listener, "", NULL, SOON));
-	OK(weft_sleep_ms(1));
+	wait_parked();
 	T_EACH_FAILING_MALLOC(n) {
 		weft_err err;
 
