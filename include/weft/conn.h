@@ -77,7 +77,9 @@ typedef struct weft_copy_options {
 WEFT_API WEFT_MUST_CHECK weft_err weft_conn_copy(weft_conn *dst, weft_conn *src, uint64_t *copied,
 	bool *failed_dst, const weft_copy_options *options, weft_deadline until);
 
-/* Ends the writing half: the peer reads everything written, then the end. Idempotent.
+/* Ends the writing half: the peer reads everything written, then the end. A write that
+ * is under way is finished first (this returns before); later ones get WEFT_ECLOSED.
+ * Idempotent; WEFT_OK on a closed conn. Errors: WEFT_ERESET (the peer is gone already),
  * WEFT_ENOSYS where the transport has no halves. */
 WEFT_API WEFT_MUST_CHECK weft_err weft_conn_shutdown(weft_conn *conn);
 /* Stops both halves; idempotent. What the kernel has not sent is still sent. */
@@ -95,7 +97,7 @@ WEFT_API int weft_conn_fd(const weft_conn *conn);
 
 /* Two ends in memory, each with a buffer of that many bytes towards the other
  * (0: 64 KiB). Closing one end is the end of stream at the other; aborting is a reset.
- * Errors: WEFT_ENOMEM. */
+ * Errors: WEFT_EINVAL (above 1 GiB), WEFT_ENOMEM. */
 WEFT_API WEFT_MUST_CHECK weft_err weft_conn_pair(weft_conn *ends[2], size_t buffer_size);
 
 /*
@@ -104,7 +106,8 @@ WEFT_API WEFT_MUST_CHECK weft_err weft_conn_pair(weft_conn *ends[2], size_t buff
  * are polled; what can't be polled (files, terminals, /dev/null) and, with
  * keep_flags, every inherited descriptor that lacks O_NONBLOCK, goes through the
  * blocking-work pool, its flags untouched. name is copied, may be NULL.
- * Errors: WEFT_EINVAL (not a descriptor), WEFT_ENOMEM, WEFT_ECAPACITY.
+ * Errors: WEFT_EINVAL (not a descriptor, not open for that direction, no runtime),
+ * WEFT_ENOMEM, WEFT_ECAPACITY, WEFT_ENOSYS (simulated).
  */
 WEFT_API WEFT_MUST_CHECK weft_err weft_conn_adopt_own(
 	weft_conn **out, int read_fd, int write_fd, bool keep_flags, const char *name);
