@@ -13,7 +13,8 @@ WEFT_BEGIN_DECLS
  * none of this process's descriptors but its stdin, stdout and stderr.
  * Lifetime: one owner. weft_process_free kills the group if the child still runs,
  *           and reaps it: no zombie is left. weft_run does not return before each
- *           process has been freed or has ended.
+ *           child has ended; one that nobody has stopped by twice the grace after the
+ *           root scope was cancelled is killed.
  * Threads:  stop, kill and pid from any fiber or thread; wait from any number.
  * Blocking: spawn (briefly), wait, stop, free.
  */

@@ -33,6 +33,7 @@
 
 #define GRACE_DEFAULT_NS INT64_C(2000000000)
 #define GRACE_MAX_NS (INT64_C(24) * 3600 * 1000000000)
+#define MARGIN_NS INT64_C(100000000) /* for a stop under way to have sent its SIGKILL */
 
 struct weft_process {
 	pid_t pid;
@@ -132,6 +133,29 @@ static weft_err open_conns(weft_process *process, struct pipes *p, const char *p
 	return err;
 }
 
+/* --- signals --------------------------------------------------------------------------- */
+
+weft_err weft_process_kill(weft_process *process, int signal_number)
+{
+	weft_err err = WEFT_OK;
+
+	rt_lock_acquire(&process->lock);
+	if (process->reaped)
+		err = err_setf(WEFT_ECLOSED, "signal process %d: it has ended", (int)process->pid);
+	else if (kill(-process->pid, signal_number) < 0)
+		err = err_sys(errno, "signal process %d", (int)process->pid);
+	rt_lock_release(&process->lock);
+	return err;
+}
+
+/* Errors of kill: the child was quicker; the wait that follows sees it. */
+static void signal_group(weft_process *process, int number)
+{
+	weft_err err = weft_process_kill(process, number);
+
+	(void)err;
+}
+
 /* --- the reaper ----------------------------------------------------------------------- */
 
 static void read_status(weft_process_status *status, const siginfo_t *info)
@@ -159,21 +183,44 @@ static void reap(weft_process *process)
 	rt_lock_release(&process->lock);
 }
 
+/* Until the child is dead. The reaper is a fiber of the root scope: cancelled, it is the
+ * program that ends. Whoever is about to stop the child has his time for it; a child that
+ * was forgotten must not hold the program up. */
+static void await_death(weft_process *process)
+{
+	struct io_op op = { .handle = process->pidfd, .kind = IO_POLL };
+	weft_deadline until = WEFT_FOREVER;
+	bool shielded = false;
+	weft_err err;
+
+	while ((err = rt_io_run(&op, until, "child")) != WEFT_OK) {
+		if (err == WEFT_ECANCELED && !shielded) {
+			weft_shield_begin();
+			shielded = true;
+			until = weft_after_ns(2 * process->grace_ns + MARGIN_NS);
+		} else if (err == WEFT_ETIMEDOUT) {
+			signal_group(process, SIGKILL);
+			until = WEFT_FOREVER;
+		} else {
+			(void)weft_yield();
+		}
+	}
+	if (!shielded)
+		weft_shield_begin();
+	process->pidfd->ops->close(process->pidfd, false);
+	reap(process);
+	weft_shield_end();
+}
+
 static weft_err reaper(void *arg)
 {
 	weft_process *process = arg;
 	weft_cancel *ended = weft_cancel_ref(process->ended);
-	struct io_op op = { .handle = process->pidfd, .kind = IO_POLL };
 
-	weft_shield_begin();
-	while (rt_io_run(&op, WEFT_FOREVER, "child") != WEFT_OK)
-		(void)weft_yield();
-	process->pidfd->ops->close(process->pidfd, false);
-	reap(process);
+	await_death(process);
 	/* the owner frees process from here on */
 	weft_cancel_trigger(ended, WEFT_OK);
 	weft_cancel_unref(ended);
-	weft_shield_end();
 	return WEFT_OK;
 }
 
@@ -405,19 +452,6 @@ weft_err weft_process_wait(weft_process *process, weft_process_status *status, w
 	return err;
 }
 
-weft_err weft_process_kill(weft_process *process, int signal_number)
-{
-	weft_err err = WEFT_OK;
-
-	rt_lock_acquire(&process->lock);
-	if (process->reaped)
-		err = err_setf(WEFT_ECLOSED, "signal process %d: it has ended", (int)process->pid);
-	else if (kill(-process->pid, signal_number) < 0)
-		err = err_sys(errno, "signal process %d", (int)process->pid);
-	rt_lock_release(&process->lock);
-	return err;
-}
-
 static bool ends_within(weft_process *process, int64_t duration_ns)
 {
 	return weft_process_wait(process, NULL, weft_after_ns(duration_ns)) == WEFT_OK;
@@ -427,14 +461,6 @@ static void wait_end(weft_process *process)
 {
 	while (weft_process_wait(process, NULL, WEFT_FOREVER) != WEFT_OK)
 		(void)weft_yield();
-}
-
-/* Errors of kill: the child was quicker; the wait that follows sees it. */
-static void signal_group(weft_process *process, int number)
-{
-	weft_err err = weft_process_kill(process, number);
-
-	(void)err;
 }
 
 void weft_process_stop(weft_process *process, weft_process_status *status)

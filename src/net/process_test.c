@@ -522,6 +522,74 @@ START_TEST(a_child_dies_with_its_parent)
 }
 END_TEST
 
+static weft_err forgetful_main(void *arg)
+{
+	weft_process_options o = WEFT_PROCESS_OPTIONS_DEFAULT;
+
+	o.argv = (const char *const[]){ "sleep", "1000", NULL };
+	o.stdin_mode = o.stdout_mode = WEFT_PROCESS_NULL;
+	o.stop_grace_ns = 10000000;
+	return weft_process_spawn(arg, &o);
+}
+
+START_TEST(a_child_that_was_forgotten_does_not_outlive_the_runtime)
+{
+	weft_process_status s = { 0 };
+	weft_process *p = NULL;
+
+	ck_assert_int_eq(run(forgetful_main, &p), WEFT_OK);
+	ck_assert_int_eq(t_children(), 0);
+	weft_process_stop(p, &s);
+	ck_assert(!s.exited && s.signal_number == SIGKILL);
+	weft_process_free(p);
+}
+END_TEST
+
+static weft_parker *late_main;
+static bool late_is_ready; /* both fibers are on one worker */
+
+static weft_err late_stop_fiber(void *arg)
+{
+	weft_process_options o = WEFT_PROCESS_OPTIONS_DEFAULT;
+	weft_process_status *s = arg;
+	weft_process *p;
+	char line[8];
+	size_t got;
+
+	o.argv = SHELL("trap 'sleep 0.1; exit 5' TERM; echo ready; while :; do sleep 0.01; done");
+	o.stop_grace_ns = 300000000;
+	p = start_with(&o);
+	ck_assert_int_eq(
+		weft_conn_read_line(weft_process_conn(p), line, 8, &got, WEFT_FOREVER), WEFT_OK);
+	late_is_ready = true;
+	weft_unpark(late_main);
+	ck_assert_int_eq(weft_sleep_until(WEFT_FOREVER), WEFT_ECANCELED);
+	weft_process_stop(p, s);
+	weft_process_free(p);
+	return WEFT_OK;
+}
+
+static weft_err leaving_main(void *arg)
+{
+	weft_err err;
+
+	late_main = weft_parker_self();
+	err = weft_spawn(NULL, "late", late_stop_fiber, arg);
+	while (!err && !late_is_ready)
+		err = weft_park(WEFT_FOREVER);
+	return err;
+}
+
+START_TEST(a_stop_has_its_time_after_the_program_was_cancelled)
+{
+	weft_process_status s = { 0 };
+
+	ck_assert_int_eq(run(leaving_main, &s), WEFT_OK);
+	ck_assert(s.exited && s.code == 5);
+	ck_assert_int_eq(t_children(), 0);
+}
+END_TEST
+
 static weft_err wait_fiber(void *arg)
 {
 	return weft_process_wait(arg, NULL, WEFT_FOREVER);
@@ -647,6 +715,8 @@ static void process_tests(TCase *tc)
 	t_add(tc, stops_join_one_another_and_outlast_cancellation);
 	t_add(tc, the_group_ends_with_its_leader);
 	t_add(tc, a_child_dies_with_its_parent);
+	t_add(tc, a_child_that_was_forgotten_does_not_outlive_the_runtime);
+	t_add(tc, a_stop_has_its_time_after_the_program_was_cancelled);
 	t_add(tc, any_number_may_wait);
 	t_add(tc, two_hundred_at_once);
 	t_add(tc, spawning_survives_failing_malloc);
