@@ -162,6 +162,16 @@ void chan_pass_on(weft_chan *chan, bool send)
 		wait_wake_one(chan_queue(chan, send));
 }
 
+void chan_leave(weft_chan *chan, bool send, struct wait_node *node)
+{
+	uint32_t state;
+
+	if (wait_claim_self(node->ctx, &state))
+		wait_remove(chan_queue(chan, send), node);
+	else
+		chan_pass_on(chan, send);
+}
+
 /*
  * One turn of a waiter: enters the list, looks again, parks, tries. WEFT_EAGAIN: woken,
  * but somebody else was faster.
@@ -176,11 +186,7 @@ static weft_err wait_turn(
 
 	err = chan_try(chan, op);
 	if (err != WEFT_EAGAIN) {
-		/* claimed meanwhile, for a change that this call did not use */
-		if (!wait_claim_self(ctx, &state))
-			chan_pass_on(chan, op->send);
-		else
-			wait_remove(queue, node);
+		chan_leave(chan, op->send, node);
 		return err;
 	}
 	if (!wait_spin(ctx))

@@ -73,6 +73,9 @@ weft_err chan_try(weft_chan *chan, const struct chan_op *op);
 bool chan_is_ready(const weft_chan *chan, bool send);
 /* For a waiter that was woken and did not use it. Not for rendezvous. */
 void chan_pass_on(weft_chan *chan, bool send);
+/* For a waiter that, having entered the list, was served by its own look: if it was
+ * claimed meanwhile, that was for a change it did not use. */
+void chan_leave(weft_chan *chan, bool send, struct wait_node *node);
 
 static inline struct wait_queue *chan_queue(weft_chan *chan, bool send)
 {

@@ -457,6 +457,83 @@ START_TEST(chan_nobody_writes_to_a_waiter_that_has_left)
 }
 END_TEST
 
+/* --- without deadlines, so that a lost wake is a dead stop ----------------------------------- */
+
+enum { ACKED = 4000, SIDE = 3 };
+
+struct acked {
+	weft_chan *chan, *acks[SIDE];
+};
+
+struct acker {
+	struct acked *acked;
+	uint32_t id;
+	uint32_t rounds;
+};
+
+/* One message each at a time: nothing that comes later makes up for a wake that was lost. */
+static weft_err send_and_await(void *arg)
+{
+	struct acker *a = arg;
+
+	for (uint32_t i = 0; i < a->rounds; i++) {
+		uint32_t ack = UINT32_MAX;
+
+		T_OUGHT(weft_chan_send(a->acked->chan, &a->id, WEFT_FOREVER) == WEFT_OK);
+		T_OUGHT(weft_chan_recv(a->acked->acks[a->id], &ack, WEFT_FOREVER) == WEFT_OK);
+		T_OUGHT(ack == a->id);
+	}
+	return WEFT_OK;
+}
+
+static weft_err recv_and_ack(void *arg)
+{
+	struct acker *a = arg;
+
+	for (uint32_t i = 0; i < a->rounds; i++) {
+		uint32_t id = UINT32_MAX;
+
+		T_OUGHT(weft_chan_recv(a->acked->chan, &id, WEFT_FOREVER) == WEFT_OK);
+		T_OUGHT(weft_chan_send(a->acked->acks[id], &id, WEFT_FOREVER) == WEFT_OK);
+	}
+	return WEFT_OK;
+}
+
+static void acked_run(size_t capacity, enum crew_mode mode, uint64_t seed, uint32_t rounds)
+{
+	struct crew_member members[2 * SIDE];
+	struct acker ackers[2 * SIDE];
+	struct acked acked;
+
+	ck_assert_int_eq(weft_chan_create(&acked.chan, sizeof(uint32_t), capacity, NULL), WEFT_OK);
+	for (uint32_t i = 0; i < SIDE; i++)
+		ck_assert_int_eq(
+			weft_chan_create(&acked.acks[i], sizeof(uint32_t), 1, NULL), WEFT_OK);
+	for (uint32_t i = 0; i < 2 * SIDE; i++) {
+		ackers[i] = (struct acker){ &acked, i % SIDE, rounds };
+		members[i] = (struct crew_member){ i < SIDE ? send_and_await : recv_and_ack,
+			&ackers[i] };
+	}
+	crew_run(mode, seed, members, 2 * SIDE);
+	weft_chan_unref(acked.chan);
+	for (size_t i = 0; i < SIDE; i++)
+		weft_chan_unref(acked.acks[i]);
+}
+
+/* spec: failures 1, 10 */
+START_TEST(chan_loses_no_wake_when_nothing_follows)
+{
+	enum crew_mode mode = (enum crew_mode)(_i / CAPACITIES);
+
+	if (mode != CREW_SIM) {
+		acked_run(capacities[_i % CAPACITIES], mode, 0, ACKED);
+		return;
+	}
+	for (uint64_t i = 0; i < SIM_SEEDS; i++)
+		acked_run(capacities[_i % CAPACITIES], mode, t_seed() + i, 50);
+}
+END_TEST
+
 static void chan_stress_tests(TCase *tc)
 {
 	int all = CAPACITIES * CREW_MODES;
@@ -469,6 +546,7 @@ static void chan_stress_tests(TCase *tc)
 	t_add_loop(tc, chan_last_reference_destroys_the_rest_exactly_once, 0, 2);
 	t_add_loop(tc, chan_threads_on_one_core_do_not_spin_against_each_other, 0, 3);
 	t_add_loop(tc, chan_threads_ping_and_pong, 0, 3);
+	t_add_loop(tc, chan_loses_no_wake_when_nothing_follows, 0, all);
 	t_add_loop(tc, chan_nobody_writes_to_a_waiter_that_has_left, 0, 4);
 }
 T_SUITE("chan_stress", chan_stress_tests)

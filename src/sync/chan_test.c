@@ -694,6 +694,54 @@ START_TEST(chan_producer_between_claim_and_publish_does_not_stall_others)
 }
 END_TEST
 
+/* The steps of two receivers that waited at once, in the one order that matters. */
+START_TEST(chan_receiver_served_by_its_own_look_passes_its_wake_on)
+{
+	weft_chan *chan = chan_of(8, 4);
+	struct wait_ctx first, second;
+	struct wait_node first_node, second_node;
+
+	ck_assert_int_eq(wait_ctx_init(&first), WEFT_OK);
+	ck_assert_int_eq(wait_ctx_init(&second), WEFT_OK);
+	wait_node_init(&first_node, &first, WAIT_FIRST);
+	wait_node_init(&second_node, &second, WAIT_FIRST);
+	send_ok(chan, 1); /* between the first's try and its entering: wakes nobody */
+	wait_push(&chan->receivers, &first_node, false);
+	wait_push(&chan->receivers, &second_node, false);
+	ck_assert_uint_eq(recv_ok(chan), 1);	/* the first's look */
+	ck_assert(!chan_is_ready(chan, false)); /* the second's look; it parks */
+	send_ok(chan, 2);			/* wakes the first, who does not need it */
+	ck_assert_uint_eq(wait_state(&first), WAIT_FIRST);
+	ck_assert_uint_eq(wait_state(&second), WAIT_OPEN);
+	chan_leave(chan, false, &first_node);
+	ck_assert_uint_eq(wait_state(&second), WAIT_FIRST);
+	ck_assert_uint_eq(recv_ok(chan), 2);
+	weft_chan_unref(chan);
+}
+END_TEST
+
+/* spec: failure 3 */
+START_TEST(chan_send_under_way_at_the_close_is_received_not_reported_closed)
+{
+	weft_chan *chan = chan_of(8, 4);
+	uint64_t value = 1;
+	pthread_t thread;
+	void *got;
+
+	/* as above: claimed before the close, so that it succeeds */
+	atomic_store(&chan->tail, 1);
+	weft_chan_close(chan);
+	ck_assert_int_eq(pthread_create(&thread, NULL, recv_thread, chan), 0);
+	ck_assert_int_eq(weft_sleep_ms(5), WEFT_OK);
+	memcpy(chan->slots, &value, sizeof(value));
+	atomic_store_explicit(chan_stamp(chan, chan->slots), 1, memory_order_release);
+	ck_assert_int_eq(pthread_join(thread, &got), 0);
+	ck_assert_uint_eq(*(uint64_t *)got, 1);
+	ck_assert_int_eq(weft_chan_try_recv(chan, &value), WEFT_ECLOSED);
+	weft_chan_unref(chan);
+}
+END_TEST
+
 static void chan_tests(TCase *tc)
 {
 	t_add(tc, chan_create_refuses_what_is_out_of_range);
@@ -718,5 +766,7 @@ static void chan_tests(TCase *tc)
 	t_add_loop(tc, chan_waits_until_the_deadline_in_fibers_and_threads, 0, 3);
 	t_add(tc, chan_rendezvous_send_returns_when_a_receiver_has_taken_the_message);
 	t_add(tc, chan_producer_between_claim_and_publish_does_not_stall_others);
+	t_add(tc, chan_receiver_served_by_its_own_look_passes_its_wake_on);
+	t_add(tc, chan_send_under_way_at_the_close_is_received_not_reported_closed);
 }
 T_SUITE("chan", chan_tests)

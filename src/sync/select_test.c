@@ -616,6 +616,44 @@ START_TEST(select_sending_and_receiving_at_once_conserves)
 }
 END_TEST
 
+enum { TRIPS = 10000 };
+
+/* There on one channel, back on the other, each by a select on both of its ends. */
+static weft_err trips(void *arg)
+{
+	struct party *p = arg;
+	weft_chan **chans = p->market->chans;
+
+	for (uint64_t i = 0; i < TRIPS; i++) {
+		bool send = (i + p->id) % 2;
+		uint64_t value = send ? i : UINT64_MAX, unused;
+		weft_select_case cases[] = { send ? send_case(chans[i % 2], &value)
+						  : recv_case(chans[i % 2], &value),
+			recv_case(chans[2], &unused), recv_case(chans[3], &unused) };
+		size_t chosen = 99;
+
+		T_OUGHT(weft_select(cases, 3, i % 2, &chosen, WEFT_FOREVER) == WEFT_OK);
+		T_OUGHT(chosen == 0 && cases[0].result == WEFT_OK && value == i);
+	}
+	return WEFT_OK;
+}
+
+START_TEST(select_without_deadline_always_meets)
+{
+	struct market *m = calloc(1, sizeof(*m));
+	struct party parties[2] = { { m, 0 }, { m, 1 } };
+	struct crew_member members[2] = { { trips, &parties[0] }, { trips, &parties[1] } };
+
+	ck_assert_ptr_nonnull(m);
+	for (size_t i = 0; i < CHANS; i++)
+		m->chans[i] = chan_of((size_t)(_i / CREW_MODES));
+	crew_run((enum crew_mode)(_i % CREW_MODES), t_seed(), members, 2);
+	for (size_t i = 0; i < CHANS; i++)
+		weft_chan_unref(m->chans[i]);
+	free(m);
+}
+END_TEST
+
 static void select_tests(TCase *tc)
 {
 	t_add(tc, select_refuses_cases_that_lack_their_object);
@@ -632,6 +670,7 @@ static void select_tests(TCase *tc)
 	t_add_loop(tc, select_of_the_most_cases_is_woken_by_each, 0, 2);
 	t_add(tc, select_is_woken_by_a_token);
 	t_add_loop(tc, select_loses_no_message_and_doubles_none, 0, 4 * CREW_MODES);
+	t_add_loop(tc, select_without_deadline_always_meets, 0, 2 * CREW_MODES);
 	t_add_loop(tc, select_sending_and_receiving_at_once_conserves, 0, CREW_MODES);
 }
 T_SUITE("select", select_tests)
