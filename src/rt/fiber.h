@@ -156,7 +156,8 @@ struct rt_worker {
 	size_t cache_len;
 	struct list fibers; /* all that live here */
 	struct rt_counters counters;
-	unsigned spin_credit; /* how often spinning before sleep paid lately */
+	bool may_spin;	    /* wakes came soon lately; see spin_for_work */
+	int64_t idle_since; /* when it last ran dry; valid with several workers */
 #ifdef RT_ASAN
 	void *loop_fake_stack;
 	const void *loop_stack_bottom;

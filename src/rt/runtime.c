@@ -88,7 +88,8 @@ static weft_err settle_options(weft_run_options *o, const weft_run_options *give
 	weft_err err;
 
 	*o = given ? *given : (weft_run_options)WEFT_RUN_OPTIONS_DEFAULT;
-	if (o->workers == 0)
+	/* asked here, before any thread is pinned to one core and would count that one only */
+	if (rt_cores() < 1 || o->workers == 0)
 		o->workers = rt_cores();
 	if (o->fibers_max == 0)
 		o->fibers_max = FIBERS_MAX_DEFAULT;

@@ -26,8 +26,8 @@
 
 #include <errno.h>
 
-#define SPIN_ROUNDS 400 /* looks at the inbox before a sleep, some 4 us in all */
-#define SPIN_CREDIT_MAX 8
+#define SPIN_NS 50000	   /* longer than a sleeping worker takes to wake */
+#define SPIN_LOOKS 32	   /* at the inbox, between two looks at the clock and the net */
 #define SIM_BUSY_MAX 10000 /* steps of a simulated run in one moment */
 #define SIM_PICK_MAX 16	   /* the simulator picks among that many of the queue's first */
 
@@ -255,25 +255,6 @@ static bool is_stopping(struct rt_worker *w)
 	return atomic_load_explicit(&w->runtime->stopping, memory_order_acquire) != 0;
 }
 
-/* A wake from another core costs tens of microseconds when it must end a sleep, so look
- * a little longer, as long as that paid lately. */
-static bool spin_for_work(struct rt_worker *w)
-{
-	if (w->spin_credit == 0 || w->runtime->workers_len == 1 || rt_cores() == 1)
-		return false;
-	for (int i = 0; i < SPIN_ROUNDS; i++) {
-		/* relaxed: a hint; inbox_drain acquires */
-		if (atomic_load_explicit(&w->inbox, memory_order_relaxed)) {
-			if (w->spin_credit < SPIN_CREDIT_MAX)
-				w->spin_credit++;
-			return true;
-		}
-		cpu_pause();
-	}
-	w->spin_credit--;
-	return false;
-}
-
 static void deliver(struct rt_worker *w, int64_t until)
 {
 	int n = w->io->ops->wait(w->io, until);
@@ -287,6 +268,43 @@ static void deliver(struct rt_worker *w, int64_t until)
 			memory_order_relaxed);
 	if (n == -EDEADLK && !w->run_head)
 		w->runtime->sim_end = WEFT_EDEADLOCK;
+}
+
+/*
+ * A wake that must end another core's sleep costs 20 to 35 us. So a worker that ran dry looks
+ * at its inbox a while longer than that before it sleeps, if wakes came that soon lately: a
+ * shorter look would never meet a partner who is just being woken, and both would go on
+ * sleeping in turn. The first look in vain ends it, until a sleep turns out to have been short
+ * again; so that rare wakes cost no spinning.
+ */
+static bool spin_for_work(struct rt_worker *w, int64_t until)
+{
+	int64_t end = w->idle_since + SPIN_NS;
+
+	if (!w->may_spin || w->runtime->workers_len == 1 || rt_cores() == 1)
+		return false;
+	if (until < end)
+		end = until;
+	do {
+		for (int i = 0; i < SPIN_LOOKS; i++) {
+			/* relaxed: a hint; inbox_drain acquires */
+			if (atomic_load_explicit(&w->inbox, memory_order_relaxed))
+				return true;
+			cpu_pause();
+		}
+		if (w->io->ops->has_work(w->io))
+			deliver(w, 0);
+		if (w->run_head || is_stopping(w))
+			return true;
+	} while (w->io->ops->now(w->io) < end);
+	w->may_spin = false;
+	return false;
+}
+
+/* After a sleep that somebody's message ended. */
+static void judge_sleep(struct rt_worker *w)
+{
+	w->may_spin = w->io->ops->now(w->io) - w->idle_since < 2 * SPIN_NS;
 }
 
 /* Simulated: time passes when nobody can run, and for those who only yield until
@@ -314,7 +332,9 @@ static void poll_or_sleep(struct rt_worker *w)
 			deliver(w, 0);
 		return;
 	}
-	if (spin_for_work(w))
+	if (w->runtime->workers_len > 1)
+		w->idle_since = w->io->ops->now(w->io);
+	if (spin_for_work(w, until))
 		return;
 	/* seq_cst: before the look at the inbox in one order (head of the file) */
 	atomic_exchange_explicit(&w->sleeping, 1, memory_order_seq_cst);
@@ -324,9 +344,9 @@ static void poll_or_sleep(struct rt_worker *w)
 		rt_count(&w->counters.sleeps);
 		deliver(w, until);
 		/* relaxed: a hint for the next sleep */
-		if (atomic_load_explicit(&w->inbox, memory_order_relaxed))
-			w->spin_credit = w->spin_credit + 2 > SPIN_CREDIT_MAX ? SPIN_CREDIT_MAX
-									      : w->spin_credit + 2;
+		if (w->runtime->workers_len > 1 &&
+			atomic_load_explicit(&w->inbox, memory_order_relaxed))
+			judge_sleep(w);
 	}
 	/* relaxed: nobody reads 0 to rely on what came before */
 	atomic_store_explicit(&w->sleeping, 0, memory_order_relaxed);
