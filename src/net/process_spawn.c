@@ -90,6 +90,23 @@ static void reap_failed(pid_t pid)
 		;
 }
 
+/* The child's end above 0, 1 and 2, which the child replaces. */
+static int report_pipe(int report[2])
+{
+	int moved = 0;
+
+	if (pipe2(report, O_CLOEXEC) < 0)
+		return -1;
+	if (report[1] < 3) {
+		moved = fcntl(report[1], F_DUPFD_CLOEXEC, 3);
+		close(report[1]);
+		report[1] = moved;
+	}
+	if (moved < 0)
+		close(report[0]);
+	return moved < 0 ? -1 : 0;
+}
+
 void process_spawn_child(const struct spawn_plan *plan, struct spawn_result *result)
 {
 	struct failure failure;
@@ -97,7 +114,7 @@ void process_spawn_child(const struct spawn_plan *plan, struct spawn_result *res
 	ssize_t n;
 
 	*result = (struct spawn_result){ .step = SPAWN_FORK };
-	if (pipe2(report, O_CLOEXEC) < 0) {
+	if (report_pipe(report) < 0) {
 		result->errnum = errno;
 		return;
 	}

@@ -291,6 +291,20 @@ START_TEST(stdio_goes_where_the_options_say)
 }
 END_TEST
 
+/* Found out by exec, when the child has its stdio. */
+static void refused_by_exec(void)
+{
+	char name[] = "/tmp/weft-test-XXXXXX";
+	int fd = mkstemp(name);
+
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(write(fd, "#!/no/such\n", 11), 11);
+	ck_assert_int_eq(fchmod(fd, 0700), 0);
+	close(fd);
+	refused((const char *const[]){ name, NULL }, NULL, "interpreter");
+	unlink(name);
+}
+
 static weft_err closed_stdio_main(void *arg)
 {
 	char text[100];
@@ -298,6 +312,7 @@ static weft_err closed_stdio_main(void *arg)
 	(void)arg;
 	close(0);
 	close(1);
+	refused_by_exec();
 	output_of("test -e /proc/$$/fd/0 && echo got", text, sizeof(text));
 	ck_assert_str_eq(text, "got\n");
 	ck_assert_int_eq(open("/dev/null", O_RDWR), 0);
