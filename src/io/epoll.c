@@ -51,12 +51,12 @@
 #define AGAIN (INT64_MIN + 1) /* try: would block */
 
 enum {
-	OP_CANCEL = 1,	   /* cancel() came while the poller held the operation */
-	OP_CONNECTING = 2, /* connect() was called: its outcome is in SO_ERROR */
+	OP_CONNECTING = 1, /* connect() was called: its outcome is in SO_ERROR */
 };
 
 struct side {
 	_Atomic(struct io_op *) op;
+	_Atomic(struct io_op *) cancelled; /* cancel() came for it; not to be followed */
 	_Atomic uint32_t ready;
 };
 
@@ -342,14 +342,18 @@ static void fail_side(struct side *side, int64_t result)
 		complete(op, result);
 }
 
+static bool is_cancelled(struct side *side, const struct io_op *op)
+{
+	/* seq_cst: in one order with cancel's store and look */
+	return atomic_load_explicit(&side->cancelled, memory_order_seq_cst) == op;
+}
+
 /* After the operation was stored (again): true when the caller took it back, because an
- * edge, a cancel or an interrupt came meanwhile. */
+ * edge, a cancel or an interrupt came meanwhile. Once stored it may be withdrawn, and its
+ * memory be gone: op is compared here, and not followed. */
 static bool must_look_again(struct ep_handle *h, struct side *side, struct io_op *op)
 {
-	/* seq_cst: in one order with cancel's flag and look */
-	bool cancelled = atomic_load_explicit(&op->flags, memory_order_seq_cst) & OP_CANCEL;
-
-	return (is_ready(side) || cancelled || is_closed(h)) && take_back(side, op);
+	return (is_ready(side) || is_cancelled(side, op) || is_closed(h)) && take_back(side, op);
 }
 
 static int64_t epoll_submit(struct io *io, struct io_op *op)
@@ -363,6 +367,8 @@ static int64_t epoll_submit(struct io *io, struct io_op *op)
 	/* relaxed: only to catch two submitters of one direction */
 	if (atomic_load_explicit(&side->op, memory_order_relaxed))
 		return -EBUSY;
+	/* relaxed: the store of the operation publishes it */
+	atomic_store_explicit(&side->cancelled, NULL, memory_order_relaxed);
 	for (;;) {
 		if (is_closed(h))
 			return -ECANCELED;
@@ -405,9 +411,7 @@ static int wake_side(struct ep_handle *h, struct side *side)
 		atomic_store_explicit(&side->op, op, memory_order_seq_cst);
 		if (!must_look_again(h, side, op))
 			return 0;
-		/* seq_cst: cancel's flag; the operation is held here */
-		if (is_closed(h) ||
-			(atomic_load_explicit(&op->flags, memory_order_seq_cst) & OP_CANCEL)) {
+		if (is_closed(h) || is_cancelled(side, op)) {
 			complete(op, -ECANCELED);
 			return 1;
 		}
@@ -417,11 +421,11 @@ static int wake_side(struct ep_handle *h, struct side *side)
 
 static bool epoll_cancel(struct io_op *op)
 {
-	struct ep_handle *h = handle_of(op->handle);
+	struct side *side = side_of(handle_of(op->handle), op->kind);
 
 	/* seq_cst: before the look at the side, in one order with the poller's */
-	atomic_fetch_or_explicit(&op->flags, OP_CANCEL, memory_order_seq_cst);
-	return take_back(side_of(h, op->kind), op);
+	atomic_store_explicit(&side->cancelled, op, memory_order_seq_cst);
+	return take_back(side, op);
 }
 
 static void epoll_interrupt(struct io_handle *handle)

@@ -309,11 +309,88 @@ START_TEST(no_byte_is_lost_or_doubled_by_time_outs)
 }
 END_TEST
 
+/* --- an operation is over once it is withdrawn ----------------------------------------- */
+
+#define EDGES 3000
+
+struct edges {
+	struct io_handle *h[2];
+	_Atomic bool over;
+};
+
+/* Edges that the poller finds nothing behind. */
+static void *make_edges(void *arg)
+{
+	struct edges *e = arg;
+	int in = e->h[0]->ops->fd(e->h[0]), out = e->h[1]->ops->fd(e->h[1]);
+	char c = 0;
+
+	for (unsigned i = 0; i < EDGES; i++) {
+		ck_assert_int_eq(write(out, &c, 1), 1);
+		while (read(in, &c, 1) < 0)
+			ck_assert_int_eq(errno, EAGAIN);
+	}
+	/* release; pairs with the load in withdraw_often */
+	atomic_store_explicit(&e->over, true, memory_order_release);
+	return NULL;
+}
+
+/* The memory of each operation is another's as soon as it is withdrawn. */
+static weft_err withdraw_often(void *arg)
+{
+	struct edges *e = arg;
+	uint64_t seed = 1;
+
+	/* acquire; pairs with the store in make_edges */
+	while (!atomic_load_explicit(&e->over, memory_order_acquire)) {
+		struct io_op op = { .handle = e->h[0], .kind = IO_POLL };
+		weft_deadline until = weft_after_ns((int64_t)(t_random(&seed) % 3000));
+		weft_err err = rt_io_run(&op, until, "test");
+
+		ck_assert(err == WEFT_ETIMEDOUT || err == WEFT_OK);
+		memset(&op, 0x55, sizeof(op));
+		__asm__ volatile("" : : "r"(&op) : "memory");
+	}
+	return WEFT_OK;
+}
+
+static weft_err withdraw_main(void *arg)
+{
+	struct edges e = { .over = false };
+	weft_fiber *f;
+	pthread_t thread;
+	char c;
+	int64_t n;
+
+	(void)arg;
+	pair(e.h, false);
+	/* attaches it to this worker, which polls while it waits for the other's fiber */
+	ck_assert_int_eq(transfer(e.h[0], IO_READ, &c, 1, &n, weft_after_ms(1)), WEFT_ETIMEDOUT);
+	ck_assert_int_eq(pthread_create(&thread, NULL, make_edges, &e), 0);
+	ck_assert_int_eq(weft_spawn_on(1, &f, "withdraw", withdraw_often, &e), WEFT_OK);
+	ck_assert_int_eq(weft_fiber_join(f, NULL, WEFT_FOREVER), WEFT_OK);
+	pthread_join(thread, NULL);
+	drop(e.h[0]);
+	drop(e.h[1]);
+	return WEFT_OK;
+}
+
+/* What reads a withdrawn one is found by the sanitizers. */
+START_TEST(a_withdrawn_operation_is_not_looked_at)
+{
+	int fds = t_fds_open();
+
+	ck_assert_int_eq(run(withdraw_main, NULL, 2), WEFT_OK);
+	ck_assert_int_eq(t_fds_open(), fds);
+}
+END_TEST
+
 static void io_tests(TCase *tc)
 {
 	t_add(tc, reads_wait_for_edges_and_miss_none);
 	t_add(tc, poll_waits_until_readable);
 	t_add(tc, interrupt_ends_what_waits_and_what_comes);
 	t_add(tc, no_byte_is_lost_or_doubled_by_time_outs);
+	t_add(tc, a_withdrawn_operation_is_not_looked_at);
 }
 T_SUITE("io", io_tests)
