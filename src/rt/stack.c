@@ -16,6 +16,7 @@
 
 #include <errno.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <unistd.h>
 
 #ifndef MADV_GUARD_INSTALL
@@ -33,6 +34,7 @@ struct rt_slab {
 	struct list link;  /* in depot.partial, depot.full or depot.unmapped */
 	char *memory;	   /* NULL: unmapped */
 	size_t stack_size; /* valid while mapped */
+	unsigned mprotected; /* stacks of it that mprotect guards */
 	unsigned free_len;
 	struct rt_fiber *free; /* by rt_fiber.next */
 	struct rt_fiber fibers[SLAB_FIBERS];
@@ -64,10 +66,15 @@ static void depot_init(void)
 	depot.ready = true;
 }
 
-/* Which kind of guard the kernel gives, tried on the first stack. */
+/*
+ * Which kind of guard the kernel gives, tried on the first stack. Emulators (qemu-user)
+ * take advice they don't know for granted, so the kernel is asked to write there: it says
+ * EFAULT, where we would be killed.
+ */
 static enum guard_mode guard_probe(char *page)
 {
-	if (madvise(page, depot.page, MADV_GUARD_INSTALL) == 0)
+	if (madvise(page, depot.page, MADV_GUARD_INSTALL) == 0 &&
+		getrandom(page, 1, GRND_NONBLOCK) < 0 && errno == EFAULT)
 		return GUARD_MADVISE;
 	return GUARD_MPROTECT;
 }
@@ -82,6 +89,7 @@ static void guard_stack(struct rt_fiber *f)
 	if (depot.mprotected < MPROTECT_STACKS_MAX &&
 		mprotect(f->base, depot.page, PROT_NONE) == 0) {
 		depot.mprotected++;
+		f->slab->mprotected++;
 		return;
 	}
 	f->canary = true;
@@ -127,8 +135,8 @@ static void slab_unmap(struct rt_slab *slab)
 		f->tsan = NULL;
 #endif
 	}
-	if (depot.mode == GUARD_MPROTECT)
-		depot.mprotected -= depot.mprotected < SLAB_FIBERS ? depot.mprotected : SLAB_FIBERS;
+	depot.mprotected -= slab->mprotected;
+	slab->mprotected = 0;
 #ifdef RT_ASAN
 	ASAN_UNPOISON_MEMORY_REGION(slab->memory, slab->stack_size * SLAB_FIBERS);
 #endif
