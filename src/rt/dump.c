@@ -14,7 +14,6 @@
 #include <unistd.h>
 
 static struct sigaction old_quit;
-static _Atomic(struct rt_runtime *) quit_runtime;
 
 static const char *state_name(const struct rt_fiber *f)
 {
@@ -98,7 +97,7 @@ static void request(struct rt_runtime *rt, int fd)
 
 void weft_dump(int fd)
 {
-	struct rt_runtime *rt = rt_runtime_self();
+	struct rt_runtime *rt = rt_runtime_enter();
 
 	if (!rt)
 		return;
@@ -106,35 +105,32 @@ void weft_dump(int fd)
 		rt_dump_worker(&rt->workers[0], fd);
 	else
 		request(rt, fd);
+	rt_runtime_leave(rt);
 }
 
 static void on_quit(int number)
 {
 	int saved = errno;
-	/* acquire; pairs with install: the runtime is complete */
-	struct rt_runtime *rt = atomic_load_explicit(&quit_runtime, memory_order_acquire);
+	struct rt_runtime *rt = rt_visit();
 
 	(void)number;
-	if (rt)
+	if (rt) {
 		request(rt, STDERR_FILENO);
+		rt_visit_end();
+	}
 	errno = saved;
 }
 
-int rt_dump_install(struct rt_runtime *rt)
+int rt_dump_install(void)
 {
 	struct sigaction sa = { .sa_handler = on_quit, .sa_flags = SA_RESTART };
 
-	/* release; pairs with the handler */
-	atomic_store_explicit(&quit_runtime, rt, memory_order_release);
 	sigemptyset(&sa.sa_mask);
 	return sigaction(SIGQUIT, &sa, &old_quit);
 }
 
-/* Workers are gone: a handler that is still running finds NULL, or a runtime that the
- * caller frees only after its own threads have ended. */
+/* A handler may still run in another thread: it visits the runtime, which waits for that. */
 void rt_dump_uninstall(void)
 {
 	sigaction(SIGQUIT, &old_quit, NULL);
-	/* release: the same cell as above */
-	atomic_store_explicit(&quit_runtime, NULL, memory_order_release);
 }

@@ -56,8 +56,13 @@ static void pass_on(int number, siginfo_t *info, void *context)
 		old->sa_handler(number);
 		return;
 	}
-	/* returning repeats the fault, now with the default action */
+	if (old->sa_handler == SIG_IGN && info->si_code <= 0)
+		return;
+	/* returning repeats the fault, now with the default action; a signal that was sent
+	 * (kill) would be lost */
 	signal(number, SIG_DFL);
+	if (info->si_code <= 0)
+		raise(number);
 }
 
 static void on_fault(int number, siginfo_t *info, void *context)

@@ -173,17 +173,14 @@ static weft_err handle_make(struct weft_fiber **out, bool wanted)
 	return *out ? WEFT_OK : err_set(WEFT_ENOMEM);
 }
 
-/* always: also into a scope that is cancelled. */
-static weft_err spawn(const struct rt_spawn *s, bool always)
+/* always: into the root scope, also when that is cancelled. */
+static weft_err spawn_in(struct rt_runtime *rt, const struct rt_spawn *s, bool always)
 {
-	struct rt_runtime *rt = rt_runtime_self();
 	struct rt_fiber *self = rt_current(), *f;
 	struct weft_fiber *handle = NULL;
 	struct rt_worker *w;
 	weft_err err;
 
-	if (!rt)
-		return err_setf(WEFT_EINVAL, "spawn fiber: no runtime is running");
 	w = choose_worker(rt, s->worker);
 	if (!w || !s->fn)
 		return err_setf(WEFT_EINVAL,
@@ -200,9 +197,9 @@ static weft_err spawn(const struct rt_spawn *s, bool always)
 	if (!err) {
 		fiber_init(f, w, s);
 		f->handle = handle;
-		err = rt_scope_enter(s->scope ? s->scope
-				: self	      ? self->scope
-					      : rt->root,
+		err = rt_scope_enter(s->scope		? s->scope
+				: self && !always ? self->scope
+						: rt->root,
 			f, always);
 	}
 	if (err) {
@@ -224,6 +221,16 @@ static weft_err spawn(const struct rt_spawn *s, bool always)
 	return WEFT_OK;
 }
 
+static weft_err spawn(const struct rt_spawn *s, bool always)
+{
+	struct rt_runtime *rt = rt_runtime_enter();
+	weft_err err = rt ? spawn_in(rt, s, always)
+			  : err_setf(WEFT_EINVAL, "spawn fiber: no runtime is running");
+
+	rt_runtime_leave(rt);
+	return err;
+}
+
 weft_err rt_spawn(const struct rt_spawn *s)
 {
 	return spawn(s, false);
@@ -231,9 +238,7 @@ weft_err rt_spawn(const struct rt_spawn *s)
 
 weft_err rt_spawn_root(struct rt_spawn *s)
 {
-	struct rt_runtime *rt = rt_runtime_self();
-
-	s->scope = rt ? rt->root : NULL;
+	s->scope = NULL;
 	return spawn(s, true);
 }
 

@@ -242,12 +242,20 @@ static inline void rt_runnable(struct rt_worker *worker, struct rt_fiber *fiber)
 
 /* The process's runtime, or that of the calling fiber; NULL: none. */
 struct rt_runtime *rt_runtime_self(void);
+/* The same, held from enter to leave: it is not freed in between, so that a plain thread
+ * may use it while it ends. Not to be held across a wait. leave: NULL is allowed. */
+struct rt_runtime *rt_runtime_enter(void);
+void rt_runtime_leave(struct rt_runtime *rt);
+/* The process's, whoever calls; async-signal-safe. Leave it by rt_visit_end, if not NULL. */
+struct rt_runtime *rt_visit(void);
+void rt_visit_end(void);
 
 /* worker.c: owner only, unless said */
 void rt_switch_away(struct rt_worker *worker, struct rt_fiber *self);
 _Noreturn void rt_switch_exit(struct rt_worker *worker, struct rt_fiber *self);
 void rt_worker_loop(struct rt_worker *worker);
 int rt_worker_init(struct rt_worker *worker, struct rt_runtime *rt, unsigned index);
+void rt_worker_settle(struct rt_worker *worker);
 void rt_worker_fini(struct rt_worker *worker);
 void rt_inject(struct rt_worker *worker, struct rt_inject *inject); /* any thread */
 void rt_worker_nudge(struct rt_worker *worker); /* any thread, signal handlers too */
@@ -287,7 +295,7 @@ void rt_helper_stop(struct rt_runtime *rt);
 
 /* dump.c */
 void rt_dump_worker(struct rt_worker *worker, int fd);
-int rt_dump_install(struct rt_runtime *rt);
+int rt_dump_install(void);
 void rt_dump_uninstall(void);
 
 /* fault.c */

@@ -25,6 +25,7 @@
 /* The process's runtime, for plain threads. */
 static _Atomic(struct rt_runtime *) running;
 static _Atomic uint64_t generations;
+static _Atomic uint32_t visitors; /* inside rt_visit .. rt_visit_end */
 
 struct rt_runtime *rt_runtime_self(void)
 {
@@ -32,6 +33,37 @@ struct rt_runtime *rt_runtime_self(void)
 		return rt_tls->runtime;
 	/* acquire; pairs with weft_run's store: the runtime is complete */
 	return atomic_load_explicit(&running, memory_order_acquire);
+}
+
+struct rt_runtime *rt_visit(void)
+{
+	struct rt_runtime *rt;
+
+	/* seq_cst: before the look at running, in one order with retire's store and look:
+	 * either the runtime is gone here, or retire finds the visitor */
+	atomic_fetch_add_explicit(&visitors, 1, memory_order_seq_cst);
+	/* seq_cst: see above */
+	rt = atomic_load_explicit(&running, memory_order_seq_cst);
+	if (!rt)
+		rt_visit_end();
+	return rt;
+}
+
+void rt_visit_end(void)
+{
+	/* release; pairs with retire's look: the visitor is done with the runtime */
+	atomic_fetch_sub_explicit(&visitors, 1, memory_order_release);
+}
+
+struct rt_runtime *rt_runtime_enter(void)
+{
+	return rt_tls ? rt_tls->runtime : rt_visit();
+}
+
+void rt_runtime_leave(struct rt_runtime *rt)
+{
+	if (rt && !rt_tls)
+		rt_visit_end();
 }
 
 static struct err_slot *slot_of_fiber(void)
@@ -90,7 +122,7 @@ static weft_err settle_options(weft_run_options *o, const weft_run_options *give
 	*o = given ? *given : (weft_run_options)WEFT_RUN_OPTIONS_DEFAULT;
 	/* asked here, before any thread is pinned to one core and would count that one only */
 	if (rt_cores() < 1 || o->workers == 0)
-		o->workers = rt_cores();
+		o->workers = rt_cores() < RT_WORKERS_MAX ? rt_cores() : RT_WORKERS_MAX;
 	if (o->fibers_max == 0)
 		o->fibers_max = FIBERS_MAX_DEFAULT;
 	if (o->offload_threads == 0)
@@ -316,6 +348,21 @@ static weft_err claim(struct rt_runtime *rt)
 	return err_setf(WEFT_EDUPLICATE, "weft_run: a runtime is running in this process");
 }
 
+/* From here on no thread finds the runtime, and none is inside it. */
+static void retire(struct rt_runtime *rt)
+{
+	unsigned spins = 0;
+
+	/* Before: who finds no runtime takes its token's timer to be out of the heap. */
+	for (unsigned i = 0; i < rt->workers_len; i++)
+		rt_worker_settle(&rt->workers[i]);
+	/* seq_cst: before the look at visitors, in one order with rt_visit */
+	atomic_store_explicit(&running, NULL, memory_order_seq_cst);
+	/* seq_cst: see above; acquires what visitors did */
+	while (atomic_load_explicit(&visitors, memory_order_seq_cst) != 0)
+		rt_relax(&spins, false);
+}
+
 weft_err weft_run(weft_fiber_fn main_fn, void *arg, const weft_run_options *given)
 {
 	weft_run_options options;
@@ -344,7 +391,7 @@ weft_err weft_run(weft_fiber_fn main_fn, void *arg, const weft_run_options *give
 		sigaction(SIGPIPE, &ignore, &old_sigpipe);
 	rt_fault_install();
 	if (options.dump_on_sigquit)
-		rt_dump_install(rt);
+		rt_dump_install();
 	err = run_here(rt, main_fn, arg);
 	if (options.dump_on_sigquit)
 		rt_dump_uninstall();
@@ -353,9 +400,7 @@ weft_err weft_run(weft_fiber_fn main_fn, void *arg, const weft_run_options *give
 		sigaction(SIGPIPE, &old_sigpipe, NULL);
 	rt_helper_stop(rt);
 	rt_offload_stop(rt->offload);
-	/* release: nothing of the runtime is used after; plain threads that still do are
-	 * in error */
-	atomic_store_explicit(&running, NULL, memory_order_release);
+	retire(rt);
 	rt_runtime_free(rt);
 	return err;
 }
@@ -364,9 +409,11 @@ weft_err weft_run(weft_fiber_fn main_fn, void *arg, const weft_run_options *give
 
 unsigned weft_worker_count(void)
 {
-	struct rt_runtime *rt = rt_runtime_self();
+	struct rt_runtime *rt = rt_runtime_enter();
+	unsigned count = rt ? rt->workers_len : 0;
 
-	return rt ? rt->workers_len : 0;
+	rt_runtime_leave(rt);
+	return count;
 }
 
 unsigned weft_worker_self(void)
@@ -376,7 +423,7 @@ unsigned weft_worker_self(void)
 
 unsigned weft_worker_least_loaded(void)
 {
-	struct rt_runtime *rt = rt_runtime_self();
+	struct rt_runtime *rt = rt_runtime_enter();
 	uint64_t least = UINT64_MAX;
 	unsigned best = 0;
 
@@ -389,15 +436,18 @@ unsigned weft_worker_least_loaded(void)
 			best = i;
 		}
 	}
+	rt_runtime_leave(rt);
 	return best;
 }
 
 uint64_t weft_fiber_count(void)
 {
-	struct rt_runtime *rt = rt_runtime_self();
-
+	struct rt_runtime *rt = rt_runtime_enter();
 	/* relaxed: a moment's count */
-	return rt ? atomic_load_explicit(&rt->fibers, memory_order_relaxed) : 0;
+	uint64_t count = rt ? atomic_load_explicit(&rt->fibers, memory_order_relaxed) : 0;
+
+	rt_runtime_leave(rt);
+	return count;
 }
 
 static uint64_t counter(const _Atomic uint64_t *c)
@@ -408,11 +458,13 @@ static uint64_t counter(const _Atomic uint64_t *c)
 
 weft_err weft_worker_stats_get(unsigned worker, weft_worker_stats *out)
 {
-	struct rt_runtime *rt = rt_runtime_self();
+	struct rt_runtime *rt = rt_runtime_enter();
 	struct rt_worker *w;
 
-	if (!rt || worker >= rt->workers_len)
+	if (!rt || worker >= rt->workers_len) {
+		rt_runtime_leave(rt);
 		return err_setf(WEFT_EINVAL, "worker statistics: no worker %u", worker);
+	}
 	w = &rt->workers[worker];
 	*out = (weft_worker_stats){
 		.fibers = counter(&w->load),
@@ -428,6 +480,7 @@ weft_err weft_worker_stats_get(unsigned worker, weft_worker_stats *out)
 		.timers_fired = counter(&w->counters.timers_fired),
 		.stack_bytes = counter(&w->load) * rt->stack_size,
 	};
+	rt_runtime_leave(rt);
 	return WEFT_OK;
 }
 

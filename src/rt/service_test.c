@@ -8,6 +8,7 @@
 #include <weft/weft.h>
 
 #include <errno.h>
+#include <pthread.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -262,6 +263,93 @@ START_TEST(signals_are_events)
 }
 END_TEST
 
+static weft_err refused_main(void *arg)
+{
+	const int libc_own = 32;
+	weft_signals *signals = NULL;
+
+	(void)arg;
+	ck_assert_int_eq(weft_signals_create(&signals, &libc_own, 1), WEFT_EINVAL);
+	return WEFT_OK;
+}
+
+START_TEST(a_signal_that_cannot_arrive_is_refused)
+{
+	ck_assert_int_eq(run(refused_main, NULL, 1), WEFT_OK);
+}
+END_TEST
+
+static weft_err kill_main(void *arg)
+{
+	(void)arg;
+	kill(getpid(), SIGSEGV);
+	return WEFT_OK;
+}
+
+START_TEST(a_sent_segv_kills_as_ever)
+{
+	pid_t pid = fork();
+	int status = 0;
+
+	if (pid == 0) {
+		struct rlimit none = { 0, 0 };
+
+		setrlimit(RLIMIT_CORE, &none);
+		/* not a sanitizer's */
+		signal(SIGSEGV, SIG_DFL);
+		_exit(run(kill_main, NULL, 1) == WEFT_OK ? 0 : 1);
+	}
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert(WIFSIGNALED(status));
+	ck_assert_int_eq(WTERMSIG(status), SIGSEGV);
+}
+END_TEST
+
+static weft_err nothing(void *arg)
+{
+	(void)arg;
+	return WEFT_OK;
+}
+
+static _Atomic bool visits_over;
+
+/* What a plain thread may call at any time, also while a runtime begins and ends. */
+static void *visit_often(void *arg)
+{
+	weft_worker_stats stats;
+	weft_cancel *token;
+	weft_err err;
+
+	(void)arg;
+	/* relaxed: only ends the loop */
+	while (!atomic_load_explicit(&visits_over, memory_order_relaxed)) {
+		err = weft_spawn(NULL, "visitor", nothing, NULL);
+		ck_assert(err == WEFT_OK || err == WEFT_EINVAL || err == WEFT_ECANCELED);
+		err = weft_worker_stats_get(weft_worker_least_loaded(), &stats);
+		ck_assert(err == WEFT_OK || err == WEFT_EINVAL);
+		(void)weft_fiber_count();
+		weft_dump(-1);
+		err = weft_cancel_create_deadline(&token, NULL, weft_after_ms(10000));
+		ck_assert(err == WEFT_OK || err == WEFT_EINVAL);
+		if (!err)
+			weft_cancel_unref(token);
+	}
+	return NULL;
+}
+
+START_TEST(plain_threads_call_while_runtimes_come_and_go)
+{
+	pthread_t thread;
+
+	ck_assert_int_eq(pthread_create(&thread, NULL, visit_often, NULL), 0);
+	for (unsigned i = 0; i < 300; i++)
+		ck_assert_int_eq(run(nothing, NULL, 1 + i % 3), WEFT_OK);
+	/* relaxed: only ends the loop */
+	atomic_store_explicit(&visits_over, true, memory_order_relaxed);
+	pthread_join(thread, NULL);
+}
+END_TEST
+
 static weft_err dump_main(void *arg)
 {
 	int *fds = arg;
@@ -477,6 +565,9 @@ static void service_tests(TCase *tc)
 	t_add(tc, offload_runs_blocking_work_beside_fibers);
 	t_add(tc, abandoned_offload_frees_its_own_memory);
 	t_add(tc, signals_are_events);
+	t_add(tc, a_signal_that_cannot_arrive_is_refused);
+	t_add(tc, a_sent_segv_kills_as_ever);
+	t_add(tc, plain_threads_call_while_runtimes_come_and_go);
 	t_add(tc, dump_names_every_fiber);
 	t_add(tc, an_overflowed_stack_is_reported_by_name);
 	t_add(tc, runtime_gives_everything_back_and_survives_failing_malloc);

@@ -68,7 +68,9 @@ static bool can_be_named(int number)
 	case SIGCHLD:
 		return false;
 	default:
-		return number > 0 && number <= SIGNALS_MAX;
+		/* those between are libc's own */
+		return number > 0 && number <= SIGNALS_MAX &&
+			(number < 32 || number >= SIGRTMIN);
 	}
 }
 

@@ -60,7 +60,7 @@ static void bury(struct rt_worker *worker, struct rt_inject *inject)
 /* The last reference is gone; returns the parent, whose reference is the caller's now. */
 static weft_cancel *token_destroy(weft_cancel *t)
 {
-	struct rt_runtime *rt = t->worker ? rt_runtime_self() : NULL;
+	struct rt_runtime *rt = t->worker ? rt_runtime_enter() : NULL;
 	weft_cancel *parent = t->parent;
 
 	if (parent) {
@@ -79,6 +79,7 @@ static weft_cancel *token_destroy(weft_cancel *t)
 		t->inject.run = bury;
 		rt_inject(t->worker, &t->inject);
 	}
+	rt_runtime_leave(rt);
 	return parent;
 }
 
@@ -155,7 +156,12 @@ static void arm_there(struct rt_worker *worker, struct rt_inject *inject)
 	struct arm_request *r = container_of(inject, struct arm_request, inject);
 	weft_parker *parker = r->parker;
 
-	r->err = rt_timer_arm(worker, &r->token->timer, r->at);
+	/* acquire; pairs with the release in rt_fiber_gone. A runtime that ends empties its
+	 * heaps, and nothing may come after. */
+	if (atomic_load_explicit(&worker->runtime->stopping, memory_order_acquire))
+		r->err = WEFT_EINVAL;
+	else
+		r->err = rt_timer_arm(worker, &r->token->timer, r->at);
 	/* release; pairs with the acquire in arm: r is gone after this */
 	atomic_store_explicit(&r->done, 1, memory_order_release);
 	weft_unpark(parker);
@@ -163,9 +169,11 @@ static void arm_there(struct rt_worker *worker, struct rt_inject *inject)
 
 static weft_err arm(weft_cancel *t, int64_t at)
 {
-	struct rt_runtime *rt = rt_runtime_self();
+	struct rt_runtime *rt = rt_runtime_enter();
 	struct arm_request r = { .token = t, .at = at, .parker = rt_parker_self() };
 
+	if (!rt)
+		return err_setf(WEFT_EINVAL, "token with a deadline: no runtime is running");
 	t->timer.fire = deadline_fire;
 	t->timer.deadline = INT64_MAX;
 	t->generation = rt->generation;
@@ -173,15 +181,21 @@ static weft_err arm(weft_cancel *t, int64_t at)
 		t->worker = rt_tls;
 		return rt_timer_arm(t->worker, &t->timer, at);
 	}
-	if (!r.parker)
+	if (!r.parker) {
+		rt_runtime_leave(rt);
 		return err_set(WEFT_ENOMEM);
+	}
 	t->worker = &rt->workers[0];
 	r.inject.run = arm_there;
 	rt_inject(t->worker, &r.inject);
+	/* what was pushed is run, by the runtime's end at the latest */
+	rt_runtime_leave(rt);
 	/* acquire; pairs with arm_there */
 	while (!atomic_load_explicit(&r.done, memory_order_acquire))
 		(void)rt_park(WEFT_FOREVER, "token deadline");
-	return r.err;
+	if (r.err == WEFT_EINVAL)
+		return err_setf(r.err, "token with a deadline: the runtime ends");
+	return r.err ? err_set(r.err) : WEFT_OK;
 }
 
 weft_err weft_cancel_create_deadline(weft_cancel **out, weft_cancel *parent, weft_deadline at)

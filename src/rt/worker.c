@@ -200,13 +200,14 @@ static void inbox_push(struct rt_worker *worker, struct rt_inject *inject)
 	rt_worker_nudge(worker);
 }
 
-/* What is pushed may be the last that keeps the runtime up: a plain thread holds it until
- * it has let go of the worker (rt_runtime_free waits); workers are joined anyway. */
+/* What is pushed may be the last that keeps the runtime up: a plain thread, or one in
+ * another runtime, holds it until it has let go of the worker (rt_runtime_free waits);
+ * its own workers are joined anyway. */
 void rt_inject(struct rt_worker *worker, struct rt_inject *inject)
 {
 	struct rt_runtime *rt = worker->runtime;
 
-	if (rt_tls) {
+	if (rt_tls && rt_tls->runtime == rt) {
 		inbox_push(worker, inject);
 		return;
 	}
@@ -445,14 +446,19 @@ int rt_worker_init(struct rt_worker *w, struct rt_runtime *rt, unsigned index)
 	return w->is_sim ? 0 : io_epoll_create(&w->io);
 }
 
-void rt_worker_fini(struct rt_worker *w)
+/* Tokens with deadlines may outlive the runtime: theirs never comes then. */
+void rt_worker_settle(struct rt_worker *w)
 {
 	struct heap_node *node;
 
 	inbox_drain(w);
-	/* tokens with deadlines may outlive the runtime: theirs never comes then */
 	while ((node = heap_peek(&w->timers)))
 		heap_remove(&w->timers, node);
+}
+
+void rt_worker_fini(struct rt_worker *w)
+{
+	rt_worker_settle(w);
 	heap_fini(&w->timers);
 	rt_fiber_cache_flush(w, 0);
 	if (w->io)
