@@ -197,9 +197,9 @@ static weft_err spawn_in(struct rt_runtime *rt, const struct rt_spawn *s, bool a
 	if (!err) {
 		fiber_init(f, w, s);
 		f->handle = handle;
-		err = rt_scope_enter(s->scope		? s->scope
+		err = rt_scope_enter(s->scope	  ? s->scope
 				: self && !always ? self->scope
-						: rt->root,
+						  : rt->root,
 			f, always);
 	}
 	if (err) {

@@ -69,8 +69,7 @@ static bool can_be_named(int number)
 		return false;
 	default:
 		/* those between are libc's own */
-		return number > 0 && number <= SIGNALS_MAX &&
-			(number < 32 || number >= SIGRTMIN);
+		return number > 0 && number <= SIGNALS_MAX && (number < 32 || number >= SIGRTMIN);
 	}
 }
 

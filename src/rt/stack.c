@@ -31,9 +31,9 @@
 #define CANARY UINT64_C(0x9e6c63d0676a9a99)
 
 struct rt_slab {
-	struct list link;  /* in depot.partial, depot.full or depot.unmapped */
-	char *memory;	   /* NULL: unmapped */
-	size_t stack_size; /* valid while mapped */
+	struct list link;    /* in depot.partial, depot.full or depot.unmapped */
+	char *memory;	     /* NULL: unmapped */
+	size_t stack_size;   /* valid while mapped */
 	unsigned mprotected; /* stacks of it that mprotect guards */
 	unsigned free_len;
 	struct rt_fiber *free; /* by rt_fiber.next */
