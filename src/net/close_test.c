@@ -17,7 +17,8 @@ static void *close_thread(void *arg)
 
 static void close_from(struct ends *ends, bool thread)
 {
-	struct stream r = { ends->a, 0, 0, WEFT_OK, 0 }, w = { ends->a, 16 << 20, 0, WEFT_OK, 0 };
+	struct stream r = { ends->a, 0, 0, WEFT_OK, 0, false },
+		      w = { ends->a, 16 << 20, 0, WEFT_OK, 0, false };
 	weft_fiber *reader = spawn(read_to_error, &r), *writer = spawn(write_to_error, &w);
 	weft_err result;
 	pthread_t t;
@@ -124,7 +125,8 @@ END_TEST
 
 static void busy_body(struct ends *ends)
 {
-	struct stream r = { ends->a, 0, 0, WEFT_OK, 0 }, w = { ends->a, 16 << 20, 0, WEFT_OK, 0 };
+	struct stream r = { ends->a, 0, 0, WEFT_OK, 0, false },
+		      w = { ends->a, 16 << 20, 0, WEFT_OK, 0, false };
 	weft_fiber *reader = spawn(read_to_error, &r), *writer = spawn(write_to_error, &w);
 	uint8_t byte = 0;
 	size_t got;

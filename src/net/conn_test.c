@@ -8,7 +8,7 @@
 
 static void echo_body(struct ends *ends)
 {
-	struct stream s = { ends->a, 300000, 0, WEFT_OK, 0 };
+	struct stream s = { ends->a, 300000, 0, WEFT_OK, 0, false };
 	weft_fiber *echo = spawn(echo_fiber, ends->b), *writer = spawn(write_fiber, &s);
 	uint8_t *data = malloc(s.bytes);
 	size_t got = 0;
@@ -36,7 +36,7 @@ END_TEST
 
 static void one_byte_body(struct ends *ends)
 {
-	struct stream s = { ends->a, 3000, 0, WEFT_OK, 0 };
+	struct stream s = { ends->a, 3000, 0, WEFT_OK, 0, false };
 	weft_fiber *writer = spawn(write_fiber, &s);
 	uint8_t byte;
 	size_t got;
@@ -61,11 +61,11 @@ END_TEST
 static void slow_reader_body(struct ends *ends)
 {
 	bool small = ends->kind->make == make_small_memory;
-	struct stream s = { ends->a, small ? 100000 : 4 << 20, 0, WEFT_OK, 0 };
+	struct stream s = { ends->a, small ? 100000 : 4 << 20, 0, WEFT_OK, 0, false };
 	weft_fiber *writer = spawn(write_fiber, &s);
 
-	/* not before the writer has nowhere left to put its bytes */
-	for (int i = 0; i < 20; i++)
+	/* not before the write has begun; mostly it has nowhere left to put its bytes then */
+	for (int i = 0; i < 20 || !s.begun; i++)
 		(void)weft_yield();
 	/* the shutdown waits for the write that is under way */
 	OK(weft_conn_shutdown(ends->a));
@@ -218,7 +218,8 @@ END_TEST
 
 static void cancel_body(struct ends *ends)
 {
-	struct stream r = { ends->a, 0, 0, WEFT_OK, 0 }, w = { ends->a, 16 << 20, 0, WEFT_OK, 0 };
+	struct stream r = { ends->a, 0, 0, WEFT_OK, 0, false },
+		      w = { ends->a, 16 << 20, 0, WEFT_OK, 0, false };
 	weft_scope *scope = NULL;
 	uint8_t data[5];
 	size_t got;
@@ -402,7 +403,7 @@ static weft_err copy_fiber(void *arg)
 
 static void copy_body(struct ends *ends)
 {
-	struct stream s = { ends->a, 500000, 0, WEFT_OK, 0 };
+	struct stream s = { ends->a, 500000, 0, WEFT_OK, 0, false };
 	weft_copy_options idle = WEFT_COPY_OPTIONS_DEFAULT;
 	struct copy_state c = { NULL, ends->b, 0, 0 };
 	weft_conn *more[2];
@@ -418,7 +419,7 @@ static void copy_body(struct ends *ends)
 	ck_assert(!failed_dst);
 	writer = spawn(write_to_error, &s);
 	copier = spawn(copy_fiber, &c);
-	for (int i = 0; i < 5; i++)
+	for (int i = 0; i < 5 || !s.begun; i++)
 		(void)weft_yield();
 	OK(weft_conn_shutdown(ends->a));
 	read_all(more[1], s.bytes, 3333);

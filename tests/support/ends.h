@@ -283,6 +283,7 @@ struct stream {
 	size_t piece;
 	weft_err err;	/* out */
 	size_t written; /* out */
+	bool begun;	/* out: the write is the writer's next step */
 };
 
 UNUSED static weft_err write_fiber(void *arg)
@@ -291,6 +292,7 @@ UNUSED static weft_err write_fiber(void *arg)
 	uint8_t *data = malloc(s->bytes);
 
 	fill(data, s->bytes, 0);
+	s->begun = true;
 	s->err = weft_conn_write(s->conn, data, s->bytes, &s->written, SOON);
 	free(data);
 	return WEFT_OK;
