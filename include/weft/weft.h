@@ -11,6 +11,7 @@
 #include <weft/conn.h>
 #include <weft/log.h>
 #include <weft/mutex.h>
+#include <weft/mux.h>
 #include <weft/net.h>
 #include <weft/once.h>
 #include <weft/oneshot.h>

@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef WEFT_MUX_H
+#define WEFT_MUX_H
+
+#include <weft/conn.h>
+
+WEFT_BEGIN_DECLS
+/*
+ * weft_mux: many streams over one connection, by the smux protocol, versions 1 and 2,
+ * as Go's smux speaks it. Both ends must use the same version: nothing is negotiated.
+ *
+ * Lifetime: one owner. weft_mux_close and _abort stop it, from anywhere, at any time
+ *           before weft_mux_free. Streams outlive it: their handles stay valid, their
+ *           calls fail. Its fibers end by themselves once it is closed.
+ * Threads:  every call from any fiber or plain thread, but free, which comes last.
+ * Blocking: open, accept, wait; cancellation points.
+ * Death:    a session dies when its connection does, when the peer breaks the protocol,
+ *           or when nothing is heard for keepalive_timeout_ns. Streams then get
+ *           WEFT_ERESET (WEFT_EPROTO for a broken protocol), and no end of stream.
+ */
+typedef struct weft_mux weft_mux;
+
+/*
+ * weft_stream: one of a session's streams.
+ *
+ * Lifetime: one owner, who frees the handle. close may be called from anywhere, at any
+ *           time before free; calls under way end with WEFT_ECLOSED.
+ * Threads:  one reader and one writer at a time, each any fiber or plain thread; a second
+ *           reader (writer) gets WEFT_EINVAL.
+ * Blocking: read, write; cancellation points.
+ */
+typedef struct weft_stream weft_stream;
+
+#define WEFT_MUX_FRAME_SIZE_MAX 65535
+#define WEFT_MUX_INITIAL_WINDOW 262144 /* of each stream in version 2; fixed by the protocol */
+
+typedef struct weft_mux_options {
+	unsigned version;	       /* of smux: 1 or 2 */
+	bool keepalive_disabled;       /* then the next two are not looked at */
+	int64_t keepalive_interval_ns; /* between NOPs; above 0 */
+	int64_t keepalive_timeout_ns;  /* of silence, then the session is dead; at least the
+					* interval */
+	size_t max_frame_size;	       /* bytes of payload sent in a frame: 1..65535 */
+	size_t max_receive_buffer;     /* bytes received and not read yet, of all streams:
+					* 1..2^31-1; at that, the session stops reading */
+	size_t max_stream_buffer;      /* window of a stream, version 2: 1..max_receive_buffer */
+	/* Not of smux: */
+	size_t max_streams;    /* alive at once; the peer's over it are refused with a FIN;
+				* 0: 65,536 */
+	size_t accept_backlog; /* the peer's streams that wait for weft_mux_accept; those over
+				* it are refused with a FIN; 0: 1,024 */
+	size_t max_memory;     /* bytes of memory held by received data, however it came; at
+				* that, the session stops reading; 0: 4 * max_receive_buffer */
+	int64_t linger_ns;     /* after close: how long what was written may still take to
+				* be sent; negative: 5 s; 0: not at all */
+} weft_mux_options;
+
+/* What Go's smux takes by default. */
+#define WEFT_MUX_OPTIONS_DEFAULT                                                                   \
+	{                                                                                          \
+		1, false, INT64_C(10000000000), INT64_C(30000000000), 32768, 4194304, 65536, 0, 0, \
+			0, -1                                                                      \
+	}
+
+typedef enum weft_mux_role {
+	WEFT_MUX_CLIENT, /* its streams have odd ids, from 3 */
+	WEFT_MUX_SERVER, /* even ids, from 2 */
+} weft_mux_role;
+
+/* Options as weft_mux_create_own checks them. Errors: WEFT_EINVAL, with a detail that
+ * names the field, its value and what is allowed. */
+WEFT_API WEFT_MUST_CHECK weft_err weft_mux_options_check(const weft_mux_options *options);
+/*
+ * A session over conn, which it owns from now on, also on an error. Its fibers run on
+ * the calling fiber's worker. Both roles may open and accept. options may be NULL.
+ * Errors: WEFT_EINVAL (options; no runtime), WEFT_ENOMEM, WEFT_ECAPACITY (fibers).
+ */
+WEFT_API WEFT_MUST_CHECK weft_err weft_mux_create_own(
+	weft_mux **out, weft_conn *conn, weft_mux_role role, const weft_mux_options *options);
+/*
+ * A new stream. Tells the peer, who does not answer: whether it takes the stream shows
+ * at the first read. Waits only while too much is queued to be sent.
+ * Errors: WEFT_ECLOSED (closed here), WEFT_ERESET, WEFT_EPROTO (the session is dead),
+ * WEFT_ECAPACITY (max_streams; or ids have run out, for good), WEFT_ENOMEM.
+ */
+WEFT_API WEFT_MUST_CHECK weft_err weft_mux_open(
+	weft_mux *mux, weft_stream **out, weft_deadline until);
+/* The next stream that the peer opened; any number of fibers and threads may wait at
+ * once. Errors: as open, WEFT_ETIMEDOUT, WEFT_ECANCELED. */
+WEFT_API WEFT_MUST_CHECK weft_err weft_mux_accept(
+	weft_mux *mux, weft_stream **out, weft_deadline until);
+/* Waits until the session is over: nothing of it uses the connection any more. Returns
+ * why: WEFT_ECLOSED (closed here, and all was sent), WEFT_ERESET, WEFT_EPROTO; with a detail.
+ * WEFT_ETIMEDOUT, WEFT_ECANCELED: it is not over. */
+WEFT_API WEFT_MUST_CHECK weft_err weft_mux_wait(weft_mux *mux, weft_deadline until);
+/* False once the session can't open streams any more. */
+WEFT_API bool weft_mux_is_alive(const weft_mux *mux);
+/* Stops: every stream is closed, accept and open get WEFT_ECLOSED. What was written before
+ * is still sent, in the background, for linger_ns at most. Idempotent. */
+WEFT_API void weft_mux_close(weft_mux *mux);
+/* Stops at once: the connection is reset. Idempotent. */
+WEFT_API void weft_mux_abort(weft_mux *mux);
+/* Closes, and gives the handle up. NULL is allowed. */
+WEFT_API void weft_mux_free(weft_mux *mux);
+
+typedef struct weft_mux_stats {
+	uint64_t opened, accepted;    /* streams, since the session began */
+	uint64_t refused;	      /* the peer's, over a limit */
+	size_t streams;		      /* alive now */
+	uint64_t bytes_in, bytes_out; /* payload */
+	uint64_t frames_in, frames_out;
+	uint64_t reads, writes; /* calls of the connection */
+	uint64_t stalls_buffer; /* times it stopped reading: max_receive_buffer */
+	uint64_t stalls_memory; /* times it stopped reading: max_memory */
+	size_t unread;		/* bytes received and not read yet */
+	size_t memory;		/* bytes of memory that received data holds */
+} weft_mux_stats;
+WEFT_API void weft_mux_stats_get(const weft_mux *mux, weft_mux_stats *out);
+/* Names of both ends of its connection; until free. */
+WEFT_API const char *weft_mux_local_name(const weft_mux *mux);
+WEFT_API const char *weft_mux_peer_name(const weft_mux *mux);
+
+/* Up to size bytes; WEFT_OK means at least one, unless none was asked for. Errors:
+ * WEFT_ECLOSED (the peer's FIN, after all that came before it; or closed here), WEFT_ERESET,
+ * WEFT_EPROTO, WEFT_ETIMEDOUT, WEFT_ECANCELED, WEFT_EINVAL (another reads). */
+WEFT_API WEFT_MUST_CHECK weft_err weft_stream_read(
+	weft_stream *stream, void *data, size_t size, size_t *got, weft_deadline until);
+WEFT_API WEFT_MUST_CHECK weft_err weft_stream_readv(weft_stream *stream, const struct iovec *iov,
+	unsigned iov_count, size_t *got, weft_deadline until);
+/* The same without a copy: up to size bytes (0: as many as lie together), in memory that
+ * *out owns and the session's max_memory counts until it is unreferenced. */
+WEFT_API WEFT_MUST_CHECK weft_err weft_stream_read_buf(
+	weft_stream *stream, weft_buf *out, size_t size, weft_deadline until);
+/*
+ * All of it, or an error; *written may be NULL, and is set on errors too. Small writes
+ * are copied and sent with others; a large one returns once the connection took it.
+ * WEFT_OK does not mean that the peer read it. Waits for the peer's window.
+ * Errors: WEFT_ECLOSED (closed or shut down here), WEFT_ERESET, WEFT_EPROTO (the session
+ * is dead; or the peer claims to have read more than was sent, which ends this stream
+ * only), WEFT_ETIMEDOUT, WEFT_ECANCELED, WEFT_EINVAL (another writes), WEFT_ENOMEM.
+ */
+WEFT_API WEFT_MUST_CHECK weft_err weft_stream_write(
+	weft_stream *stream, const void *data, size_t size, size_t *written, weft_deadline until);
+WEFT_API WEFT_MUST_CHECK weft_err weft_stream_writev(weft_stream *stream, const struct iovec *iov,
+	unsigned iov_count, size_t *written, weft_deadline until);
+/* Ends the writing half with a FIN; reading goes on until the peer's. A write that is under
+ * way is finished first (this returns before). Idempotent; WEFT_OK on a closed stream.
+ * Errors: WEFT_ERESET, WEFT_EPROTO (the session is dead). */
+WEFT_API WEFT_MUST_CHECK weft_err weft_stream_shutdown(weft_stream *stream);
+/* Stops both halves: what was written is still sent, then a FIN; what is unread, and what
+ * still comes, is dropped. Idempotent. */
+WEFT_API void weft_stream_close(weft_stream *stream);
+/* Closes and frees; no call may be under way. NULL is allowed. */
+WEFT_API void weft_stream_free(weft_stream *stream);
+WEFT_API uint32_t weft_stream_id(const weft_stream *stream);
+/* The stream as a conn, which owns it from now on, also on an error: for weft_conn_copy and
+ * all else that takes one. Aborting it closes the stream: smux has no reset.
+ * Errors: WEFT_ENOMEM. */
+WEFT_API WEFT_MUST_CHECK weft_err weft_stream_conn_own(weft_conn **out, weft_stream *stream);
+
+WEFT_END_DECLS
+#endif
