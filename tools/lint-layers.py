@@ -60,7 +60,7 @@ def check_public(lint, path, line, target, rank, who):
 
 
 def check_internal(lint, path, line, target, layer):
-    match = re.match(r"([a-z0-9_]+)/[^/]+\.h$", target)
+    match = re.match(r"([a-z0-9_]+)/([a-z0-9_]+/)*[^/]+\.h$", target)
     if not match or match.group(1) not in RANK:
         lint.error(path, line, f'"{target}": internal headers are named from src/, as "rt/rt.h"')
         return
