@@ -69,8 +69,10 @@ static inline double bench_memory_bytes(void)
 /* Pins the calling thread to the nth processor that the process may use, if there is one. */
 static inline void bench_pin(int nth)
 {
-	cpu_set_t usable, one;
-	if (sched_getaffinity(getpid(), sizeof usable, &usable))
+	/* as it was before any thread was pinned: a thread inherits its maker's one core */
+	static cpu_set_t usable;
+	cpu_set_t one;
+	if (CPU_COUNT(&usable) == 0 && sched_getaffinity(0, sizeof usable, &usable))
 		bench_die("sched_getaffinity");
 	for (size_t cpu = 0; cpu < CPU_SETSIZE; cpu++) {
 		if (!CPU_ISSET(cpu, &usable) || nth-- > 0)
