@@ -399,6 +399,29 @@ BOTH_TEST(a_reset_of_from_resets_to)
 	return WEFT_OK;
 }
 
+/* Echoed bytes that nobody takes keep an echoing TO from reading on. */
+BOTH_TEST(a_from_that_is_reset_while_to_replies_leaves_nothing_behind)
+{
+	uint8_t buf[65536] = { 0 };
+	weft_bridge_stats stats;
+	weft_conn *conn;
+	struct rig r;
+
+	rig_init(&r, echo);
+	rig_start(&r);
+	conn = rig_dial(&r);
+	/* as much as all buffers on the way there and back take */
+	while (!weft_conn_write(conn, buf, sizeof(buf), NULL, weft_after_ms(200)))
+		;
+	weft_conn_abort(conn);
+	await_sessions(&r, 0);
+	weft_conn_free(conn);
+	stats = rig_stop(&r);
+	want(stats.sessions_failed == 1 && stats.sessions_cut == 0);
+	rig_free(&r);
+	return WEFT_OK;
+}
+
 BOTH_TEST(connections_over_the_limit_are_reset_and_counted)
 {
 	weft_conn *held;
@@ -737,6 +760,7 @@ static void bridge_tests(TCase *tc)
 	both_add(tc, a_to_that_refuses_resets_from);
 	both_add(tc, a_reset_of_to_resets_from);
 	both_add(tc, a_reset_of_from_resets_to);
+	both_add(tc, a_from_that_is_reset_while_to_replies_leaves_nothing_behind);
 	both_add(tc, connections_over_the_limit_are_reset_and_counted);
 	both_add(tc, an_owed_reply_is_waited_for_so_long);
 	both_add(tc, an_idle_session_is_closed_in_order);

@@ -142,6 +142,7 @@ static bool empty(struct flow *f, const uint8_t *data, size_t size)
 			continue;
 		if (err != WEFT_ETIMEDOUT && err != WEFT_ECANCELED && f->may_throw_away) {
 			f->is_throwaway = true;
+			f->err = err;
 			break;
 		}
 		if (err != WEFT_ETIMEDOUT)
@@ -185,6 +186,7 @@ static bool is_tail_over(struct flow *f, size_t got)
 void flow_run(struct flow *f)
 {
 	size_t turn = 0, got = 0;
+	weft_err err;
 
 	f->buffer_size = FLOW_BUFFER_MIN;
 	while (move(f, &got) && !is_tail_over(f, got)) {
@@ -192,8 +194,9 @@ void flow_run(struct flow *f)
 		if (turn < TURN_BYTES)
 			continue;
 		turn = 0;
-		f->err = weft_yield();
-		if (f->err) {
+		err = weft_yield();
+		if (err) {
+			f->err = err;
 			f->end = FLOW_READ_FAILED;
 			break;
 		}

@@ -48,7 +48,8 @@ struct flow {
 	void *user;
 
 	enum flow_end end;
-	weft_err err;	    /* valid when a side failed; WEFT_ETIMEDOUT: see is_idle */
+	weft_err err;	    /* valid when a side failed, or is_throwaway: of writing;
+			     * WEFT_ETIMEDOUT: see is_idle */
 	bool is_idle;	    /* it was the idle time-out rather than an owed reply */
 	uint64_t bytes;	    /* written */
 	weft_buf buf;	    /* empty while the flow is cold */

@@ -120,8 +120,10 @@ static void stream_ended(struct session *s, struct flow *f, const struct flow *o
 {
 	weft_err err = weft_conn_shutdown(f->dst);
 
+	if (f == &s->up && other->is_throwaway)
+		failed(s, WEFT_LOG_INFO, other->err, weft_strerror(other->err));
 	/* A reset of dst is its reader's to find. */
-	if (other->end == FLOW_WRITE_FAILED || err == WEFT_ENOSYS)
+	if (other->end == FLOW_WRITE_FAILED || err == WEFT_ENOSYS || s->err)
 		end(s, false);
 }
 
@@ -132,6 +134,8 @@ static void flow_ended(struct session *s, struct flow *f)
 
 	if (f->err == WEFT_ECANCELED)
 		s->is_cut = true;
+	if (f == &s->up)
+		s->down.may_throw_away = false;
 	if (!s->is_over && f->end == FLOW_EOF) {
 		stream_ended(s, f, other);
 	} else if (!s->is_over && f->end == FLOW_WRITE_FAILED) {
@@ -316,6 +320,9 @@ static void flows_init(struct session *s)
 		.pool = b->pool,
 		.pace = &s->pace,
 		.is_reply = true,
+		/* What FROM still sends goes up while TO's replies, which nobody takes any
+		 * more, are dropped: unread they could keep TO from reading. */
+		.may_throw_away = b->from.kind != ENDPOINT_STDIO,
 		.moved = moved_down,
 		.user = b };
 	s->flows_left = 2;
