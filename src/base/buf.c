@@ -14,13 +14,11 @@
  * call, no lock.
  */
 #include "base/align.h"
+#include "base/buf_block.h"
 #include "base/check.h"
 #include "base/counter.h"
 #include "base/err.h"
 #include "base/mem.h"
-#include "base/refcount.h"
-
-#include <weft/buf.h>
 
 #include <string.h>
 
@@ -30,17 +28,6 @@
 #define CLASS_NONE UINT32_MAX
 #define SHARDS 8
 #define HELD_MAX_DEFAULT ((size_t)64 << 20)
-
-struct weft_buf_block {
-	struct refcount refs;
-	uint32_t class;		     /* CLASS_NONE: not one that is kept */
-	size_t room;		     /* bytes from data on; fixed */
-	uint8_t *data;		     /* fixed */
-	weft_buf_pool *pool;	     /* held while the block is out; NULL: plain memory */
-	struct weft_buf_block *next; /* in a shard's list */
-	void (*release)(void *data, void *user); /* of a wrapped one; may be NULL */
-	void *user;
-};
 
 struct shard {
 	_Alignas(CACHE_LINE) struct claim claim;
@@ -326,6 +313,20 @@ weft_err weft_buf_wrap(
 	return WEFT_OK;
 }
 
+weft_buf buf_block_init(struct weft_buf_block *b, uint8_t *data, size_t room,
+	void (*release)(void *data, void *user), void *user)
+{
+	memset(b, 0, sizeof(*b));
+	refcount_init(&b->refs, 1);
+	b->class = CLASS_NONE;
+	b->embedded = true;
+	b->data = data;
+	b->room = room;
+	b->release = release;
+	b->user = user;
+	return (weft_buf){ data, room, b };
+}
+
 weft_buf weft_buf_ref(const weft_buf *buf)
 {
 	if (buf->block)
@@ -365,13 +366,16 @@ size_t weft_buf_room(const weft_buf *buf)
 
 static void block_free(struct weft_buf_block *b)
 {
+	bool embedded = b->embedded; /* release may free it */
+
 	if (b->pool) {
 		pool_return(b);
 		return;
 	}
 	if (b->release)
 		b->release(b->data, b->user);
-	mem_free(b);
+	if (!embedded)
+		mem_free(b);
 }
 
 void weft_buf_unref(weft_buf *buf)

@@ -60,6 +60,11 @@ unsigned rt_cores(void);
 weft_err rt_io_run(struct io_op *op, weft_deadline until, const char *why);
 /* The io to make handles with; NULL without a runtime. */
 struct io *rt_io(void);
+/* The calling fiber's worker, as an identity: fibers of one worker never run at the same time.
+ * NULL in a plain thread. */
+const void *rt_worker_here(void);
+/* The same of a worker by its number; NULL: no such worker. */
+const void *rt_worker_at(unsigned index);
 /* True in a fiber of a simulated run. */
 bool rt_is_sim(void);
 /* Fiber switches so far in the simulated run. */

@@ -416,6 +416,20 @@ unsigned weft_worker_count(void)
 	return count;
 }
 
+const void *rt_worker_here(void)
+{
+	return rt_tls;
+}
+
+const void *rt_worker_at(unsigned index)
+{
+	struct rt_runtime *rt = rt_runtime_enter();
+	const void *worker = rt && index < rt->workers_len ? &rt->workers[index] : NULL;
+
+	rt_runtime_leave(rt);
+	return worker;
+}
+
 unsigned weft_worker_self(void)
 {
 	return rt_tls ? rt_tls->index : UINT_MAX;

@@ -1,0 +1,501 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A session's receiving side.
+ *
+ * One read of the conn is a turn: all its frames are decoded, what belongs to a stream is
+ * gathered, and at the end each stream that got something is handed it, in one atomic step
+ * and at most one wake, however many frames it came in.
+ */
+#include "base/err.h"
+#include "base/list.h"
+#include "base/mem.h"
+#include "mux/session.h"
+
+#include <weft/runtime.h>
+
+#include <stdio.h>
+#include <string.h>
+
+#define SLICE_MIN ((size_t)4096)	  /* smaller pieces are copied: they would hold a block */
+#define READ_MIN ((size_t)16384)	  /* less room left in a block: the next one */
+#define READ_FULL ((size_t)32768)	  /* after so much at once, the streams have a turn */
+#define IDLE_TICK_NS INT64_C(10000000000) /* without keepalive: to give back what is not used */
+#define NOMEM_WAIT_NS INT64_C(10000000)
+
+/* ---- the table ---- */
+
+void mux_settle(weft_mux *m, struct weft_stream *s)
+{
+	uint32_t state = word_get(&s->state);
+	bool is_over = (state & STREAM_CLOSED) ||
+		(state & (STREAM_RX_FIN | STREAM_TX_FIN)) == (STREAM_RX_FIN | STREAM_TX_FIN);
+
+	if (s->in_table) {
+		if (!is_over)
+			return;
+		if (m->last == s)
+			m->last = NULL;
+		table_remove(&m->table, s);
+		return;
+	}
+	if (s->is_known || is_over)
+		return;
+	s->is_known = true;
+	if (word_get(&m->state) & MUX_DEAD)
+		(void)word_set_bits(&s->state, STREAM_DEAD);
+	else if (!table_insert(&m->table, s))
+		(void)word_set_bits(&s->state, STREAM_NOMEM);
+}
+
+void mux_inbox_drain(weft_mux *m)
+{
+	struct push_node *node = pushlist_take(&m->inbox);
+
+	while (node) {
+		struct weft_stream *s = container_of(node, struct weft_stream, inbox);
+
+		node = node->next;
+		/* before the look at its state: a later change comes again */
+		(void)word_swap(&s->inboxed, 0);
+		mux_settle(m, s);
+		stream_unref(s);
+	}
+}
+
+/* ---- handing over ---- */
+
+static void hand_over(struct weft_stream *s)
+{
+	weft_parker *parker;
+
+	if (!s->newest)
+		return;
+	parker = feed_push(&s->feed, s->newest, s->oldest);
+	s->newest = s->oldest = NULL;
+	s->chunk = NULL;
+	if (parker)
+		weft_unpark(parker);
+}
+
+static void touch(weft_mux *m, struct weft_stream *s)
+{
+	if (s->is_touched)
+		return;
+	s->is_touched = true;
+	s->touched = m->touched;
+	m->touched = s;
+	stream_ref(s);
+}
+
+/* At the end of a turn. True: somebody got something. */
+static bool hand_over_all(weft_mux *m)
+{
+	struct weft_stream *s = m->touched;
+	bool any = s;
+
+	m->touched = NULL;
+	while (s) {
+		struct weft_stream *next = s->touched;
+
+		s->is_touched = false;
+		hand_over(s);
+		stream_unref(s);
+		s = next;
+	}
+	return any;
+}
+
+static void append(struct weft_stream *s, struct rx_node *n)
+{
+	n->node.next = s->newest;
+	s->newest = &n->node;
+	if (!s->oldest)
+		s->oldest = &n->node;
+}
+
+/* ---- frames ---- */
+
+/* The stream alone fails; the peer gets a FIN, and what still comes is dropped. */
+static void fail_stream(weft_mux *m, struct weft_stream *s, uint32_t how)
+{
+	hand_over(s);
+	(void)word_set_bits(&s->state, how);
+	if (!(word_set_bits(&s->state, STREAM_TX_FIN) & STREAM_TX_FIN))
+		tx_queue(m, &s->tx, WANT_FIN);
+	stream_kick(s);
+	if (m->last == s)
+		m->last = NULL;
+	if (s->in_table)
+		table_remove(&m->table, s);
+}
+
+static bool keep_slice(weft_mux *m, struct weft_stream *s, const uint8_t *data, size_t len)
+{
+	struct rx_node *n = account_slice(&m->block, data, len);
+
+	if (!n)
+		return false;
+	n->charged = (uint32_t)len;
+	s->chunk = NULL;
+	append(s, n);
+	return true;
+}
+
+/* Returns how many bytes there was no memory for. */
+static size_t keep_copy(weft_mux *m, struct weft_stream *s, const uint8_t *data, size_t len)
+{
+	while (len > 0) {
+		struct rx_chunk *c = s->chunk;
+		size_t n;
+
+		if (!c || c->node.buf.len == c->room) {
+			/* the next ones larger: much comes in small pieces */
+			c = account_chunk(m->account, c ? c->room * (size_t)2 : len);
+			if (!c)
+				break;
+			s->chunk = c;
+			append(s, &c->node);
+		}
+		n = c->room - c->node.buf.len;
+		if (n > len)
+			n = len;
+		memcpy(c->data + c->node.buf.len, data, n);
+		c->node.buf.len += n;
+		c->node.charged += (uint32_t)n;
+		data += n;
+		len -= n;
+	}
+	return len;
+}
+
+static struct weft_stream *find(weft_mux *m, uint32_t id)
+{
+	if (!m->last || m->last->id != id)
+		m->last = table_find(&m->table, id);
+	return m->last;
+}
+
+static uint32_t window_max(const weft_mux *m)
+{
+	size_t window = m->options.max_stream_buffer;
+
+	return window > WEFT_MUX_INITIAL_WINDOW ? (uint32_t)window : WEFT_MUX_INITIAL_WINDOW;
+}
+
+static void on_data(weft_mux *m, const struct smux_frame *f)
+{
+	struct weft_stream *s = find(m, f->id);
+	size_t lost;
+
+	if (!s || (word_peek(&s->state) & (STREAM_CLOSED | STREAM_RX_FIN)))
+		return;
+	s->received += (uint32_t)f->len;
+	if (m->options.version >= 2 && s->received - word_peek(&s->consumed_now) > window_max(m)) {
+		fail_stream(m, s, STREAM_BAD);
+		return;
+	}
+	account_take(m->account, (uint32_t)f->len);
+	touch(m, s);
+	if (f->len >= SLICE_MIN && keep_slice(m, s, f->data, f->len))
+		return;
+	lost = keep_copy(m, s, f->data, f->len);
+	if (lost > 0) {
+		account_give(m->account, (uint32_t)lost);
+		fail_stream(m, s, STREAM_NOMEM);
+	}
+}
+
+static void on_fin(weft_mux *m, uint32_t id)
+{
+	struct weft_stream *s = find(m, id);
+
+	if (!s)
+		return;
+	hand_over(s);
+	if (word_set_bits(&s->state, STREAM_RX_FIN) & STREAM_RX_FIN)
+		return;
+	stream_kick(s);
+	mux_settle(m, s);
+}
+
+static void on_upd(weft_mux *m, const struct smux_frame *f)
+{
+	struct weft_stream *s = find(m, f->id);
+
+	if (!s)
+		return;
+	word64_set(&s->credit, (uint64_t)f->consumed << 32 | f->window);
+	bell_ring(&s->writer);
+}
+
+/* False: the session must end. */
+static bool on_syn(weft_mux *m, uint32_t id)
+{
+	struct weft_stream *s;
+
+	if (find(m, id))
+		return true;
+	if (word_get(&m->state) & MUX_CLOSING)
+		return true;
+	if (!counter_try_add(&m->alive, 1, m->options.max_streams)) {
+		(void)counter_add(&m->counters.refused, 1);
+		return tx_refuse(m, id);
+	}
+	s = stream_create(m, id);
+	if (!s || !table_insert(&m->table, s)) {
+		(void)counter_sub(&m->alive, 1);
+		(void)counter_add(&m->counters.refused, 1);
+		if (s)
+			stream_unref(s);
+		return tx_refuse(m, id);
+	}
+	s->is_known = true;
+	if (weft_chan_try_send(m->backlog, &s)) {
+		/* full: closing it sends the FIN */
+		(void)counter_add(&m->counters.refused, 1);
+		weft_stream_free(s);
+	} else {
+		(void)counter_add(&m->counters.accepted, 1);
+	}
+	return true;
+}
+
+static void fault_text(const struct smux_decoder *d, char *text, size_t size)
+{
+	static const char *const names[] = { "SYN", "FIN", "PSH", "NOP", "UPD" };
+	unsigned version = d->head[0], cmd = d->head[1];
+	unsigned length = d->head[2] | (unsigned)d->head[3] << 8;
+
+	switch (d->fault) {
+	case SMUX_FAULT_VERSION:
+		if (version == 1 || version == 2)
+			snprintf(text, size, "the peer speaks smux version %u, not %u", version,
+				d->version);
+		else
+			snprintf(text, size,
+				"the peer does not speak smux: a frame begins with 0x%02x, not "
+				"with version %u",
+				version, d->version);
+		break;
+	case SMUX_FAULT_CMD:
+		snprintf(text, size, "the peer sent command %u%s", cmd,
+			cmd == SMUX_UPD ? " (UPD), which is not of version 1"
+					: ", which smux does not have");
+		break;
+	case SMUX_FAULT_NONE:
+	case SMUX_FAULT_LENGTH:
+		snprintf(text, size, "the peer sent a %s of %u bytes instead of %u", names[cmd],
+			length, cmd == SMUX_UPD ? 8 : 0);
+		break;
+	}
+}
+
+/* Everything that was read. False: the session is dead. */
+static bool decode(weft_mux *m, const uint8_t *data, size_t len)
+{
+	uint64_t headers = m->decoder.headers, bytes = 0;
+	char text[DEATH_TEXT_MAX];
+	struct smux_frame f;
+	bool good = true;
+
+	while (good) {
+		enum smux_event event = smux_decoder_next(&m->decoder, &data, &len, &f);
+
+		if (event == SMUX_EVENT_NONE)
+			break;
+		switch (event) {
+		case SMUX_EVENT_SYN:
+			good = on_syn(m, f.id);
+			if (!good)
+				mux_die(m, WEFT_EPROTO,
+					"the peer opens streams faster than it takes refusals");
+			break;
+		case SMUX_EVENT_FIN:
+			on_fin(m, f.id);
+			break;
+		case SMUX_EVENT_DATA:
+			bytes += f.len;
+			on_data(m, &f);
+			break;
+		case SMUX_EVENT_UPD:
+			on_upd(m, &f);
+			break;
+		case SMUX_EVENT_NONE:
+		case SMUX_EVENT_FAULT:
+			good = false;
+			(void)hand_over_all(m);
+			fault_text(&m->decoder, text, sizeof(text));
+			mux_die(m, WEFT_EPROTO, text);
+			break;
+		}
+	}
+	(void)counter_add(&m->counters.frames_in, m->decoder.headers - headers);
+	(void)counter_add(&m->counters.bytes_in, bytes);
+	return good;
+}
+
+/* ---- time ---- */
+
+static weft_deadline earlier(weft_deadline a, weft_deadline b)
+{
+	return a < b ? a : b;
+}
+
+static weft_deadline next_tick(const weft_mux *m)
+{
+	return m->options.keepalive_disabled ? m->check_at : earlier(m->nop_at, m->check_at);
+}
+
+/* What is due. False: the session is dead. */
+static bool tick(weft_mux *m)
+{
+	weft_deadline now = weft_now();
+	char text[DEATH_TEXT_MAX];
+	bool is_silent;
+
+	if (now < next_tick(m))
+		return true;
+	mux_inbox_drain(m);
+	if (!m->options.keepalive_disabled && now >= m->nop_at) {
+		m->nop_at = weft_after_ns(m->options.keepalive_interval_ns);
+		tx_queue(m, &m->self, WANT_NOP);
+	}
+	if (now < m->check_at)
+		return true;
+	is_silent = m->decoder.headers == m->headers_then;
+	m->headers_then = m->decoder.headers;
+	m->check_at = weft_after_ns(
+		m->options.keepalive_disabled ? IDLE_TICK_NS : m->options.keepalive_timeout_ns);
+	if (is_silent)
+		account_trim(m->account);
+	if (!is_silent || m->options.keepalive_disabled)
+		return true;
+	snprintf(text, sizeof(text), "nothing was heard from the peer for %lld ms",
+		(long long)(m->options.keepalive_timeout_ns / 1000000));
+	mux_die(m, WEFT_ERESET, text);
+	weft_conn_abort(m->conn);
+	return false;
+}
+
+/* ---- reading ---- */
+
+static void conn_failed(weft_mux *m, weft_err err)
+{
+	char text[DEATH_TEXT_MAX];
+
+	if (m->send_err)
+		mux_die(m, m->send_err, m->send_text);
+	else if (word_get(&m->state) & MUX_CLOSING)
+		mux_die(m, WEFT_ECLOSED, "the session was closed");
+	else if (err == WEFT_ECLOSED)
+		mux_die(m, WEFT_ERESET, "the peer closed the connection");
+	else {
+		snprintf(text, sizeof(text), "%s", weft_error_detail());
+		mux_die(m, err == WEFT_ECANCELED ? err : WEFT_ERESET, text);
+	}
+}
+
+/* Waits for room, keeping time. False: the session is over. */
+static bool await_room(weft_mux *m)
+{
+	struct account *a = m->account;
+	bool counted = false;
+	weft_err err = WEFT_OK;
+
+	/* closing: what comes is dropped */
+	while (!word_get(&m->state) && (account_is_full(a) || account_is_heavy(a))) {
+		bool is_full = account_is_full(a);
+
+		if (!counted)
+			(void)counter_add(
+				is_full ? &m->counters.stalls_buffer : &m->counters.stalls_memory,
+				1);
+		counted = true;
+		/* not dead while it is us who do not read: the silence begins anew after */
+		m->check_at = weft_after_ns(m->options.keepalive_disabled
+				? IDLE_TICK_NS
+				: m->options.keepalive_timeout_ns);
+		bell_set(&a->stalled, rt_parker_self());
+		if ((account_is_full(a) || account_is_heavy(a)) && !word_get(&m->state))
+			err = rt_park(next_tick(m), "mux: unread data");
+		bell_clear(&a->stalled);
+		if (err == WEFT_ECANCELED) {
+			conn_failed(m, err);
+			return false;
+		}
+		if (!tick(m))
+			return false;
+	}
+	return true;
+}
+
+/* A block with room. False: no memory now. */
+static bool prepare_block(weft_mux *m)
+{
+	weft_buf block;
+
+	if (m->block.data && weft_buf_is_unique(&m->block))
+		m->block_used = 0;
+	if (m->block.data && (m->block_used == 0 || m->block.len - m->block_used >= READ_MIN))
+		return true;
+	if (!account_block(m->account, &block))
+		return false;
+	account_block_put(m->account, &m->block);
+	m->block = block;
+	m->block_used = 0;
+	return true;
+}
+
+/* One read. False: the session is over. */
+static bool turn(weft_mux *m)
+{
+	size_t got = 0, at;
+	weft_err err;
+
+	if (!prepare_block(m)) {
+		err = weft_sleep_ns(NOMEM_WAIT_NS);
+		if (err)
+			conn_failed(m, err);
+		return !err && tick(m);
+	}
+	at = m->block_used;
+	err = weft_conn_read(m->conn, m->block.data + at, m->block.len - at, &got, next_tick(m));
+	(void)counter_add(&m->counters.reads, 1);
+	if (err == WEFT_ETIMEDOUT)
+		return tick(m);
+	if (err) {
+		conn_failed(m, err);
+		return false;
+	}
+	m->block_used += got;
+	mux_inbox_drain(m);
+	if (!decode(m, m->block.data + at, got))
+		return false;
+	if (hand_over_all(m) && got >= READ_FULL) {
+		err = weft_yield();
+		if (err) {
+			conn_failed(m, err);
+			return false;
+		}
+	}
+	return tick(m);
+}
+
+weft_err mux_reader(void *arg)
+{
+	weft_mux *m = arg;
+
+	m->nop_at = weft_after_ns(m->options.keepalive_interval_ns);
+	m->check_at = weft_after_ns(
+		m->options.keepalive_disabled ? IDLE_TICK_NS : m->options.keepalive_timeout_ns);
+	while (await_room(m) && turn(m))
+		;
+	(void)hand_over_all(m);
+	weft_conn_close(m->conn);
+	account_block_put(m->account, &m->block);
+	account_end(m->account);
+	(void)word_set_bits(&m->state, MUX_READER_GONE);
+	bell_ring(&m->sender);
+	mux_unref(m);
+	return WEFT_OK;
+}

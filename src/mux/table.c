@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: MIT */
+/* Streams by id: chained, since the chain costs a pointer in the stream and an empty session
+ * then has no table at all. One owner: no atomics. */
+#include "base/mem.h"
+#include "mux/session.h"
+
+#define TABLE_MIN 16
+
+static size_t slot_of(const struct table *t, uint32_t id)
+{
+	/* multiply-shift by a secret odd factor: a peer, who may choose any ids, can't fill one
+	 * chain with them */
+	return (size_t)((id * t->factor) >> 32) & (t->cap - 1);
+}
+
+struct weft_stream *table_find(const struct table *t, uint32_t id)
+{
+	struct weft_stream *s = t->cap ? t->heads[slot_of(t, id)] : NULL;
+
+	while (s && s->id != id)
+		s = s->chain;
+	return s;
+}
+
+static void put(struct table *t, struct weft_stream *s)
+{
+	struct weft_stream **head = &t->heads[slot_of(t, s->id)];
+
+	s->chain = *head;
+	*head = s;
+}
+
+static bool grow(struct table *t)
+{
+	struct table larger = {
+		.cap = t->cap ? t->cap * 2 : TABLE_MIN, .len = t->len, .factor = t->factor
+	};
+
+	larger.heads = mem_calloc(larger.cap, sizeof(*larger.heads));
+	if (!larger.heads)
+		return false;
+	for (size_t i = 0; i < t->cap; i++) {
+		while (t->heads[i]) {
+			struct weft_stream *s = t->heads[i];
+
+			t->heads[i] = s->chain;
+			put(&larger, s);
+		}
+	}
+	mem_free(t->heads);
+	*t = larger;
+	return true;
+}
+
+bool table_insert(struct table *t, struct weft_stream *s)
+{
+	/* a table that can't grow still takes them, in longer chains */
+	if (t->len >= t->cap && !grow(t) && t->cap == 0)
+		return false;
+	put(t, s);
+	t->len++;
+	s->in_table = true;
+	stream_ref(s);
+	return true;
+}
+
+void table_remove(struct table *t, struct weft_stream *s)
+{
+	struct weft_stream **at = &t->heads[slot_of(t, s->id)];
+
+	while (*at != s)
+		at = &(*at)->chain;
+	*at = s->chain;
+	t->len--;
+	s->in_table = false;
+	stream_unref(s);
+}
+
+void table_fini(struct table *t)
+{
+	mem_free(t->heads);
+	*t = (struct table){ 0 };
+}

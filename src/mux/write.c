@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: MIT */
+/* A stream's writing half: small writes are copied to a chunk, which goes with the next
+ * gather; of large ones the sender takes the bytes where they lie. */
+#include "base/err.h"
+#include "base/mem.h"
+#include "mux/session.h"
+
+#include <string.h>
+
+/* ---- the peer's window ---- */
+
+/* How much may be sent now, at most size. Negative: the stream has failed. */
+static int64_t allowance(const struct weft_stream *s, size_t size)
+{
+	uint64_t credit;
+	int32_t inflight, window, left;
+
+	if (s->mux->options.version < 2)
+		return (int64_t)size;
+	credit = word64_get(&s->credit);
+	inflight = (int32_t)(s->written - (uint32_t)(credit >> 32));
+	window = (int32_t)(uint32_t)credit;
+	if (inflight < 0)
+		return -1;
+	left = (int32_t)((uint32_t)window - (uint32_t)inflight);
+	if (left <= 0)
+		return 0;
+	return (size_t)left < size ? left : (int64_t)size;
+}
+
+static weft_err check(struct weft_stream *s)
+{
+	uint32_t state = word_get(&s->state);
+
+	if (weft_unlikely(gate_word(&s->gate) & GATE_CLOSED))
+		return err_set(WEFT_ECLOSED);
+	if (weft_unlikely(state & STREAM_FAILED))
+		return stream_failure(s, state);
+	return WEFT_OK;
+}
+
+static weft_err await_window(struct weft_stream *s, weft_deadline until)
+{
+	weft_parker *parker;
+	weft_err err;
+
+	if (until == WEFT_NOW)
+		return err_set(WEFT_ETIMEDOUT);
+	parker = rt_parker_self();
+	if (!parker)
+		return err_set(WEFT_ENOMEM);
+	bell_set(&s->writer, parker);
+	err = check(s);
+	/* who opens the window, fails or closes the stream rings after */
+	while (!err && allowance(s, 1) == 0) {
+		err = rt_park(until, "stream write: window");
+		if (!err)
+			err = check(s);
+	}
+	bell_clear(&s->writer);
+	return err;
+}
+
+/* ---- small writes ---- */
+
+static struct tx_chunk *chunk_with_room(struct tx_chunk *c, size_t wanted)
+{
+	size_t size = TX_CHUNK_MIN, len = c ? c->len : 0;
+	struct tx_chunk *larger;
+
+	if (c && c->len + wanted <= c->room)
+		return c;
+	while (size < TX_CHUNK_MAX && size < sizeof(*c) + len + wanted)
+		size *= 2;
+	if (c && size <= sizeof(*c) + c->room)
+		return c;
+	larger = mem_realloc(c, size);
+	if (!larger)
+		return c;
+	if (!c)
+		memset(larger, 0, sizeof(*larger));
+	larger->room = (uint32_t)(size - sizeof(*larger));
+	return larger;
+}
+
+/* As much as the chunk takes; 0: it is full, or there is no memory. */
+static size_t put_small(struct weft_stream *s, const uint8_t *data, size_t size)
+{
+	struct tx_chunk *c = chunk_with_room(slot_take(&s->out), size);
+	size_t n;
+
+	if (!c)
+		return 0;
+	n = c->room - c->len;
+	if (n > size)
+		n = size;
+	memcpy(c->data + c->len, data, n);
+	c->len += (uint32_t)n;
+	(void)slot_swap(&s->out, c);
+	if (n > 0)
+		tx_queue(s->mux, &s->tx, 0);
+	return n;
+}
+
+/* ---- large writes ---- */
+
+/* Takes the request back; false: it is done. */
+static bool withdraw(struct weft_stream *s, struct tx_request *r)
+{
+	unsigned spins = 0;
+
+	while (!word_get(&r->done)) {
+		if (slot_take(&s->big))
+			return true;
+		/* the sender has it for one call that does not wait */
+		(void)rt_relax(&spins, true);
+	}
+	return false;
+}
+
+/* Returns how much was sent. */
+static size_t put_large(
+	struct weft_stream *s, const uint8_t *data, size_t size, weft_deadline until, weft_err *err)
+{
+	struct tx_request r = { .data = data, .left = size, .parker = rt_parker_self() };
+
+	if (!r.parker) {
+		*err = err_set(WEFT_ENOMEM);
+		return 0;
+	}
+	bell_set(&s->writer, r.parker);
+	(void)slot_swap(&s->big, &r);
+	tx_queue(s->mux, &s->tx, 0);
+	*err = WEFT_OK;
+	while (!*err && !word_get(&r.done)) {
+		*err = check(s);
+		if (!*err && !word_get(&r.done))
+			*err = rt_park(until, "stream write");
+	}
+	bell_clear(&s->writer);
+	if (!*err || !withdraw(s, &r)) {
+		*err = WEFT_OK;
+		return size;
+	}
+	return size - r.left;
+}
+
+/* ---- all ---- */
+
+static weft_err write_all(struct weft_stream *s, const uint8_t *data, size_t size, size_t *written,
+	weft_deadline until)
+{
+	while (size > 0) {
+		weft_err err = check(s);
+		int64_t may;
+		size_t n = 0;
+
+		if (err)
+			return err;
+		may = allowance(s, size);
+		if (may < 0) {
+			(void)word_set_bits(&s->state, STREAM_BAD);
+			stream_kick(s);
+			return stream_failure(s, STREAM_BAD);
+		}
+		if (may == 0) {
+			err = await_window(s, until);
+			if (err)
+				return err;
+			continue;
+		}
+		if ((size_t)may <= TX_SMALL_MAX || until == WEFT_NOW)
+			n = put_small(s, data, (size_t)may);
+		if (n == 0 && until == WEFT_NOW)
+			return err_set(WEFT_ETIMEDOUT);
+		if (n == 0)
+			n = put_large(s, data, (size_t)may, until, &err);
+		s->written += (uint32_t)n;
+		*written += n;
+		data += n;
+		size -= n;
+		if (err)
+			return err;
+	}
+	return WEFT_OK;
+}
+
+static weft_err enter_writing(struct weft_stream *s)
+{
+	switch (gate_enter(&s->gate, GATE_WRITE)) {
+	case GATE_ENTERED:
+		return WEFT_OK;
+	case GATE_REFUSED_BUSY:
+		return err_setf(WEFT_EINVAL, "write stream %u: another call writes to it", s->id);
+	case GATE_REFUSED_SHUT:
+		break;
+	}
+	return err_set(WEFT_ECLOSED);
+}
+
+weft_err weft_stream_writev(weft_stream *s, const struct iovec *iov, unsigned iov_count,
+	size_t *written, weft_deadline until)
+{
+	weft_err err = enter_writing(s);
+	size_t done = 0;
+
+	if (!err) {
+		for (unsigned i = 0; i < iov_count && !err; i++)
+			err = write_all(s, iov[i].iov_base, iov[i].iov_len, &done, until);
+		stream_leave(s, GATE_WRITE);
+	}
+	if (written)
+		*written = done;
+	return err;
+}
+
+weft_err weft_stream_write(
+	weft_stream *s, const void *data, size_t size, size_t *written, weft_deadline until)
+{
+	struct iovec iov = { (void *)(uintptr_t)data, size }; /* only read */
+
+	return weft_stream_writev(s, &iov, 1, written, until);
+}
