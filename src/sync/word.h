@@ -22,7 +22,7 @@ struct word {
 
 static inline uint32_t word_get(const struct word *w)
 {
-	/* seq_cst: see above */
+	/* seq_cst: in one order with the other party, see the top */
 	return atomic_load_explicit(&w->value, memory_order_seq_cst);
 }
 
@@ -43,19 +43,19 @@ static inline void word_put(struct word *w, uint32_t value)
 /* These return the value before. */
 static inline uint32_t word_swap(struct word *w, uint32_t value)
 {
-	/* seq_cst: see above */
+	/* seq_cst: in one order with the other party, see the top */
 	return atomic_exchange_explicit(&w->value, value, memory_order_seq_cst);
 }
 
 static inline uint32_t word_set_bits(struct word *w, uint32_t bits)
 {
-	/* seq_cst: see above */
+	/* seq_cst: in one order with the other party, see the top */
 	return atomic_fetch_or_explicit(&w->value, bits, memory_order_seq_cst);
 }
 
 static inline bool word_change(struct word *w, uint32_t from, uint32_t to)
 {
-	/* seq_cst both: see above */
+	/* seq_cst both: one order with the other party, see the top */
 	return atomic_compare_exchange_strong_explicit(
 		&w->value, &from, to, memory_order_seq_cst, memory_order_seq_cst);
 }
@@ -66,7 +66,7 @@ struct word64 {
 
 static inline uint64_t word64_get(const struct word64 *w)
 {
-	/* seq_cst: see above */
+	/* seq_cst: in one order with the other party, see the top */
 	return atomic_load_explicit(&w->value, memory_order_seq_cst);
 }
 
@@ -79,14 +79,14 @@ static inline uint64_t word64_peek(const struct word64 *w)
 
 static inline void word64_set(struct word64 *w, uint64_t value)
 {
-	/* seq_cst: see above */
+	/* seq_cst: in one order with the other party, see the top */
 	atomic_store_explicit(&w->value, value, memory_order_seq_cst);
 }
 
 /* The value after. */
 static inline int64_t word64_add(struct word64 *w, int64_t n)
 {
-	/* seq_cst: see above */
+	/* seq_cst: in one order with the other party, see the top */
 	return (int64_t)(atomic_fetch_add_explicit(&w->value, (uint64_t)n, memory_order_seq_cst) +
 		(uint64_t)n);
 }
