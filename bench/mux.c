@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * weft's mux beside peers/go_mux and peers/raw_flow.c; mux_rows.h says what is measured.
- * An end is one worker with a core of its own; in one process there are two of them.
+ * An end is one worker with a core of its own; in one process there are as many workers
+ * as processors may be used, and each end is on one of them.
  *
  * mux [-v 1|2] [--stream-buffer BYTES] [--read-buf] ROLE ROW [PORT]
  *   --stream-buffer   max_stream_buffer; and 16 MiB in place of 4 as max_receive_buffer
@@ -516,7 +517,7 @@ int main(int argc, char **argv)
 		snprintf(plan.address, sizeof plan.address, "tcp://127.0.0.1:%s", argv[optind + 2]);
 		must_run(client_main, &plan, 1);
 	} else if (plan.single || !strcmp(role, "server")) {
-		must_run(server_main, &plan, plan.single ? 2 : 1);
+		must_run(server_main, &plan, plan.single ? 0 : 1);
 	} else {
 		return usage();
 	}
