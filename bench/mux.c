@@ -435,6 +435,11 @@ static void end_run(const struct plan *plan, weft_conn *conn, weft_mux_role role
 	must(weft_mux_create_own(&end.mux, conn, role, &plan->mux), "weft_mux_create_own");
 	(is_client ? clients : servers)[plan->row->kind](&end);
 	meter_report(&end.meter, end.counted, end.total);
+	weft_mux_close(end.mux);
+	/* What was written last is on its way still. */
+	weft_err err = weft_mux_wait(end.mux, PATIENCE);
+	if (err != WEFT_ECLOSED && err != WEFT_ERESET)
+		must(err, "weft_mux_wait");
 	weft_mux_free(end.mux);
 }
 
