@@ -12,6 +12,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct push_node {
 	struct push_node *next; /* the pusher's until pushed, the taker's once taken */
@@ -27,12 +28,10 @@ enum push_result {
 	PUSH_REFUSED, /* closed; the node is still the caller's */
 };
 
-/* What a closed list's head points to. */
+/* A closed list's head: no address of a node, and the same in every file. */
 static inline struct push_node *pushlist_end(void)
 {
-	static struct push_node end;
-
-	return &end;
+	return (struct push_node *)(uintptr_t)1;
 }
 
 static inline enum push_result pushlist_push(struct pushlist *list, struct push_node *node)
