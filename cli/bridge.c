@@ -17,20 +17,33 @@ static const char help_text[] =
 	"       weft bridge [FLAG...] FROM -- CMD [ARG...]\n"
 	"\n"
 	"Accepts sessions at FROM and opens TO for each: bytes are carried both ways,\n"
-	"half-close included.\n"
+	"half-close included. With mux+ many sessions are streams of one connection:\n"
+	"a tunnel, with weft (or any smux) at both ends.\n"
 	"\n"
 	"FROM:\n"
 	"  stdio:                   this process's stdin and stdout: one session\n"
 	"  listen:tcp://host:port   port 0: any; an empty host: 127.0.0.1\n"
 	"  listen:unix:/path        or unix:@name in the abstract name space\n"
+	"  listen:mux+tcp://host:port, listen:mux+unix:/path\n"
+	"                           each stream of each connection is a session\n"
+	"  mux+tcp://host:port, mux+unix:/path\n"
+	"                           connects, and takes the streams that the other end\n"
+	"                           opens: a reverse tunnel\n"
 	"TO:\n"
 	"  tcp://host:port, unix:/path\n"
+	"  mux+tcp://host:port, mux+unix:/path\n"
+	"                           a stream for each session; the connection is kept up\n"
+	"  listen:mux+tcp://host:port, listen:mux+unix:/path\n"
+	"                           the same, on connections that come: a reverse\n"
+	"                           tunnel's other end\n"
 	"  exec:CMD ARG...          a child process for each session; no shell runs\n"
 	"  -- CMD ARG...            the same, as words\n"
 	"  stdio:                   takes one session\n"
 	"\n"
-	"endpoint options: ?nodelay=0|1&keepalive=SECONDS (tcp), and of listeners:\n"
-	"  backlog=N, reuseport=0|1 (tcp), mode=0660 (unix)\n"
+	"endpoint options: ?nodelay=0|1 (tcp), keepalive=SECONDS (tcp, mux),\n"
+	"  of listeners: backlog=N, reuseport=0|1 (tcp), mode=0660 (unix)\n"
+	"  of mux: v=1|2 (smux's version, the same at both ends; 2),\n"
+	"  sessions=1..64 (connections to share, where they are dialled; 1)\n"
 	"\n"
 	"flags; durations are 500ms, 10s, 2m or off:\n"
 	"  --max-connections N      sessions at once; more are reset (10000)\n"
@@ -165,6 +178,19 @@ static weft_err signal_fiber(void *arg)
 	_exit(128 + number);
 }
 
+/* Scripts read the first line. */
+static void say_ready(const struct bridge_command *c)
+{
+	const char *name = weft_bridge_name(c->bridge), *to = weft_bridge_to_name(c->bridge);
+
+	if (strncmp(c->options.from, "listen:", strlen("listen:")) == 0)
+		say("listening on %s", name);
+	else if (strcmp(name, "stdio:") != 0)
+		say("connected to %s", name);
+	if (to)
+		say("TO is listening on %s", to);
+}
+
 static weft_err serve(struct bridge_command *c)
 {
 	weft_scope *scope = NULL;
@@ -173,8 +199,8 @@ static weft_err serve(struct bridge_command *c)
 	err = weft_scope_create(&scope);
 	if (!err)
 		err = weft_scope_spawn(scope, "signals", signal_fiber, c);
-	if (!err && strcmp(weft_bridge_name(c->bridge), "stdio:") != 0)
-		say("listening on %s", weft_bridge_name(c->bridge));
+	if (!err)
+		say_ready(c);
 	say_log_start(c->is_json, c->log_level);
 	if (!err)
 		err = weft_bridge_run(c->bridge);

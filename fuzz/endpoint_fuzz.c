@@ -29,6 +29,9 @@ static void check(const struct endpoint *e)
 		CHECK(e->address && !e->words.argv);
 		CHECK(!strncmp(e->address, e->kind == ENDPOINT_TCP ? "tcp://" : "unix:", 5));
 		CHECK(e->is_local == endpoint_address_is_local(e->address));
+		CHECK(e->mux.version <= 2 && e->mux.keepalive_s <= 32767);
+		CHECK(!endpoint_is_mux(e) ||
+			(e->mux.sessions >= 1 && e->mux.sessions <= ENDPOINT_MUX_SESSIONS_MAX));
 		break;
 	}
 }

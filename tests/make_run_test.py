@@ -171,6 +171,7 @@ class MakeRun(unittest.TestCase):
             said = re.search(rb"sha256 ([0-9a-f]{64}): as sent", text).group(1).decode()
             self.assertEqual(hashlib.sha256(body).hexdigest(), said)
             self.assertTrue(self.mentions())
+            self.assertRegex(text, rb"through the tunnel [\d.]+ GiB/s, direct [\d.]+ GiB/s: \d+ %")
             os.write(terminal, b"\x03")
             status = until(lambda: os.waitpid(pid, os.WNOHANG)[1], "run.sh ends")
             pid = 0
@@ -196,7 +197,7 @@ class MakeRun(unittest.TestCase):
     def test_what_is_missing_is_named(self):
         self.refused("make build", WEFT=os.path.join(self.temp.name, "weft"))
         self.refused("WEFT_RUN_MIB", WEFT_RUN_MIB="lots")
-        self.refused("the bridge did not start", WEFT="/bin/false")
+        self.refused("the tunnel's far end did not start", WEFT="/bin/false")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,10 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# make run: a file server, a bridge in front of it, and a file that travels through both.
+# make run: a tunnel. A file server; a bridge in front of it that takes many streams over one
+# connection; a bridge that puts each of its clients on a stream to that; and a file that
+# travels through both.
+#
+#	curl -> listen:tcp (near) == mux+tcp, one connection ==> listen:mux+tcp (far) -> server
 #
 #   WEFT_RUN_MIB=N    size of the file; 256
 #   WEFT_RUN_ONCE=1   end after the check (also when standard input is no terminal)
@@ -67,20 +71,24 @@ head -c "${mib}M" /dev/urandom >"$file"
 want=$(sha256sum <"$file")
 
 # there before anybody looks into them: what runs behind & opens them in its own time
-: >"$work/server.err" >"$work/bridge.err"
+: >"$work/server.err" >"$work/far.err" >"$work/near.err"
 "$server" "$work/files" 2>"$work/server.err" &
 pids+=($!)
 direct=$(listening_url $! "$work/server.err") || die "the file server did not start"
-"$weft" bridge listen:tcp://127.0.0.1:0 "$direct" 2>"$work/bridge.err" &
+"$weft" bridge listen:mux+tcp://127.0.0.1:0 "$direct" 2>"$work/far.err" &
 pids+=($!)
-bridged=$(listening_url $! "$work/bridge.err") || die "the bridge did not start"
+mux=$(listening_url $! "$work/far.err") || die "the tunnel's far end did not start"
+"$weft" bridge listen:tcp://127.0.0.1:0 "$mux" 2>"$work/near.err" &
+pids+=($!)
+near=$(listening_url $! "$work/near.err") || die "the tunnel's near end did not start"
 direct_url=http://${direct#tcp://}/data
-url=http://${bridged#tcp://}/data
+url=http://${near#tcp://}/data
 say "file server  $direct"
-say "bridge       $bridged -> $direct"
+say "far end      weft bridge listen:$mux $direct"
+say "near end     weft bridge listen:$near $mux"
 say "try          curl -o data $url"
 
-say "fetching $mib MiB through the bridge"
+say "fetching $mib MiB through the tunnel"
 if [ -t 2 ]; then progress=(--progress-bar); else progress=(-sS); fi
 got=$(curl --fail "${progress[@]}" "$url" | sha256sum)
 [ "$got" = "$want" ] || die "the file arrived changed: sha256 ${got%% *}, not ${want%% *}"
@@ -92,7 +100,7 @@ for ((i = 0; i < rounds; i++)); do
 done
 d=$(median <"$work/direct")
 t=$(median <"$work/through")
-say "through the bridge $(gib "$t"), direct $(gib "$d"): $(awk -v a="$t" -v b="$d" \
+say "through the tunnel $(gib "$t"), direct $(gib "$d"): $(awk -v a="$t" -v b="$d" \
 	'BEGIN { printf "%.0f %%", 100 * a / b }') (medians of $rounds)"
 
 if [ -n "${WEFT_RUN_ONCE:-}" ] || [ ! -t 0 ]; then
@@ -100,4 +108,4 @@ if [ -n "${WEFT_RUN_ONCE:-}" ] || [ ! -t 0 ]; then
 fi
 say "still up: $url   (Ctrl-C ends it)"
 wait -n "${pids[@]}" || true
-die "a program ended by itself; its last words: $(tail -n 1 "$work/bridge.err") $(tail -n 1 "$work/server.err")"
+die "a program ended by itself; last words: $(tail -qn 1 "$work"/{near,far,server}.err | tr '\n' ' ')"

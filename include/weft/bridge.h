@@ -11,7 +11,7 @@ WEFT_BEGIN_DECLS
  * weft_bridge: accepts sessions at one endpoint and opens another for each.
  *
  * Endpoints are URIs as the manual of weft(1) describes: stdio:, exec:CMD, tcp://,
- * unix:, with "listen:" in front for listeners.
+ * unix:, mux+tcp://, mux+unix:, with "listen:" in front for listeners.
  * Lifetime: one owner.  Threads: stop and stats from anywhere, also from a plain
  * thread; run once, from a fiber.  Blocking: open, run.
  */
@@ -55,12 +55,16 @@ typedef struct weft_bridge_options {
 /* Checks every option and both endpoints; opens nothing, so that it may be called
  * outside a runtime. Errors: WEFT_EINVAL with a detail that names what, where, why. */
 WEFT_API WEFT_MUST_CHECK weft_err weft_bridge_check(const weft_bridge_options *options);
-/* Checks, then opens FROM (binds its listener). Strings are copied.
- * Errors: as check; as weft_listen. */
+/* Checks, then opens FROM: binds its listener, or connects to the mux peer whose streams
+ * it is to accept. Binds TO's listener, if it has one. Strings are copied.
+ * Errors: as check; as weft_listen; as weft_dial. */
 WEFT_API WEFT_MUST_CHECK weft_err weft_bridge_open(
 	weft_bridge **out, const weft_bridge_options *options);
-/* What it listens on, with the real port; "stdio:" for stdio. Until free. */
+/* What FROM listens on, with the real port, or has connected to; "stdio:" for stdio.
+ * Until free. */
 WEFT_API const char *weft_bridge_name(const weft_bridge *bridge);
+/* What TO listens on (a mux endpoint with listen: in front); NULL when it does not. */
+WEFT_API const char *weft_bridge_to_name(const weft_bridge *bridge);
 /*
  * Serves until weft_bridge_stop, or until the one session of stdio: is over. Then
  * drains: sessions under way get drain_timeout_ns, then are cut (their peers see a
@@ -78,6 +82,8 @@ typedef struct weft_bridge_stats {
 	uint64_t sessions_cut;	      /* by the drain's end */
 	uint64_t bytes_in, bytes_out; /* FROM to TO, TO to FROM */
 	size_t sessions_now, children_now;
+	uint64_t mux_sessions;	 /* accepted and dialled, all told */
+	size_t mux_sessions_now; /* alive */
 } weft_bridge_stats;
 WEFT_API void weft_bridge_stats_get(const weft_bridge *bridge, weft_bridge_stats *out);
 /* NULL is allowed. */

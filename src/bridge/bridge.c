@@ -24,6 +24,7 @@
 #define POOL_LIVE_MAX ((size_t)256 << 20)  /* buffers of all flows together */
 #define POOL_HELD_MAX ((size_t)16 << 20)
 #define RETRY_MS 100
+#define TEXT_MAX 512 /* an event's line */
 
 void bridge_event(const struct weft_bridge *bridge, const weft_bridge_event *event)
 {
@@ -151,11 +152,11 @@ static weft_err pairing_check(const struct weft_bridge *b)
 		return err_setf(WEFT_EINVAL,
 			"FROM \"%.128s\": a child process accepts no sessions: it can only be TO",
 			o->from);
-	if (from->kind != ENDPOINT_STDIO && !from->is_listener)
+	if (from->kind != ENDPOINT_STDIO && !from->is_listener && !endpoint_is_mux(from))
 		return err_setf(WEFT_EINVAL,
 			"FROM \"%.128s\": sessions are accepted with listen: in front: listen:%.128s",
 			o->from, o->from);
-	if (to->is_listener)
+	if (to->is_listener && !endpoint_is_mux(to))
 		return err_setf(WEFT_EINVAL,
 			"TO \"%.128s\": TO is dialled, one connection a session: leave listen: out",
 			o->to);
@@ -215,15 +216,53 @@ static weft_err program_check(const char *name)
 	return err;
 }
 
+/* As the user would write it: with the real port, and the scheme it is of. */
+static char *name_of(const struct endpoint *e, const char *address)
+{
+	const char *mux = endpoint_is_mux(e) ? "mux+" : "";
+	size_t size = strlen(mux) + strlen(address) + 1;
+	char *name = mem_alloc(size);
+
+	if (name)
+		(void)snprintf(name, size, "%s%s", mux, address);
+	return name;
+}
+
+static weft_err listen_at(
+	weft_listener **out, char **name, struct endpoint *e, size_t connections_max)
+{
+	weft_err err;
+
+	e->net.connections_max = connections_max;
+	err = weft_listen(out, e->address, &e->net, weft_after_ns(LISTEN_TIMEOUT_NS));
+	if (err)
+		return err;
+	*name = name_of(e, weft_listener_name(*out));
+	return *name ? WEFT_OK : err_set(WEFT_ENOMEM);
+}
+
+/* A reverse tunnel's first connection: when that fails, the rest is not worth waiting for.
+ * One that is lost later is dialled again. */
+static weft_err from_dial(struct weft_bridge *b)
+{
+	weft_err err = weft_dial(&b->first, b->from.address, &b->from.net,
+		weft_after_ns(b->options.connect_timeout_ns));
+
+	if (err)
+		return err_wrap(err, "open mux session");
+	b->name = name_of(&b->from, weft_conn_peer_name(b->first));
+	return b->name ? WEFT_OK : err_set(WEFT_ENOMEM);
+}
+
 static weft_err from_open(struct weft_bridge *b)
 {
 	weft_err err;
 
 	if (b->from.kind == ENDPOINT_STDIO)
-		return weft_conn_stdio(&b->stdio);
-	b->from.net.connections_max = b->options.connections_max;
-	err = weft_listen(
-		&b->listener, b->from.address, &b->from.net, weft_after_ns(LISTEN_TIMEOUT_NS));
+		return weft_conn_stdio(&b->first);
+	if (!b->from.is_listener)
+		return from_dial(b);
+	err = listen_at(&b->listener, &b->name, &b->from, b->options.connections_max);
 	if (err)
 		return err;
 	/* A name may stand for another address than it seems. */
@@ -232,8 +271,21 @@ static weft_err from_open(struct weft_bridge *b)
 		return err_setf(WEFT_EAUTH,
 			"listen on %s: not a loopback address, and TO is a child process: "
 			"--insecure would allow it",
-			weft_listener_name(b->listener));
+			b->name);
 	return WEFT_OK;
+}
+
+static weft_err to_open(struct weft_bridge *b)
+{
+	weft_err err = WEFT_OK;
+
+	if (b->to.kind == ENDPOINT_EXEC)
+		return program_check(b->to.words.argv[0]);
+	if (b->to.is_listener)
+		err = listen_at(&b->to_listener, &b->to_name, &b->to, ENDPOINT_MUX_SESSIONS_MAX);
+	if (!err && endpoint_is_mux(&b->to))
+		err = mux_pool_init(&b->to_pool, b->to_name ? b->to_name : b->to.address);
+	return err;
 }
 
 weft_err weft_bridge_open(weft_bridge **out, const weft_bridge_options *options)
@@ -248,8 +300,8 @@ weft_err weft_bridge_open(weft_bridge **out, const weft_bridge_options *options)
 	err = weft_buf_pool_create(&b->pool, &pool);
 	if (!err)
 		err = weft_cancel_create(&b->stopping, NULL);
-	if (!err && b->to.kind == ENDPOINT_EXEC)
-		err = program_check(b->to.words.argv[0]);
+	if (!err)
+		err = to_open(b);
 	if (!err)
 		err = from_open(b);
 	if (err)
@@ -261,7 +313,12 @@ weft_err weft_bridge_open(weft_bridge **out, const weft_bridge_options *options)
 
 const char *weft_bridge_name(const weft_bridge *bridge)
 {
-	return bridge->listener ? weft_listener_name(bridge->listener) : "stdio:";
+	return bridge->name ? bridge->name : "stdio:";
+}
+
+const char *weft_bridge_to_name(const weft_bridge *bridge)
+{
+	return bridge->to_name;
 }
 
 void weft_bridge_free(weft_bridge *bridge)
@@ -269,13 +326,17 @@ void weft_bridge_free(weft_bridge *bridge)
 	if (!bridge)
 		return;
 	weft_listener_free(bridge->listener);
-	weft_conn_free(bridge->stdio);
+	weft_listener_free(bridge->to_listener);
+	weft_conn_free(bridge->first);
+	mux_pool_fini(&bridge->to_pool);
 	weft_cancel_unref(bridge->stopping);
 	weft_buf_pool_free(bridge->pool);
 	words_fini(&bridge->env);
 	words_fini(&bridge->pass_env);
 	endpoint_fini(&bridge->from);
 	endpoint_fini(&bridge->to);
+	mem_free(bridge->name);
+	mem_free(bridge->to_name);
 	mem_free(bridge->only_detail);
 	mem_free(bridge);
 }
@@ -305,48 +366,106 @@ static void start_failed(struct weft_bridge *b, weft_conn *conn, weft_err err)
 	weft_conn_free(conn);
 }
 
-/* Until the listener is closed (WEFT_OK), or by cancellation. */
-static weft_err serve(struct weft_bridge *b, weft_scope *sessions)
+/* What was accepted: a session, or a mux session that brings them. */
+static void take(struct weft_bridge *b, weft_scope *sessions, weft_conn *conn)
+{
+	weft_err err;
+
+	if (endpoint_is_mux(&b->from)) {
+		mux_side_take(&b->from_mux, conn);
+		return;
+	}
+	err = session_start(b, sessions, weft_worker_least_loaded(), conn);
+	if (err)
+		start_failed(b, conn, err);
+	else if (b->to.kind == ENDPOINT_STDIO)
+		weft_listener_close(b->listener);
+}
+
+/* Until the bridge is stopping (WEFT_OK), or by cancellation. */
+static weft_err serve_listener(struct weft_bridge *b, weft_scope *sessions)
 {
 	weft_conn *conn;
 	weft_err err;
 
 	for (;;) {
 		err = weft_listener_accept(b->listener, &conn, WEFT_FOREVER);
-		if (err) {
+		if (!err)
+			take(b, sessions, conn);
+		else
 			err = accept_failed(b, err);
-			if (err)
-				return err == WEFT_ECLOSED ? WEFT_OK : err;
-			continue;
-		}
-		err = session_start(b, sessions, weft_worker_least_loaded(), conn);
-		if (err) {
-			start_failed(b, conn, err);
-		} else if (b->to.kind == ENDPOINT_STDIO) {
-			weft_listener_close(b->listener);
+		if (err == WEFT_ECLOSED)
 			return weft_cancel_wait(b->stopping, WEFT_FOREVER);
-		}
+		if (err)
+			return err;
 	}
 }
 
-static weft_err serve_stdio(struct weft_bridge *b, weft_scope *sessions)
+static weft_err serve(struct weft_bridge *b, weft_scope *sessions)
 {
-	weft_err err = session_start(b, sessions, weft_worker_self(), b->stdio);
+	weft_conn *first = b->first;
+	weft_err err;
 
-	if (err)
-		return err;
-	b->stdio = NULL;
-	return weft_cancel_wait(b->stopping, WEFT_FOREVER);
+	if (b->listener)
+		return serve_listener(b, sessions);
+	if (endpoint_is_mux(&b->from)) {
+		b->first = NULL;
+		err = mux_side_dial(&b->from_mux, first);
+	} else {
+		err = session_start(b, sessions, weft_worker_self(), first);
+		if (!err)
+			b->first = NULL;
+	}
+	return err ? err : weft_cancel_wait(b->stopping, WEFT_FOREVER);
 }
 
-static void drain(struct weft_bridge *b, weft_scope *sessions)
+/* Said once for each end: whoever sits on the way may read and change all of it. */
+static void warn_clear(const struct weft_bridge *b, const struct endpoint *e, const char *name)
 {
+	const char *address = name ? name + strlen("mux+") : e->address;
+	char text[TEXT_MAX];
+
+	if (!endpoint_is_mux(e) || endpoint_address_is_local(address))
+		return;
+	(void)snprintf(text, sizeof(text),
+		"mux+%s is no loopback address: mux+tcp is neither encrypted nor authenticated",
+		address);
+	tell(b, WEFT_LOG_WARN, WEFT_OK, text);
+}
+
+/* The mux sessions of TO come up while FROM is served already. */
+static weft_err mux_start(struct weft_bridge *b, weft_scope *links, weft_scope *sessions)
+{
+	b->from_mux = (struct mux_side){
+		.bridge = b, .endpoint = &b->from, .links = links, .sessions = sessions
+	};
+	b->to_mux = (struct mux_side){ .bridge = b,
+		.endpoint = &b->to,
+		.pool = &b->to_pool,
+		.listener = b->to_listener,
+		.links = links,
+		.dials_once = b->from.kind == ENDPOINT_STDIO };
+	if (!endpoint_is_mux(&b->to))
+		return WEFT_OK;
+	return b->to_listener ? mux_side_listen(&b->to_mux) : mux_side_dial(&b->to_mux, NULL);
+}
+
+/* What is alive of sessions and mux sessions comes to its end: in order, or by a reset. */
+static void finish(struct weft_bridge *b, weft_scope *links, weft_scope *sessions, bool is_cut)
+{
+	counter_set(&b->is_cutting, is_cut);
+	/* before the sessions: else the streams of those that are cut would end in order */
+	weft_scope_free(links);
+	weft_scope_free(sessions);
+}
+
+static void drain(struct weft_bridge *b, weft_scope *links, weft_scope *sessions)
+{
+	weft_err err = weft_scope_wait(sessions, weft_after_ns(b->options.drain_timeout_ns));
 	uint64_t cut;
 	char text[64];
 
-	if (weft_scope_wait(sessions, weft_after_ns(b->options.drain_timeout_ns)))
-		weft_scope_cancel(sessions);
-	weft_scope_free(sessions);
+	finish(b, links, sessions, err != WEFT_OK);
 	cut = counter_get(&b->counters.cut);
 	if (cut == 0)
 		return;
@@ -357,18 +476,23 @@ static void drain(struct weft_bridge *b, weft_scope *sessions)
 
 weft_err weft_bridge_run(weft_bridge *bridge)
 {
-	weft_scope *sessions = NULL;
+	weft_scope *sessions = NULL, *links = NULL;
 	weft_err err;
 
+	warn_clear(bridge, &bridge->from, bridge->name);
+	warn_clear(bridge, &bridge->to, bridge->to_name);
 	err = weft_scope_create(&sessions);
-	if (err)
-		return err;
-	err = bridge->listener ? serve(bridge, sessions) : serve_stdio(bridge, sessions);
+	if (!err)
+		err = weft_scope_create(&links);
+	if (!err)
+		err = mux_start(bridge, links, sessions);
+	if (!err)
+		err = serve(bridge, sessions);
 	if (err) {
-		weft_scope_free(sessions);
+		finish(bridge, links, sessions, true);
 		return err;
 	}
-	drain(bridge, sessions);
+	drain(bridge, links, sessions);
 	if (!bridge->only_err)
 		return WEFT_OK;
 	return err_setf(bridge->only_err, "%s",
@@ -394,6 +518,8 @@ void weft_bridge_stats_get(const weft_bridge *bridge, weft_bridge_stats *out)
 		refused += listener.refused;
 	}
 	*out = (weft_bridge_stats){
+		.mux_sessions = counter_get(&c->muxes),
+		.mux_sessions_now = (size_t)counter_get(&c->muxes_now),
 		.sessions = counter_get(&c->sessions),
 		.sessions_failed = counter_get(&c->failed),
 		.sessions_refused = refused,

@@ -5,6 +5,8 @@
 /* Inside of a bridge: what its sessions need of it. */
 #include "base/counter.h"
 #include "bridge/endpoint.h"
+#include "bridge/mux_pool.h"
+#include "bridge/mux_side.h"
 
 #include <weft/bridge.h>
 #include <weft/cancel.h>
@@ -12,6 +14,8 @@
 struct bridge_counters {
 	struct counter sessions, failed, refused, cut, bytes_in, bytes_out;
 	struct counter sessions_now, children_now;
+	struct counter only;		 /* 1: the session of stdio: has begun */
+	struct counter muxes, muxes_now; /* mux sessions */
 };
 
 struct weft_bridge {
@@ -19,10 +23,15 @@ struct weft_bridge {
 	struct endpoint from, to;
 	struct words env, pass_env; /* argv NULL: not given */
 	weft_buf_pool *pool;
-	weft_listener *listener; /* NULL for stdio: */
-	weft_conn *stdio;	 /* FROM; until its session begins */
-	weft_cancel *stopping;	 /* triggered by weft_bridge_stop */
-	uint64_t session_last;	 /* number; the accepting fiber only */
+	char *name, *to_name;	    /* of what listens or was dialled; owned; may be NULL */
+	weft_listener *listener;    /* FROM; NULL for stdio: and for what is dialled */
+	weft_listener *to_listener; /* TO; NULL unless it listens */
+	weft_conn *first; /* FROM: stdio:, or the first that was dialled; until it is used */
+	struct mux_side from_mux, to_mux; /* of mux endpoints */
+	struct mux_pool to_pool;	  /* TO's */
+	weft_cancel *stopping;		  /* triggered by weft_bridge_stop */
+	struct counter session_last;	  /* number */
+	struct counter is_cutting;	  /* not 0: the drain is over, what is left is reset */
 	struct bridge_counters counters;
 	/* How the one session of stdio: ended: its fiber writes, read when that is over. */
 	weft_err only_err;
@@ -33,6 +42,11 @@ struct weft_bridge {
 static inline bool bridge_has_one_session(const struct weft_bridge *bridge)
 {
 	return bridge->from.kind == ENDPOINT_STDIO || bridge->to.kind == ENDPOINT_STDIO;
+}
+
+static inline bool bridge_is_cutting(const struct weft_bridge *bridge)
+{
+	return counter_get(&bridge->is_cutting) != 0;
 }
 
 /* To on_event, or to the log. */

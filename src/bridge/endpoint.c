@@ -12,76 +12,114 @@
 #define SHOWN_MAX 64	      /* bytes of the user's that an error repeats */
 #define KEEPALIVE_MAX_S 32767 /* TCP_KEEPIDLE's own bound */
 #define BACKLOG_MAX 65535
+#define MUX_PREFIX "mux+"
+#define MUX_VERSION_DEFAULT 2
+#define MUX_KEEPALIVE_DEFAULT_S 10
 
 struct scheme {
 	const char *name;
 	enum endpoint_kind kind;
 	bool is_carried; /* false: known, and refused until its part is built */
 	bool may_listen;
+	bool is_mux;
 };
 
 static const struct scheme schemes[] = {
-	{ "stdio", ENDPOINT_STDIO, true, false },
-	{ "exec", ENDPOINT_EXEC, true, false },
-	{ "tcp", ENDPOINT_TCP, true, true },
-	{ "unix", ENDPOINT_UNIX, true, true },
-	{ "tls", ENDPOINT_TCP, false, true },
-	{ "mux+tcp", ENDPOINT_TCP, false, true },
-	{ "mux+unix", ENDPOINT_UNIX, false, true },
-	{ "mux+tls", ENDPOINT_TCP, false, true },
-	{ "http", ENDPOINT_TCP, false, true },
-	{ "https", ENDPOINT_TCP, false, true },
-	{ "sse+http", ENDPOINT_TCP, false, true },
-	{ "sse+https", ENDPOINT_TCP, false, true },
-	{ "ws", ENDPOINT_TCP, false, true },
-	{ "wss", ENDPOINT_TCP, false, true },
+	{ "stdio", ENDPOINT_STDIO, true, false, false },
+	{ "exec", ENDPOINT_EXEC, true, false, false },
+	{ "tcp", ENDPOINT_TCP, true, true, false },
+	{ "unix", ENDPOINT_UNIX, true, true, false },
+	{ "tls", ENDPOINT_TCP, false, true, false },
+	{ "mux+tcp", ENDPOINT_TCP, true, true, true },
+	{ "mux+unix", ENDPOINT_UNIX, true, true, true },
+	{ "mux+tls", ENDPOINT_TCP, false, true, true },
+	{ "http", ENDPOINT_TCP, false, true, false },
+	{ "https", ENDPOINT_TCP, false, true, false },
+	{ "sse+http", ENDPOINT_TCP, false, true, false },
+	{ "sse+https", ENDPOINT_TCP, false, true, false },
+	{ "ws", ENDPOINT_TCP, false, true, false },
+	{ "wss", ENDPOINT_TCP, false, true, false },
 };
 #define SCHEMES (sizeof(schemes) / sizeof(schemes[0]))
-#define CARRIED "stdio:, exec:CMD, tcp://host:port and unix:/path"
+#define CARRIED \
+	"stdio:, exec:CMD, tcp://host:port, unix:/path, mux+tcp://host:port and mux+unix:/path"
 
-/* What an option changes, and where it makes sense. */
+/* Where an option makes sense: on one of these, as one of those. */
+enum {
+	ON_TCP = 1,
+	ON_UNIX = 2,
+	ON_MUX_TCP = 4,
+	ON_MUX_UNIX = 8,
+	AS_LISTENER = 1,
+	AS_DIALER = 2,
+};
+
 struct option {
 	const char *name;
-	bool tcp, unix_socket, dialer;
+	unsigned on, as;
 	unsigned min, max;
 	int base;	    /* of the number */
 	const char *values; /* for the error */
-	void (*set)(weft_net_options *net, unsigned value);
+	void (*set)(struct endpoint *e, unsigned value);
 };
 
-static void set_nodelay(weft_net_options *net, unsigned value)
+static void set_nodelay(struct endpoint *e, unsigned value)
 {
-	net->nodelay = value != 0;
+	e->net.nodelay = value != 0;
 }
 
-static void set_keepalive(weft_net_options *net, unsigned value)
+static void set_keepalive(struct endpoint *e, unsigned value)
 {
-	net->keepalive = value != 0;
-	net->keepalive_idle_s = value;
+	e->net.keepalive = value != 0;
+	e->net.keepalive_idle_s = value;
 }
 
-static void set_backlog(weft_net_options *net, unsigned value)
+/* By frames, which tell more than the kernel's probes: that the process lives. */
+static void set_mux_keepalive(struct endpoint *e, unsigned value)
 {
-	net->backlog = value;
+	e->mux.keepalive_s = value;
 }
 
-static void set_reuse_port(weft_net_options *net, unsigned value)
+static void set_backlog(struct endpoint *e, unsigned value)
 {
-	net->reuse_port = value != 0;
+	e->net.backlog = value;
 }
 
-static void set_mode(weft_net_options *net, unsigned value)
+static void set_reuse_port(struct endpoint *e, unsigned value)
 {
-	net->unix_mode = value;
+	e->net.reuse_port = value != 0;
 }
+
+static void set_mode(struct endpoint *e, unsigned value)
+{
+	e->net.unix_mode = value;
+}
+
+static void set_version(struct endpoint *e, unsigned value)
+{
+	e->mux.version = value;
+}
+
+static void set_sessions(struct endpoint *e, unsigned value)
+{
+	e->mux.sessions = value;
+}
+
+#define ON_MUX (ON_MUX_TCP | ON_MUX_UNIX)
+#define AS_BOTH (AS_LISTENER | AS_DIALER)
+#define SECONDS_OR_0 "seconds, or 0 for none, to 32767"
 
 static const struct option options[] = {
-	{ "nodelay", true, false, true, 0, 1, 10, "0 or 1", set_nodelay },
-	{ "keepalive", true, false, true, 0, KEEPALIVE_MAX_S, 10,
-		"seconds, or 0 for none, to 32767", set_keepalive },
-	{ "backlog", true, true, false, 1, BACKLOG_MAX, 10, "1..65535", set_backlog },
-	{ "reuseport", true, false, false, 0, 1, 10, "0 or 1", set_reuse_port },
-	{ "mode", false, true, false, 1, 0777, 8, "an octal number, 1..0777", set_mode },
+	{ "nodelay", ON_TCP | ON_MUX_TCP, AS_BOTH, 0, 1, 10, "0 or 1", set_nodelay },
+	{ "keepalive", ON_TCP, AS_BOTH, 0, KEEPALIVE_MAX_S, 10, SECONDS_OR_0, set_keepalive },
+	{ "keepalive", ON_MUX, AS_BOTH, 0, KEEPALIVE_MAX_S, 10, SECONDS_OR_0, set_mux_keepalive },
+	{ "backlog", ON_TCP | ON_UNIX | ON_MUX, AS_LISTENER, 1, BACKLOG_MAX, 10, "1..65535",
+		set_backlog },
+	{ "reuseport", ON_TCP | ON_MUX_TCP, AS_LISTENER, 0, 1, 10, "0 or 1", set_reuse_port },
+	{ "mode", ON_UNIX | ON_MUX_UNIX, AS_LISTENER, 1, 0777, 8, "an octal number, 1..0777",
+		set_mode },
+	{ "v", ON_MUX, AS_BOTH, 1, 2, 10, "1 or 2, the version of smux", set_version },
+	{ "sessions", ON_MUX, AS_DIALER, 1, ENDPOINT_MUX_SESSIONS_MAX, 10, "1..64", set_sessions },
 };
 #define OPTIONS (sizeof(options) / sizeof(options[0]))
 
@@ -144,9 +182,11 @@ static bool number(unsigned *out, const char *text, size_t len, const struct opt
 
 static bool option_applies(const struct option *option, const struct endpoint *e)
 {
-	if (!e->is_listener && !option->dialer)
-		return false;
-	return e->kind == ENDPOINT_TCP ? option->tcp : option->unix_socket;
+	unsigned on = e->kind == ENDPOINT_TCP ? ON_TCP : ON_UNIX;
+
+	if (endpoint_is_mux(e))
+		on = e->kind == ENDPOINT_TCP ? ON_MUX_TCP : ON_MUX_UNIX;
+	return option->on & on && option->as & (e->is_listener ? AS_LISTENER : AS_DIALER);
 }
 
 static weft_err option_unknown(const struct endpoint *e, const char *name, size_t len)
@@ -192,7 +232,7 @@ static weft_err option_parse(struct endpoint *e, const char *text, size_t len, u
 			return err_setf(WEFT_EINVAL, "option \"%s\": \"%s\" is not %s", o->name,
 				shown(part, equals + 1, len - name_len - 1), o->values);
 		*seen |= 1u << i;
-		o->set(&e->net, value);
+		o->set(e, value);
 		return WEFT_OK;
 	}
 	if (name_len == 0)
@@ -293,7 +333,8 @@ static weft_err scheme_check(const struct scheme *scheme, bool is_listener)
 			scheme->name, CARRIED);
 	if (is_listener && !scheme->may_listen)
 		return err_setf(WEFT_EINVAL,
-			"listen: goes with tcp:// and unix:, not with %s:", scheme->name);
+			"listen: goes with tcp://, unix:, mux+tcp:// and mux+unix:, not with %s:",
+			scheme->name);
 	return WEFT_OK;
 }
 
@@ -311,6 +352,12 @@ static weft_err body_parse(struct endpoint *e, const struct scheme *scheme, cons
 	case ENDPOINT_TCP:
 	case ENDPOINT_UNIX:
 		break;
+	}
+	if (scheme->is_mux) {
+		e->mux = (struct endpoint_mux){ .version = MUX_VERSION_DEFAULT,
+			.sessions = 1,
+			.keepalive_s = MUX_KEEPALIVE_DEFAULT_S };
+		text += strlen(MUX_PREFIX);
 	}
 	return address_parse(e, text);
 }

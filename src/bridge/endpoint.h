@@ -5,7 +5,7 @@
 /*
  * What FROM and TO name, parsed: pure, no I/O, no look-ups.
  *
- *	endpoint = "stdio:" | "exec:" command | ["listen:"] address ["?" options]
+ *	endpoint = "stdio:" | "exec:" command | ["listen:"] ["mux+"] address ["?" options]
  *	address  = "tcp://" [host] ":" port | "unix:" path | "unix:@" name
  *	options  = option "=" value *("&" option "=" value)
  *
@@ -18,6 +18,7 @@
 #include <stdbool.h>
 
 #define ENDPOINT_LEN_MAX 65536 /* bytes of an endpoint as written */
+#define ENDPOINT_MUX_SESSIONS_MAX 64
 
 enum endpoint_kind {
 	ENDPOINT_STDIO,
@@ -26,14 +27,27 @@ enum endpoint_kind {
 	ENDPOINT_UNIX, /* address, net */
 };
 
+/* Of mux+tcp: and mux+unix:. */
+struct endpoint_mux {
+	unsigned version;     /* of smux; 0: not a mux endpoint */
+	unsigned sessions;    /* connections that are kept up; dialers only */
+	unsigned keepalive_s; /* between signs of life; 0: none */
+};
+
 struct endpoint {
 	enum endpoint_kind kind;
 	bool is_listener;
 	bool is_local;	      /* sockets: only this machine reaches it, as far as can be told */
-	char *address;	      /* for weft_dial and weft_listen; owned */
+	char *address;	      /* for weft_dial and weft_listen, without "mux+"; owned */
 	weft_net_options net; /* with the endpoint's options set */
-	struct words words;   /* owned */
+	struct endpoint_mux mux;
+	struct words words; /* owned */
 };
+
+static inline bool endpoint_is_mux(const struct endpoint *endpoint)
+{
+	return endpoint->mux.version != 0;
+}
 
 /* Errors: WEFT_EINVAL (a detail that says why, without repeating text), WEFT_ENOMEM. */
 WEFT_MUST_CHECK weft_err endpoint_parse(struct endpoint *out, const char *text);

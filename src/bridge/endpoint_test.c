@@ -101,6 +101,12 @@ static const struct good_case goods[] = {
 	{ "unix:/a%3Fb%25c%20d", ENDPOINT_UNIX, false, true, "unix:/a?b%c d" },
 	{ "unix:@name", ENDPOINT_UNIX, false, true, "unix:@name" },
 	{ "listen:unix:/run/x?mode=0600&backlog=3", ENDPOINT_UNIX, true, true, "unix:/run/x" },
+	{ "mux+tcp://127.0.0.1:80", ENDPOINT_TCP, false, true, "tcp://127.0.0.1:80" },
+	{ "mux+tcp://example.org:80?v=1", ENDPOINT_TCP, false, false, "tcp://example.org:80" },
+	{ "listen:mux+tcp://:0", ENDPOINT_TCP, true, true, "tcp://:0" },
+	{ "listen:mux+tcp://0.0.0.0:0", ENDPOINT_TCP, true, false, "tcp://0.0.0.0:0" },
+	{ "mux+unix:/a%3Fb?v=2", ENDPOINT_UNIX, false, true, "unix:/a?b" },
+	{ "listen:mux+unix:@name", ENDPOINT_UNIX, true, true, "unix:@name" },
 };
 
 START_TEST(endpoints_parse)
@@ -113,6 +119,7 @@ START_TEST(endpoints_parse)
 	ck_assert_int_eq(e.is_listener, c->is_listener);
 	ck_assert_int_eq(e.is_local, c->is_local);
 	ck_assert_pstr_eq(e.address, c->address);
+	ck_assert_int_eq(endpoint_is_mux(&e), strstr(c->text, "mux+") != NULL);
 	endpoint_fini(&e);
 }
 END_TEST
@@ -138,6 +145,42 @@ START_TEST(endpoint_options_are_set)
 	endpoint_fini(&e);
 	ck_assert_int_eq(endpoint_parse(&e, "listen:unix:/x?mode=0660"), WEFT_OK);
 	ck_assert_uint_eq(e.net.unix_mode, 0660);
+	endpoint_fini(&e);
+}
+END_TEST
+
+START_TEST(mux_options_are_set)
+{
+	struct endpoint e;
+
+	ck_assert_int_eq(endpoint_parse(&e, "mux+tcp://:1"), WEFT_OK);
+	ck_assert_uint_eq(e.mux.version, 2);
+	ck_assert_uint_eq(e.mux.sessions, 1);
+	ck_assert_uint_eq(e.mux.keepalive_s, 10);
+	ck_assert(e.net.nodelay && !e.net.keepalive);
+	endpoint_fini(&e);
+	ck_assert_int_eq(
+		endpoint_parse(&e, "mux+tcp://:1?v=1&sessions=64&keepalive=3&nodelay=0"), WEFT_OK);
+	ck_assert_uint_eq(e.mux.version, 1);
+	ck_assert_uint_eq(e.mux.sessions, 64);
+	ck_assert_uint_eq(e.mux.keepalive_s, 3);
+	ck_assert(!e.net.nodelay && !e.net.keepalive);
+	endpoint_fini(&e);
+	ck_assert_int_eq(
+		endpoint_parse(&e, "listen:mux+tcp://:1?v=2&keepalive=0&backlog=7&reuseport=1"),
+		WEFT_OK);
+	ck_assert_uint_eq(e.mux.version, 2);
+	ck_assert_uint_eq(e.mux.keepalive_s, 0);
+	ck_assert_uint_eq(e.net.backlog, 7);
+	ck_assert(e.net.reuse_port);
+	endpoint_fini(&e);
+	ck_assert_int_eq(endpoint_parse(&e, "listen:mux+unix:/x?mode=0660&v=1"), WEFT_OK);
+	ck_assert_uint_eq(e.net.unix_mode, 0660);
+	ck_assert_uint_eq(e.mux.version, 1);
+	endpoint_fini(&e);
+	ck_assert_int_eq(endpoint_parse(&e, "tcp://:1?keepalive=3"), WEFT_OK);
+	ck_assert_uint_eq(e.net.keepalive_idle_s, 3);
+	ck_assert_uint_eq(e.mux.keepalive_s, 0);
 	endpoint_fini(&e);
 }
 END_TEST
@@ -200,8 +243,30 @@ static const struct bad_case bads[] = {
 	{ "listen:exec:cat", "not with exec:" },
 	{ "listen:listen:tcp://:0", "unknown scheme \"listen:\"" },
 	{ "tls://h:1", "does not carry tls: yet" },
-	{ "listen:mux+tcp://:1", "does not carry mux+tcp: yet" },
-	{ "mux+unix:/x", "does not carry mux+unix: yet" },
+	{ "mux+tcp://:1?v=0", "\"v\": \"0\" is not 1 or 2" },
+	{ "mux+tcp://:1?v=3", "not 1 or 2" },
+	{ "mux+tcp://:1?v=", "not 1 or 2" },
+	{ "mux+tcp://:1?v=1&v=2", "\"v\" is given twice" },
+	{ "mux+tcp://:1?sessions=0", "not 1..64" },
+	{ "mux+tcp://:1?sessions=65", "not 1..64" },
+	{ "mux+tcp://:1?sessions=-1", "not 1..64" },
+	{ "mux+tcp://:1?keepalive=1s", "not seconds" },
+	{ "mux+tcp://:1?keepalive=1&keepalive=1", "twice" },
+	{ "mux+tcp://:1?backlog=1", "those that do: nodelay keepalive v sessions" },
+	{ "mux+tcp://:1?w=1", "this endpoint has: nodelay keepalive v sessions" },
+	{ "mux+unix:/x?nodelay=1", "those that do: keepalive v sessions" },
+	{ "listen:mux+tcp://:1?sessions=2", "\"sessions\" does not go with this endpoint" },
+	{ "listen:mux+tcp://:1?mode=0600", "\"mode\" does not go with this endpoint" },
+	{ "tcp://:1?v=2", "\"v\" does not go with this endpoint" },
+	{ "unix:/x?sessions=2", "\"sessions\" does not go with this endpoint" },
+	{ "mux+tcp://", "port is missing" },
+	{ "mux+tcp://h:0", "port 0" },
+	{ "mux+unix:", "path is missing" },
+	{ "mux+unix:/%zz", "hexadecimal" },
+	{ "mux+exec:cat", "unknown scheme \"mux+exec:\"" },
+	{ "mux+stdio:", "unknown scheme" },
+	{ "mux:tcp://:1", "unknown scheme \"mux:\"" },
+	{ "mux+tcp", "colon is missing" },
 	{ "mux+tls://h:1", "does not carry mux+tls: yet" },
 	{ "http://h:1/", "does not carry http: yet" },
 	{ "https://h", "does not carry https: yet" },
@@ -247,7 +312,7 @@ END_TEST
 
 START_TEST(endpoints_under_failing_malloc)
 {
-	static const char *const texts[] = { "exec:a b", "tcp://:1", "listen:unix:/x%3f" };
+	static const char *const texts[] = { "exec:a b", "mux+tcp://:1", "listen:unix:/x%3f" };
 	const char *const argv[] = { "a", "b", NULL };
 
 	T_EACH_FAILING_MALLOC(n) {
@@ -281,6 +346,14 @@ static const struct pair_case pairs[] = {
 	{ "listen:tcp://localhost:0", "exec:cat", NULL },
 	{ "listen:tcp://[::1]:0", "exec:cat", NULL },
 	{ "listen:tcp://0.0.0.0:0", "tcp://:1", NULL },
+	{ "listen:tcp://:0", "mux+tcp://:1", NULL },
+	{ "listen:mux+tcp://0.0.0.0:0", "tcp://:1", NULL },
+	{ "mux+tcp://example.org:1", "tcp://:1", NULL },
+	{ "mux+unix:/x", "exec:cat", NULL },
+	{ "listen:tcp://:0", "listen:mux+tcp://:0", NULL },
+	{ "stdio:", "mux+tcp://:1", NULL },
+	{ "listen:mux+tcp://:0", "mux+tcp://:1", NULL },
+	{ "mux+tcp://:1", "listen:mux+tcp://:0", NULL },
 	{ NULL, "stdio:", "FROM is missing" },
 	{ "stdio:", NULL, "TO is missing" },
 	{ "stdio:", "stdio:", "both FROM and TO" },
@@ -291,6 +364,7 @@ static const struct pair_case pairs[] = {
 	{ "listen:tcp://[::]:0", "exec:cat", "--insecure" },
 	{ "listen:tcp://example.org:0", "exec:cat", "--insecure" },
 	{ "listen:tcp://192.168.0.1:0", "exec:cat", "--insecure" },
+	{ "listen:mux+tcp://0.0.0.0:0", "exec:cat", "--insecure" },
 };
 
 START_TEST(pairs_are_checked)
@@ -375,6 +449,7 @@ static void endpoint_tests(TCase *tc)
 	t_add(tc, words_have_a_limit);
 	t_add_loop(tc, endpoints_parse, 0, LEN(goods));
 	t_add(tc, endpoint_options_are_set);
+	t_add(tc, mux_options_are_set);
 	t_add_loop(tc, endpoints_that_do_not_parse_say_why, 0, LEN(bads));
 	t_add(tc, endpoints_that_are_too_long_are_refused);
 	t_add(tc, endpoints_under_failing_malloc);

@@ -132,8 +132,11 @@ static void flow_ended(struct session *s, struct flow *f)
 {
 	const struct flow *other = f == &s->up ? &s->down : &s->up;
 
-	if (f->err == WEFT_ECANCELED)
+	/* the mux session under it may have been closed, which looks like an end */
+	if (f->err == WEFT_ECANCELED || bridge_is_cutting(s->bridge))
 		s->is_cut = true;
+	if (s->is_cut)
+		end(s, true);
 	if (f == &s->up)
 		s->down.may_throw_away = false;
 	if (!s->is_over && f->end == FLOW_EOF) {
@@ -273,6 +276,7 @@ static weft_err child_spawn(struct session *s)
 static weft_err open_to(struct session *s)
 {
 	struct weft_bridge *b = s->bridge;
+	weft_deadline until;
 
 	switch (b->to.kind) {
 	case ENDPOINT_STDIO:
@@ -283,8 +287,9 @@ static weft_err open_to(struct session *s)
 	case ENDPOINT_UNIX:
 		break;
 	}
-	return weft_dial(
-		&s->to, b->to.address, &b->to.net, weft_after_ns(b->options.connect_timeout_ns));
+	until = weft_after_ns(b->options.connect_timeout_ns);
+	return endpoint_is_mux(&b->to) ? mux_pool_open(&b->to_pool, &s->to, until)
+				       : weft_dial(&s->to, b->to.address, &b->to.net, until);
 }
 
 static void moved_up(void *user, size_t bytes)
@@ -429,25 +434,58 @@ static weft_err session_fiber(void *arg)
 	return WEFT_OK;
 }
 
+/* A place among the sessions. A listener counts its own connections, and a mux session
+ * does not know those of the others. */
+static weft_err place_take(struct weft_bridge *b)
+{
+	size_t max = endpoint_is_mux(&b->from) ? b->options.connections_max : SIZE_MAX;
+	struct bridge_counters *counters = &b->counters;
+
+	if (bridge_has_one_session(b) && !counter_try_add(&counters->only, 1, 1))
+		return err_setf(WEFT_ECAPACITY, "%s: there is one session, and it has begun",
+			weft_err_name(WEFT_ECAPACITY));
+	if (!counter_try_add(&counters->sessions_now, 1, max))
+		return err_setf(WEFT_ECAPACITY, "%s: all of the %zu sessions are in use",
+			weft_err_name(WEFT_ECAPACITY), max);
+	(void)counter_add(&counters->sessions, 1);
+	return WEFT_OK;
+}
+
+/* Of a session that did not begin. */
+static void place_give_back(struct weft_bridge *b)
+{
+	(void)counter_sub(&b->counters.sessions_now, 1);
+	if (bridge_has_one_session(b))
+		(void)counter_sub(&b->counters.only, 1);
+}
+
+static weft_err spawn(struct session *s, weft_scope *scope, unsigned worker)
+{
+	char name[32];
+
+	(void)snprintf(s->peer, sizeof(s->peer), "%s", weft_conn_peer_name(s->from));
+	(void)snprintf(name, sizeof(name), "session %llu", (unsigned long long)s->number);
+	return weft_scope_spawn_on(scope, worker, name, session_fiber, s);
+}
+
 weft_err session_start(
 	struct weft_bridge *bridge, weft_scope *scope, unsigned worker, weft_conn *from)
 {
 	struct session *s = mem_calloc(1, sizeof(*s));
-	char name[32];
 	weft_err err;
 
 	if (!s)
 		return err_set(WEFT_ENOMEM);
-	s->bridge = bridge;
-	s->number = ++bridge->session_last;
-	s->from = from;
-	(void)snprintf(s->peer, sizeof(s->peer), "%s", weft_conn_peer_name(from));
-	(void)snprintf(name, sizeof(name), "session %llu", (unsigned long long)s->number);
-	(void)counter_add(&bridge->counters.sessions_now, 1);
-	(void)counter_add(&bridge->counters.sessions, 1);
-	err = weft_scope_spawn_on(scope, worker, name, session_fiber, s);
+	err = place_take(bridge);
+	if (!err) {
+		s->bridge = bridge;
+		s->number = counter_add(&bridge->session_last, 1) + 1;
+		s->from = from;
+		err = spawn(s, scope, worker);
+		if (err)
+			place_give_back(bridge);
+	}
 	if (err) {
-		(void)counter_sub(&bridge->counters.sessions_now, 1);
 		(void)counter_add(&bridge->counters.refused, 1);
 		mem_free(s);
 	}

@@ -21,8 +21,12 @@
 
 #include <weft/scope.h>
 
-/* Runs a session over from, which is taken, in a fiber of scope on that worker. On an
- * error nothing runs, and from is still the caller's. */
+/*
+ * Runs a session over from, which is taken, in a fiber of scope on that worker. On an
+ * error nothing runs, and from is still the caller's. Errors: as weft_scope_spawn;
+ * WEFT_ECAPACITY (as many sessions as there may be, where no listener counts them; or the
+ * one that there may be has been).
+ */
 WEFT_MUST_CHECK weft_err session_start(
 	struct weft_bridge *bridge, weft_scope *scope, unsigned worker, weft_conn *from);
 
