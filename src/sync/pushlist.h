@@ -28,10 +28,11 @@ enum push_result {
 	PUSH_REFUSED, /* closed; the node is still the caller's */
 };
 
-/* A closed list's head: no address of a node, and the same in every file. */
-static inline struct push_node *pushlist_end(void)
+/* What a closed list's head points to: itself, which is no node, and the same for all files
+ * that include this. Never followed. */
+static inline struct push_node *pushlist_end(const struct pushlist *list)
 {
-	return (struct push_node *)(uintptr_t)1;
+	return (struct push_node *)(uintptr_t)list;
 }
 
 static inline enum push_result pushlist_push(struct pushlist *list, struct push_node *node)
@@ -40,7 +41,7 @@ static inline enum push_result pushlist_push(struct pushlist *list, struct push_
 	struct push_node *head = atomic_load_explicit(&list->head, memory_order_relaxed);
 
 	do {
-		if (head == pushlist_end())
+		if (head == pushlist_end(list))
 			return PUSH_REFUSED;
 		node->next = head;
 		/* seq_cst: in one order with what pusher and taker look at beside the list (a
@@ -55,7 +56,7 @@ static inline struct push_node *pushlist_reverse(struct push_node *node)
 {
 	struct push_node *oldest = NULL;
 
-	while (node && node != pushlist_end()) {
+	while (node) {
 		struct push_node *next = node->next;
 
 		node->next = oldest;
@@ -70,7 +71,7 @@ static inline bool pushlist_is_empty(const struct pushlist *list)
 	/* seq_cst: in one order with push, for takers that are about to sleep */
 	struct push_node *head = atomic_load_explicit(&list->head, memory_order_seq_cst);
 
-	return !head || head == pushlist_end();
+	return !head || head == pushlist_end(list);
 }
 
 /* Everything, oldest first; NULL when empty or closed. One taker at a time. */
@@ -86,8 +87,10 @@ static inline struct push_node *pushlist_take(struct pushlist *list)
 static inline struct push_node *pushlist_close(struct pushlist *list)
 {
 	/* seq_cst; pairs with push, as above */
-	return pushlist_reverse(
-		atomic_exchange_explicit(&list->head, pushlist_end(), memory_order_seq_cst));
+	struct push_node *head =
+		atomic_exchange_explicit(&list->head, pushlist_end(list), memory_order_seq_cst);
+
+	return head == pushlist_end(list) ? NULL : pushlist_reverse(head);
 }
 
 #endif
