@@ -5,8 +5,8 @@ PREFIX ?= /usr/local
 CONFIGURE = tools/configure.sh
 CTEST = ctest --output-on-failure -j $(JOBS)
 
-.PHONY: help setup setup-bench setup-peers build run test test-release bench asan tsan debug \
-	aarch64 fuzz fuzz-long lint format install clean coverage soak
+.PHONY: help setup setup-bench setup-peers build run test test-release bench bench-mux \
+	asan tsan debug aarch64 fuzz fuzz-long lint format install clean coverage soak
 
 help: ## This list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 16
@@ -62,6 +62,10 @@ soak: build ## Hours of load, watching memory and descriptors
 bench: build ## Benchmarks against peers, into bench/results
 	cmake --build build -j $(JOBS) --target benches
 	bench/run
+
+bench-mux: build ## The mux beside raw TCP, Go's smux and yamux
+	cmake --build build -j $(JOBS) --target benches
+	bench/run mux mux1p
 
 lint: ## Layers, atomics, formats, clang-tidy, cppcheck, man pages
 	$(CONFIGURE) debug

@@ -40,18 +40,25 @@ def collect(samples, origin, judge):
                      "weft": spread(by_who["weft"][0]),
                      "peers": {w: spread(v) for w, (v, _) in by_who.items() if w != "weft"},
                      "target": goal, "ratio": round(ratio, 3) if ratio else None, "met": met})
+        later = origin[name].later(name, middle)
+        if later:
+            rows[-1]["later"] = later
+        if origin[name].is_beside(name):
+            rows[-1]["beside"] = True
     return rows
 
 
 def table(rows):
     for row in rows:
-        line = "%-22s %9s %-10s" % (row["row"], figure(row["weft"]["median"]), row["unit"])
+        line = "%-30s %9s %-16s" % (row["row"], figure(row["weft"]["median"]), row["unit"])
         line += "  ".join("%s %s" % (k, figure(v["median"])) for k, v in row["peers"].items())
         if row["ratio"]:
             line += "   ratio %.2f" % row["ratio"]
         if row["target"]:
             line += "   %s: %s" % (row["target"],
                                    {True: "met", False: "MISSED", None: "-"}[row["met"]])
+        if row.get("later"):
+            line += "   later %s: %s" % (row["later"]["target"], figure(row["later"]["value"]))
         print(line)
 
 
@@ -59,6 +66,8 @@ def chart(rows, path, title):
     """Horizontal bars, each row scaled to its own largest."""
     out, y = [], 40
     for row in rows:
+        if row.get("beside"):
+            continue
         bars = [("weft", row["weft"])] + list(row["peers"].items())
         largest = max(b["median"] for _, b in bars) or 1
         out.append('<text x="10" y="%d" font-weight="bold">%s (%s, %s is better)</text>' %

@@ -4,8 +4,10 @@
 #include "flags.h"
 #include "say.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 static const char usage[] =
 	"usage: weft COMMAND [ARGUMENT...]\n"
@@ -45,10 +47,24 @@ static int help(const char *name)
 	return fflush(stdout) ? EXIT_WORLD : EXIT_DONE;
 }
 
+/* A descriptor of ours that came to be 0, 1 or 2, because the shell had closed it, would be
+ * taken for stdin or written to as stderr. */
+static void fill_stdio(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDWR);
+	while (fd >= 0 && fd < 2);
+	if (fd > 2)
+		(void)close(fd);
+}
+
 int main(int argc, char **argv)
 {
 	const char *const *args = (const char *const *)argv + 1;
 
+	fill_stdio();
 	if (argc < 2) {
 		(void)say_usage("which command? try weft --help");
 		return EXIT_USAGE;

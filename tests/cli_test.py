@@ -239,6 +239,14 @@ class Stdio(Case):
                                   stdout=stdout, timeout=PATIENCE, check=False)
         self.assertEqual(done.returncode, 0)
 
+    def test_closed_stdio_is_dev_null(self):
+        for closed, out in (("<&-", b""), (">&-", b""), ("2>&-", b"abc"),
+                            ("<&- >&- 2>&-", b"")):
+            shell = '"$0" bridge stdio: exec:cat ' + closed
+            done = subprocess.run(["sh", "-c", shell, WEFT], input=b"abc", capture_output=True,
+                                  timeout=PATIENCE, check=False)
+            self.assertEqual((done.returncode, done.stdout), (0, out), (closed, done.stderr))
+
     def test_inherited_descriptors_keep_their_flags(self):
         ours, theirs = socket.socketpair()
         with ours, theirs:

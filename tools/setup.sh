@@ -13,7 +13,10 @@ build=(
 	gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user
 )
 # What bench/run builds or runs beside weft.
-bench=(golang-go libst-dev socat)
+bench=(
+	golang-go libst-dev socat strace
+	golang-github-xtaci-smux-dev golang-github-hashicorp-yamux-dev
+)
 # Programs of others that tests talk to; without them those tests are skipped.
 peers=(openssh-client openssh-server)
 

@@ -79,7 +79,8 @@ WEFT_API WEFT_MUST_CHECK weft_err weft_mux_create_own(
 	weft_mux **out, weft_conn *conn, weft_mux_role role, const weft_mux_options *options);
 /*
  * A new stream. Tells the peer, who does not answer: whether it takes the stream shows
- * at the first read. Waits only while too much is queued to be sent.
+ * at the first read. Being over max_streams is an error at once; until is there as in every
+ * call that may come to wait.
  * Errors: WEFT_ECLOSED (closed here), WEFT_ERESET, WEFT_EPROTO (the session is dead),
  * WEFT_ECAPACITY (max_streams; or ids have run out, for good), WEFT_ENOMEM.
  */

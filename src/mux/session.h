@@ -237,6 +237,8 @@ void stream_unref(struct weft_stream *s);
 void stream_kick(struct weft_stream *s);
 /* The error of a stream whose state has one of STREAM_FAILED. */
 weft_err stream_failure(const struct weft_stream *s, uint32_t state);
+/* As its reader or its writer (GATE_READ, GATE_WRITE), until stream_leave. */
+weft_err stream_enter(struct weft_stream *s, uint32_t side);
 /* After a call's time inside: teardown or shutdown, if they are due. */
 void stream_leave(struct weft_stream *s, uint32_t what);
 /* Drops what was received. Nobody reads. */

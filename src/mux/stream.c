@@ -241,13 +241,14 @@ static void took(struct weft_stream *s, size_t bytes)
 	tx_queue(m, &s->tx, WANT_UPD);
 }
 
-static weft_err enter_reading(struct weft_stream *s)
+weft_err stream_enter(struct weft_stream *s, uint32_t side)
 {
-	switch (gate_enter(&s->gate, GATE_READ)) {
+	switch (gate_enter(&s->gate, side)) {
 	case GATE_ENTERED:
 		return WEFT_OK;
 	case GATE_REFUSED_BUSY:
-		return err_setf(WEFT_EINVAL, "read stream %u: another call reads it", s->id);
+		return err_setf(WEFT_EINVAL, "stream %u: another call %s", s->id,
+			side == GATE_READ ? "reads it" : "writes to it");
 	case GATE_REFUSED_SHUT:
 		break;
 	}
@@ -284,7 +285,7 @@ weft_err weft_stream_readv(weft_stream *s, const struct iovec *iov, unsigned iov
 	weft_deadline until)
 {
 	size_t done = 0, wanted = 0;
-	weft_err err = enter_reading(s);
+	weft_err err = stream_enter(s, GATE_READ);
 
 	if (err)
 		return err;
@@ -317,7 +318,7 @@ weft_err weft_stream_read(weft_stream *s, void *data, size_t size, size_t *got, 
 
 weft_err weft_stream_read_buf(weft_stream *s, weft_buf *out, size_t size, weft_deadline until)
 {
-	weft_err err = enter_reading(s);
+	weft_err err = stream_enter(s, GATE_READ);
 
 	if (err)
 		return err;

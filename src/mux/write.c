@@ -185,23 +185,10 @@ static weft_err write_all(struct weft_stream *s, const uint8_t *data, size_t siz
 	return WEFT_OK;
 }
 
-static weft_err enter_writing(struct weft_stream *s)
-{
-	switch (gate_enter(&s->gate, GATE_WRITE)) {
-	case GATE_ENTERED:
-		return WEFT_OK;
-	case GATE_REFUSED_BUSY:
-		return err_setf(WEFT_EINVAL, "write stream %u: another call writes to it", s->id);
-	case GATE_REFUSED_SHUT:
-		break;
-	}
-	return err_set(WEFT_ECLOSED);
-}
-
 weft_err weft_stream_writev(weft_stream *s, const struct iovec *iov, unsigned iov_count,
 	size_t *written, weft_deadline until)
 {
-	weft_err err = enter_writing(s);
+	weft_err err = stream_enter(s, GATE_WRITE);
 	size_t done = 0;
 
 	if (!err) {
