@@ -20,7 +20,8 @@ struct plan { /* from the command line; not changed after */
 	weft_mux_options mux;
 	bool read_buf;
 	bool single;
-	char address[64];
+	uint16_t port;
+	int listener;
 };
 
 struct end {
@@ -431,7 +432,6 @@ static void end_run(const struct plan *plan, weft_conn *conn, weft_mux_role role
 	end.meter.end = plan->single ? "" : is_client ? "-client" : "-server";
 	end.meter.quiet = plan->row->kind == ROW_IDLE ||
 		(plan->single && is_client != client_reports(plan->row));
-	use_reno(weft_conn_fd(conn));
 	must(weft_mux_create_own(&end.mux, conn, role, &plan->mux), "weft_mux_create_own");
 	(is_client ? clients : servers)[plan->row->kind](&end);
 	meter_report(&end.meter, end.counted, end.total);
@@ -443,36 +443,36 @@ static void end_run(const struct plan *plan, weft_conn *conn, weft_mux_role role
 	weft_mux_free(end.mux);
 }
 
+static weft_conn *adopt(int fd, const char *name)
+{
+	weft_conn *conn = NULL;
+	must(weft_conn_adopt_own(&conn, fd, fd, false, name), "weft_conn_adopt_own");
+	return conn;
+}
+
 static weft_err client_main(void *arg)
 {
 	const struct plan *plan = arg;
-	weft_conn *conn = NULL;
-	must(weft_dial(&conn, plan->address, NULL, PATIENCE), "weft_dial");
-	end_run(plan, conn, WEFT_MUX_CLIENT);
+	end_run(plan, adopt(tcp_dial(plan->port), "client"), WEFT_MUX_CLIENT);
 	return WEFT_OK;
 }
 
 static weft_err server_main(void *arg)
 {
-	struct plan *plan = arg;
-	weft_listener *listener = NULL;
+	const struct plan *plan = arg;
+	end_run(plan, adopt(tcp_accept(plan->listener), "server"), WEFT_MUX_SERVER);
+	return WEFT_OK;
+}
+
+/* The dial does not wait for the accept. */
+static weft_err single_main(void *arg)
+{
 	weft_fiber *client = NULL;
-	weft_conn *conn = NULL;
-	must(weft_listen(&listener, "tcp://127.0.0.1:0", NULL, PATIENCE), "weft_listen");
-	const char *name = weft_listener_name(listener);
-	if (plan->single) {
-		snprintf(plan->address, sizeof plan->address, "%s", name);
-		must(weft_spawn_on(weft_worker_count() - 1, &client, "client", client_main, plan),
-			"weft_spawn_on");
-	} else {
-		printf("port %s\n", strrchr(name, ':') + 1);
-		fflush(stdout);
-	}
-	must(weft_listener_accept(listener, &conn, PATIENCE), "weft_listener_accept");
-	end_run(plan, conn, WEFT_MUX_SERVER);
-	if (client)
-		must(weft_fiber_join(client, NULL, PATIENCE), "weft_fiber_join");
-	weft_listener_free(listener);
+	must(weft_spawn_on(weft_worker_count() - 1, &client, "client", client_main, arg),
+		"weft_spawn_on");
+	weft_yield();
+	must(server_main(arg), "server");
+	must(weft_fiber_join(client, NULL, PATIENCE), "weft_fiber_join");
 	return WEFT_OK;
 }
 
@@ -519,12 +519,19 @@ int main(int argc, char **argv)
 		return usage();
 	pattern_fill();
 	if (!strcmp(role, "client") && argc - optind == 3) {
-		snprintf(plan.address, sizeof plan.address, "tcp://127.0.0.1:%s", argv[optind + 2]);
+		plan.port = (uint16_t)strtoul(argv[optind + 2], NULL, 10);
 		must_run(client_main, &plan, 1);
-	} else if (plan.single || !strcmp(role, "server")) {
-		must_run(server_main, &plan, plan.single ? 0 : 1);
-	} else {
+		return 0;
+	}
+	if (!plan.single && strcmp(role, "server"))
 		return usage();
+	plan.listener = tcp_listen(&plan.port);
+	if (plan.single) {
+		must_run(single_main, &plan, 0);
+	} else {
+		printf("port %d\n", plan.port);
+		fflush(stdout);
+		must_run(server_main, &plan, 1);
 	}
 	return 0;
 }

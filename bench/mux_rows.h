@@ -18,6 +18,7 @@
  */
 #include "bench.h"
 
+#include <arpa/inet.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdbool.h>
@@ -73,12 +74,52 @@ static inline const struct mux_row *mux_row_find(const char *name)
 	return NULL;
 }
 
-/* A machine may have been set to BBR, which paces what it sends, over loopback too: that
- * would be measured, and no multiplexer. */
-static inline void use_reno(int fd)
+/* --- connections ---------------------------------------------------------------------- */
+
+/*
+ * A TCP socket without Nagle's delay, with reno as its congestion control. A machine may have
+ * been set to BBR, which paces what it sends, over loopback too: that would be measured, and
+ * no multiplexer. Chosen before the socket is connected, since the pacing stays on once on.
+ */
+static inline int tcp_socket(void)
 {
-	if (setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, "reno", 4))
-		bench_die("TCP_CONGESTION");
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), one = 1;
+	if (fd < 0 || setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one) ||
+		setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, "reno", 4))
+		bench_die("socket");
+	return fd;
+}
+
+static inline int tcp_dial(uint16_t port)
+{
+	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(port) };
+	int fd = tcp_socket();
+	to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	if (connect(fd, (struct sockaddr *)&to, sizeof to))
+		bench_die("connect");
+	return fd;
+}
+
+/* What it accepts has the same options. */
+static inline int tcp_listen(uint16_t *port)
+{
+	struct sockaddr_in at = { .sin_family = AF_INET };
+	socklen_t size = sizeof at;
+	int fd = tcp_socket();
+	at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	if (bind(fd, (struct sockaddr *)&at, sizeof at) || listen(fd, LANES_MAX) ||
+		getsockname(fd, (struct sockaddr *)&at, &size))
+		bench_die("listen");
+	*port = ntohs(at.sin_port);
+	return fd;
+}
+
+static inline int tcp_accept(int listener)
+{
+	int fd = accept(listener, NULL, NULL);
+	if (fd < 0)
+		bench_die("accept");
+	return fd;
 }
 
 /* --- the bytes that are compared ------------------------------------------------------ */

@@ -8,8 +8,6 @@
  */
 #include "../mux_rows.h"
 
-#include <arpa/inet.h>
-
 struct end {
 	const struct mux_row *row;
 	struct meter meter;
@@ -38,38 +36,6 @@ static void each_lane(struct lane *lanes, size_t count, void *(*fn)(void *))
 	}
 	for (size_t i = 0; i < count; i++)
 		pthread_join(threads[i], NULL);
-}
-
-static int connection(int fd)
-{
-	int one = 1;
-	if (fd < 0 || setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one))
-		bench_die("connection");
-	use_reno(fd);
-	return fd;
-}
-
-static int dial(uint16_t port)
-{
-	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(port) };
-	to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	int fd = connection(socket(AF_INET, SOCK_STREAM, 0));
-	if (connect(fd, (struct sockaddr *)&to, sizeof to))
-		bench_die("connect");
-	return fd;
-}
-
-static void listen_anywhere(struct end *end)
-{
-	struct sockaddr_in at = { .sin_family = AF_INET };
-	socklen_t size = sizeof at;
-	at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	end->listener = socket(AF_INET, SOCK_STREAM, 0);
-	if (bind(end->listener, (struct sockaddr *)&at, sizeof at) ||
-		listen(end->listener, LANES_MAX) ||
-		getsockname(end->listener, (struct sockaddr *)&at, &size))
-		bench_die("listen");
-	end->port = ntohs(at.sin_port);
 }
 
 static void write_all(int fd, const void *data, size_t size)
@@ -179,7 +145,7 @@ static void flow_client(struct end *end)
 	size_t count = end->row->lanes;
 	char byte;
 	for (size_t i = 0; i < count; i++)
-		lanes[i] = (struct lane){ end, dial(end->port), i, 0 };
+		lanes[i] = (struct lane){ end, tcp_dial(end->port), i, 0 };
 	each_lane(lanes, count, write_checked);
 	end->until_ns = meter_begin(&end->meter);
 	each_lane(lanes, count, write_on);
@@ -196,8 +162,7 @@ static void flow_server(struct end *end)
 	const struct mux_row *row = end->row;
 	struct lane lanes[LANES_MAX];
 	for (size_t i = 0; i < row->lanes; i++)
-		lanes[i] =
-			(struct lane){ end, connection(accept(end->listener, NULL, NULL)), i, 0 };
+		lanes[i] = (struct lane){ end, tcp_accept(end->listener), i, 0 };
 	each_lane(lanes, row->lanes, read_checked);
 	meter_begin(&end->meter);
 	each_lane(lanes, row->lanes, read_on);
@@ -212,7 +177,7 @@ static void flow_server(struct end *end)
 
 static void pingpong_client(struct end *end)
 {
-	int fd = dial(end->port);
+	int fd = tcp_dial(end->port);
 	char reply[MESSAGE_SIZE];
 	for (size_t i = 0; i < ROUND_TRIPS_CHECKED; i++) {
 		write_all(fd, pattern_at(i, 0), sizeof reply);
@@ -236,7 +201,7 @@ static void pingpong_client(struct end *end)
 
 static void pingpong_server(struct end *end)
 {
-	int fd = connection(accept(end->listener, NULL, NULL));
+	int fd = tcp_accept(end->listener);
 	char data[MESSAGE_SIZE];
 	while (read_full(fd, data, sizeof data)) {
 		if (end->total++ == ROUND_TRIPS_CHECKED)
@@ -293,7 +258,7 @@ int main(int argc, char **argv)
 		end_run(&end);
 		return 0;
 	}
-	listen_anywhere(&end);
+	end.listener = tcp_listen(&end.port);
 	if (end.single) {
 		both_run(&end);
 	} else {

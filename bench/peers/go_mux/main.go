@@ -8,6 +8,7 @@
 package main
 
 import (
+	"context"
 	"flag"
 	"fmt"
 	"io"
@@ -49,14 +50,12 @@ func must(err error) {
 	}
 }
 
-// See mux_rows.h.
-func useReno(conn net.Conn) {
-	raw, err := conn.(*net.TCPConn).SyscallConn()
-	must(err)
-	must(raw.Control(func(fd uintptr) {
+// See mux_rows.h: before the socket is connected.
+func useReno(_, _ string, raw syscall.RawConn) error {
+	return raw.Control(func(fd uintptr) {
 		const tcpCongestion = 13
 		must(syscall.SetsockoptString(int(fd), syscall.IPPROTO_TCP, tcpCongestion, "reno"))
-	}))
+	})
 }
 
 func newSmux(conn net.Conn, client bool) session {
@@ -93,7 +92,6 @@ func newYamux(conn net.Conn, client bool) session {
 
 func runEnd(conn net.Conn, r *row, client, single bool) {
 	e := &end{row: r}
-	useReno(conn)
 	if *library == "yamux" {
 		e.session = newYamux(conn, client)
 	} else {
@@ -112,13 +110,15 @@ func runEnd(conn net.Conn, r *row, client, single bool) {
 }
 
 func runClient(address string, r *row, single bool) {
-	conn, err := net.Dial("tcp", address)
+	dialer := net.Dialer{Control: useReno}
+	conn, err := dialer.Dial("tcp", address)
 	must(err)
 	runEnd(conn, r, true, single)
 }
 
 func runServer(r *row, single bool) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	config := net.ListenConfig{Control: useReno}
+	listener, err := config.Listen(context.Background(), "tcp", "127.0.0.1:0")
 	must(err)
 	done := make(chan struct{})
 	if single {
