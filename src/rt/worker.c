@@ -25,6 +25,7 @@
 #include "rt/switch.h"
 
 #include <errno.h>
+#include <signal.h>
 
 #define SPIN_NS 50000	   /* longer than a sleeping worker takes to wake */
 #define SPIN_LOOKS 32	   /* at the inbox, between two looks at the clock and the net */
@@ -71,6 +72,28 @@ static struct rt_fiber *take_random(struct rt_worker *worker)
 
 /* --- switching ------------------------------------------------------------------------ */
 
+#ifdef RT_TSAN
+/*
+ * The thread sanitizer holds a signal back until the next call it intercepts in the same
+ * fiber, which one that parks may never make. So signals come only while the worker's own loop
+ * runs: blocked from loop to fiber, as they were from fiber to loop.
+ */
+static _Thread_local sigset_t loop_mask;
+
+static void san_block_signals(void)
+{
+	sigset_t all;
+
+	sigfillset(&all);
+	sigdelset(&all, SIGSEGV);
+	sigdelset(&all, SIGBUS);
+	sigdelset(&all, SIGFPE);
+	sigdelset(&all, SIGILL);
+	sigdelset(&all, SIGABRT);
+	(void)pthread_sigmask(SIG_BLOCK, &all, &loop_mask);
+}
+#endif
+
 /* Inlined for certain: the thread sanitizer counts calls and returns per fiber, and a call
  * of this one would return in another. */
 __attribute__((always_inline)) static inline void san_leave_for(
@@ -85,6 +108,8 @@ __attribute__((always_inline)) static inline void san_leave_for(
 		__sanitizer_start_switch_fiber(save, w->loop_stack_bottom, w->loop_stack_size);
 #endif
 #ifdef RT_TSAN
+	if (!self && next)
+		san_block_signals();
 	__tsan_switch_to_fiber(next ? next->tsan : w->loop_tsan, 0);
 #endif
 	(void)w;
@@ -96,6 +121,10 @@ __attribute__((always_inline)) static inline void san_leave_for(
 __attribute__((always_inline)) static inline void san_arrived(
 	struct rt_worker *w, struct rt_fiber *self)
 {
+#ifdef RT_TSAN
+	if (!self)
+		(void)pthread_sigmask(SIG_SETMASK, &loop_mask, NULL);
+#endif
 #ifdef RT_ASAN
 	if (self)
 		__sanitizer_finish_switch_fiber(self->fake_stack, NULL, NULL);
