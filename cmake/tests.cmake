@@ -124,6 +124,21 @@ foreach(source IN LISTS unit_tests tree_tests)
 		LABELS unit ENV ${script_env})
 endforeach()
 
+# tests/peers/NAME, in Go: <build>/tests/NAME. Where that can't be made, its tests fail and say why.
+if(NOT CMAKE_CROSSCOMPILING)
+	file(GLOB go_peers CONFIGURE_DEPENDS tests/peers/*/main.go)
+	foreach(source IN LISTS go_peers)
+		cmake_path(GET source PARENT_PATH folder)
+		cmake_path(GET folder FILENAME name)
+		set(program ${PROJECT_BINARY_DIR}/tests/${name})
+		add_custom_command(OUTPUT ${program} VERBATIM
+			DEPENDS ${source} ${PROJECT_SOURCE_DIR}/tests/peers/build_go.sh
+			COMMAND ${PROJECT_SOURCE_DIR}/tests/peers/build_go.sh ${folder} ${program})
+		add_custom_target(peer_${name} DEPENDS ${program})
+		add_dependencies(tests peer_${name})
+	endforeach()
+endif()
+
 if(NOT CMAKE_CROSSCOMPILING)
 	file(GLOB scripts CONFIGURE_DEPENDS tests/*_test.py tests/*_test.sh)
 	foreach(source IN LISTS scripts)

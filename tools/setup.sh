@@ -10,13 +10,11 @@ build=(
 	clang libclang-rt-dev llvm  # TSan and fuzzing; llvm has the symbolizer
 	clang-tidy cppcheck mandoc  # lint
 	python3 gdb curl socat bc valgrind
+	golang-go golang-github-xtaci-smux-dev # the mux's peer
 	gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user
 )
 # What bench/run builds or runs beside weft.
-bench=(
-	golang-go libst-dev socat strace
-	golang-github-xtaci-smux-dev golang-github-hashicorp-yamux-dev
-)
+bench=(libst-dev socat strace golang-github-hashicorp-yamux-dev)
 # Programs of others that tests talk to; without them those tests are skipped.
 peers=(openssh-client openssh-server)
 
