@@ -353,8 +353,7 @@ static weft_err written_before_close(void *arg)
 	want_ok(weft_stream_read(stream, answer, sizeof(answer), &got, SOON));
 	sent = duet_write(duet, stream, part.a);
 	weft_mux_close(duet->mux);
-	while (!duet->ended)
-		(void)duet_line(duet);
+	duet_await_end(duet);
 	duet_say(duet, "release");
 	duet_await_streams(duet, 1);
 	want(duet->there[id].received == sent);

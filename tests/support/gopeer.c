@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#define _GNU_SOURCE
 #include "support/gopeer.h"
 
 #include <inttypes.h>
@@ -396,17 +397,29 @@ _Noreturn static void abort_without_program(const char *program)
 	abort(); /* not reached */
 }
 
+/* It lies beside the test itself. */
+static void find_program(char *path, size_t size)
+{
+	ssize_t len = readlink("/proc/self/exe", path, size);
+	char *name;
+
+	want(len > 0 && (size_t)len < size);
+	path[len] = '\0';
+	name = strrchr(path, '/') + 1;
+	want((size_t)snprintf(name, size - (size_t)(name - path), "go_smux") <
+		size - (size_t)(name - path));
+	if (access(path, X_OK) != 0)
+		abort_without_program(path);
+}
+
 static void spawn_go(struct duet *duet, const char *address)
 {
 	weft_process_options options = WEFT_PROCESS_OPTIONS_DEFAULT;
-	const char *build = getenv("WEFT_BUILD"), *argv[FLAGS_MAX];
+	const char *argv[FLAGS_MAX];
 	char program[PROGRAM_PATH_MAX], version[2] = { (char)('0' + duet->go_version), '\0' };
 	size_t count = 0;
 
-	want(build);
-	snprintf(program, sizeof(program), "%s/tests/go_smux", build);
-	if (access(program, X_OK) != 0)
-		abort_without_program(program);
+	find_program(program, sizeof(program));
 	argv[count++] = program;
 	argv[count++] = "-version";
 	argv[count++] = version;
@@ -521,6 +534,14 @@ static void end_go(struct duet *duet)
 	want(status.exited && status.code == 0);
 }
 
+/* As Go's programs do, it then closes the session; smux itself keeps the connection open. */
+void duet_await_end(struct duet *duet)
+{
+	while (!duet->ended)
+		(void)duet_line(duet);
+	duet_say(duet, "die session");
+}
+
 void duet_end(struct duet *duet)
 {
 	want_empty(duet);
@@ -529,9 +550,8 @@ void duet_end(struct duet *duet)
 	duet_await_line(duet, "streams 0");
 	weft_mux_close(duet->mux);
 	want(!weft_mux_is_alive(duet->mux));
+	duet_await_end(duet);
 	want_err(WEFT_ECLOSED, weft_mux_wait(duet->mux, SOON));
-	while (!duet->ended)
-		(void)duet_line(duet);
 	end_go(duet);
 	give_back(duet);
 }

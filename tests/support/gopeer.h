@@ -80,6 +80,9 @@ const char *duet_line(struct duet *duet);
 /* Until Go has said this. */
 void duet_await_line(struct duet *duet, const char *line);
 
+/* Until Go has found the session over; closes it there too. */
+void duet_await_end(struct duet *duet);
+
 /* How a reader begins: at once, not before it is released, little by little. */
 enum duet_how { DUET_AT_ONCE = 'P', DUET_LATE = 'L', DUET_SLOWLY = 'S' };
 
