@@ -153,12 +153,13 @@ static weft_err late_readers(void *arg)
 	duet_accept(duet);
 	duet_open(&part);
 	duet_go_open(&part);
-	WAIT_UNTIL(duet_stats(duet).unread == all && duet_stats(duet).bytes_out >= all);
+	/* with headers that were read, while they share memory with what was not */
+	WAIT_UNTIL(duet_stats(duet).unread >= all && duet_stats(duet).bytes_out >= all);
 	/* A stream of its own goes its way meanwhile; and what Go answers to it tells that
 	 * Go has received all that was sent before. */
 	duet_open(&ping);
 	duet_match(duet, 1);
-	want(duet_stats(duet).unread == all);
+	want(duet_stats(duet).unread - all <= (size_t)5 * DUET_HEADER_SIZE);
 	duet_release(duet);
 	duet_match(duet, 11);
 	duet_end(duet);
@@ -182,7 +183,7 @@ static weft_err late_acceptor(void *arg)
 	duet_start(duet);
 	duet_go_open(&part);
 	/* with their headers */
-	WAIT_UNTIL(duet_stats(duet).unread == (size_t)20 * (50000 + 12));
+	WAIT_UNTIL(duet_stats(duet).unread == (size_t)20 * (50000 + DUET_HEADER_SIZE));
 	duet_accept(duet);
 	duet_match(duet, 20);
 	duet_end(duet);
@@ -235,7 +236,8 @@ static weft_err stalled(void *arg)
 	duet_open(&runs);
 	duet_go_open(&runs);
 	duet_match(duet, 4);
-	want(duet_stats(duet).unread <= (windows ? 2 * WEFT_MUX_INITIAL_WINDOW : 2 * size));
+	want(duet_stats(duet).unread <=
+		(windows ? 2 * WEFT_MUX_INITIAL_WINDOW : 2 * size + DUET_HEADER_SIZE));
 	duet_release(duet);
 	duet_match(duet, 6);
 	duet_end(duet);
@@ -302,25 +304,26 @@ START_TEST(after_a_half_close_go_answers)
 }
 END_TEST
 
-/* Streams over the backlog end at once; nothing waits for their being accepted. */
+/* Streams over the backlog end at once; nothing waits for their being accepted. Go's release
+ * may overhear the end of a stream that it opens just then, and keep it. */
 static weft_err full_backlog(void *arg)
 {
 	struct duet *duet = arg;
 	struct duet_part part = { duet, 'P', DUET_AT_ONCE, DUET_AT_ONCE, 1000, 1000, 1, 20 };
 	struct duet_part runs = { duet, 'P', DUET_AT_ONCE, DUET_AT_ONCE, MIB, MIB, 1, 1 };
-	unsigned refused = 0;
 
 	duet_start(duet);
 	duet->is_dying = true; /* Go finds the refused ones in error */
 	duet_go_open(&part);
-	for (; refused < 12; refused++)
-		want(strstr(duet_line(duet), "EOF"));
-	want(duet_stats(duet).refused == 12);
+	WAIT_UNTIL(duet_stats(duet).refused == 12);
 	duet_open(&runs);
 	duet_match(duet, 1);
 	duet_accept(duet);
 	duet_match(duet, 9);
-	duet_end(duet);
+	want(duet_stats(duet).accepted == 8 && duet_stats(duet).refused == 12);
+	weft_mux_close(duet->mux);
+	duet_await_end(duet);
+	duet_end_dead(duet, WEFT_ECLOSED);
 	return WEFT_OK;
 }
 

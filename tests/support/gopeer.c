@@ -9,7 +9,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#define HEADER_SIZE 12
 #define CHUNK_MAX 40000 /* bytes of a write: more than a frame of 32768 */
 #define READ_MAX 65536
 #define SLOW_CHUNK 1000
@@ -107,7 +106,7 @@ void duet_await_streams(struct duet *duet, size_t count)
 {
 	while (duet->there_count < count) {
 		want(hear(duet));
-		want(is_tally(duet));
+		want(is_tally(duet) || (duet->is_dying && strncmp(duet->line, "error ", 6) == 0));
 	}
 }
 
@@ -281,14 +280,14 @@ static weft_err serve(void *arg)
 {
 	struct accepted *accepted = arg;
 	struct player player = { .duet = accepted->duet, .stream = accepted->stream };
-	uint8_t header[HEADER_SIZE];
+	uint8_t header[DUET_HEADER_SIZE];
 	size_t have = 0, got;
 
 	free(accepted);
 	weft_fiber_set_name(player.duet->name);
-	for (; have < HEADER_SIZE; have += got)
+	for (; have < DUET_HEADER_SIZE; have += got)
 		want_ok(weft_stream_read(
-			player.stream, header + have, HEADER_SIZE - have, &got, SOON));
+			player.stream, header + have, DUET_HEADER_SIZE - have, &got, SOON));
 	player.op = (char)header[0];
 	player.how = header[1];
 	player.in = get_u32(header + 4);
@@ -327,7 +326,7 @@ static void put_u32(uint8_t *data, uint32_t value)
 
 weft_stream *duet_open_one(const struct duet_part *part)
 {
-	uint8_t header[HEADER_SIZE] = { (uint8_t)part->op, (uint8_t)part->theirs };
+	uint8_t header[DUET_HEADER_SIZE] = { (uint8_t)part->op, (uint8_t)part->theirs };
 	weft_stream *stream;
 
 	put_u32(header + 4, part->a);

@@ -28,6 +28,7 @@
 _Noreturn void gopeer_failed(const char *file, int line, const char *what);
 void gopeer_want(const char *file, int line, const char *call, weft_err expected, weft_err got);
 
+#define DUET_HEADER_SIZE 12 /* bytes that the opener of a stream sends first */
 #define LINE_SIZE_MAX 256
 #define DUET_STREAM_IDS 5000 /* streams are kept by their ids, which count up by two */
 
