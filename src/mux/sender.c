@@ -433,6 +433,7 @@ static weft_err flush(weft_mux *m)
 static void flush_here(weft_mux *m)
 {
 	weft_err err = WEFT_OK;
+	bool has_queue;
 
 	for (unsigned rounds = 0; rounds < 4; rounds++) {
 		gather(m);
@@ -440,8 +441,9 @@ static void flush_here(weft_mux *m)
 			err = write_gathered(m);
 		if (err || word_get(&m->state))
 			break;
+		has_queue = m->tx.queue; /* the role's: not to be looked at without it */
 		(void)word_change(&m->role, ROLE_CALLER, ROLE_FREE);
-		if ((pushlist_is_empty(&m->ready) && !m->tx.queue) ||
+		if ((pushlist_is_empty(&m->ready) && !has_queue) ||
 			!word_change(&m->role, ROLE_FREE, ROLE_CALLER))
 			return;
 	}
@@ -474,8 +476,10 @@ static void close_conn(weft_mux *m)
 /* Lets go of the role; false: there is more to do. */
 static bool release_role(weft_mux *m)
 {
+	bool has_queue = m->tx.queue; /* the role's: not to be looked at without it */
+
 	(void)word_swap(&m->role, ROLE_FREE);
-	if (pushlist_is_empty(&m->ready) && !m->tx.queue)
+	if (pushlist_is_empty(&m->ready) && !has_queue)
 		return true;
 	return !word_change(&m->role, ROLE_FREE, ROLE_FIBER);
 }
