@@ -241,6 +241,13 @@ static bool on_syn(weft_mux *m, uint32_t id)
 		(void)counter_add(&m->counters.refused, 1);
 		return tx_refuse(m, id);
 	}
+	/* the worker alone adds to it. Refused before a stream is made of it, since a peer that
+	 * reads no refusals would get as much memory as it likes */
+	if (weft_chan_len(m->backlog) >= m->options.accept_backlog) {
+		(void)counter_sub(&m->alive, 1);
+		(void)counter_add(&m->counters.refused, 1);
+		return tx_refuse(m, id);
+	}
 	s = stream_create(m, id);
 	if (!s || !table_insert(&m->table, s)) {
 		(void)counter_sub(&m->alive, 1);
@@ -251,7 +258,7 @@ static bool on_syn(weft_mux *m, uint32_t id)
 	}
 	s->is_known = true;
 	if (weft_chan_try_send(m->backlog, &s)) {
-		/* full: closing it sends the FIN */
+		/* closed meanwhile */
 		(void)counter_add(&m->counters.refused, 1);
 		weft_stream_free(s);
 	} else {
@@ -383,10 +390,11 @@ static void conn_failed(weft_mux *m, weft_err err)
 {
 	char text[DEATH_TEXT_MAX];
 
-	if (m->send_err)
-		mux_die(m, m->send_err, m->send_text);
-	else if (word_get(&m->state) & MUX_CLOSING)
+	/* closed here, wherever: whether all was sent is for those who wait for the end */
+	if (word_get(&m->state) & MUX_CLOSING)
 		mux_die(m, WEFT_ECLOSED, "the session was closed");
+	else if (m->send_err)
+		mux_die(m, m->send_err, m->send_text);
 	else if (err == WEFT_ECLOSED)
 		mux_die(m, WEFT_ERESET, "the peer closed the connection");
 	else {

@@ -29,7 +29,8 @@
 
 static void wake_sender(weft_mux *m)
 {
-	word_put(&m->role, ROLE_FIBER);
+	/* not word_put: the fiber, before its first look at the role, may not be seen yet */
+	(void)word_swap(&m->role, ROLE_FIBER);
 	bell_ring(&m->sender);
 }
 

@@ -278,7 +278,12 @@ weft_err weft_mux_wait(weft_mux *m, weft_deadline until)
 	char none;
 	weft_err err = weft_chan_recv(m->over, &none, until);
 
-	return err == WEFT_ECLOSED ? mux_death(m) : err;
+	if (err != WEFT_ECLOSED)
+		return err;
+	if (m->death == WEFT_ECLOSED && m->send_err)
+		return err_setf(WEFT_ERESET, "mux session with %s: closed before all was sent: %s",
+			m->peer_name, m->send_text);
+	return mux_death(m);
 }
 
 bool weft_mux_is_alive(const weft_mux *m)

@@ -210,7 +210,8 @@ struct weft_mux {
 	struct bell sender;
 	struct tx_node self; /* in the ready list for the session's own frames */
 	struct tx tx;
-	weft_err send_err; /* the sender's fiber; read by the reader once that aborted the conn */
+	weft_err send_err; /* the sender's fiber; read by the reader once that aborted the conn,
+			    * by others once it is over */
 	char send_text[DEATH_TEXT_MAX];
 };
 

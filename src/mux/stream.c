@@ -130,7 +130,7 @@ weft_err weft_stream_shutdown(weft_stream *s)
 	uint32_t state = word_get(&s->state);
 
 	if ((state & STREAM_DEAD) && !(state & STREAM_TX_FIN) &&
-		!(gate_word(&s->gate) & GATE_CLOSED))
+		!(gate_word(&s->gate) & GATE_CLOSED) && s->mux->death != WEFT_ECLOSED)
 		return stream_failure(s, state);
 	if (gate_shutdown(&s->gate) == GATE_SHUTDOWN_MINE) {
 		send_fin(s);
