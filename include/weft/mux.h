@@ -45,21 +45,25 @@ typedef struct weft_mux_options {
 					* 1..2^31-1; at that, the session stops reading */
 	size_t max_stream_buffer;      /* window of a stream, version 2: 1..max_receive_buffer */
 	/* Not of smux: */
-	size_t max_streams;    /* alive at once; the peer's over it are refused with a FIN;
+	bool autotune_disabled; /* Otherwise a stream that is read as fast as it comes is given
+				 * WEFT_MUX_INITIAL_WINDOW, which the protocol lets a peer send
+				 * at first anyway, as long as the windows of all streams
+				 * stay within max_receive_buffer. */
+	size_t max_streams;	/* alive at once; the peer's over it are refused with a FIN;
 				* 0: 65,536 */
-	size_t accept_backlog; /* the peer's streams that wait for weft_mux_accept; those over
+	size_t accept_backlog;	/* the peer's streams that wait for weft_mux_accept; those over
 				* it are refused with a FIN; 0: 1,024 */
-	size_t max_memory;     /* bytes of memory held by received data, however it came; at
+	size_t max_memory;	/* bytes of memory held by received data, however it came; at
 				* that, the session stops reading; 0: 4 * max_receive_buffer */
-	int64_t linger_ns;     /* after close: how long what was written may still take to
+	int64_t linger_ns;	/* after close: how long what was written may still take to
 				* be sent; negative: 5 s; 0: not at all */
 } weft_mux_options;
 
 /* What Go's smux takes by default. */
-#define WEFT_MUX_OPTIONS_DEFAULT                                                                   \
-	{                                                                                          \
-		1, false, INT64_C(10000000000), INT64_C(30000000000), 32768, 4194304, 65536, 0, 0, \
-			0, -1                                                                      \
+#define WEFT_MUX_OPTIONS_DEFAULT                                                             \
+	{                                                                                    \
+		1, false, INT64_C(10000000000), INT64_C(30000000000), 32768, 4194304, 65536, \
+			false, 0, 0, 0, -1                                                   \
 	}
 
 typedef enum weft_mux_role {

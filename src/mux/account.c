@@ -7,7 +7,7 @@
 #include <string.h>
 
 #define CHUNK_MIN ((size_t)256) /* bytes of an allocation */
-#define CHUNK_MAX ((size_t)8192)
+#define CHUNK_MAX ((size_t)32768)
 #define BLOCK_MIN ((size_t)4096)
 
 struct account *account_create(size_t bucket, size_t memory_max)

@@ -471,6 +471,11 @@ static bool turn(weft_mux *m)
 	(void)counter_add(&m->counters.reads, 1);
 	if (err == WEFT_ETIMEDOUT)
 		return tick(m);
+	if (err == WEFT_ECANCELED && (word_get(&m->state) & MUX_CLOSING)) {
+		/* the runtime ends; what was written is sent first, for linger_ns at most */
+		weft_shield_begin();
+		return true;
+	}
 	if (err) {
 		conn_failed(m, err);
 		return false;

@@ -350,31 +350,40 @@ static void keep_rest(weft_mux *m, struct tx_frame *f, unsigned at, size_t sent_
 	}
 }
 
-/* The conn took only so much of the gather. */
-static void keep_pending(weft_mux *m, size_t sent)
+/* Drops from iov what was sent, and what is empty. */
+static void cut(struct tx *tx, size_t sent)
 {
-	struct tx *tx = &m->tx;
-	unsigned at = 0, len = 0;
+	unsigned len = 0;
 
-	while (sent >= tx->iov[at].iov_len)
-		sent -= tx->iov[at++].iov_len;
-	for (unsigned i = 0; i < tx->requests_len; i++)
-		keep_rest(m, &tx->requests[i], at, sent);
 	tx->bytes = 0;
-	for (unsigned i = at; i < tx->iov_len; i++) {
+	for (unsigned i = 0; i < tx->iov_len; i++) {
 		struct iovec v = tx->iov[i];
+		size_t n = sent < v.iov_len ? sent : v.iov_len;
 
-		if (i == at) {
-			v.iov_base = (uint8_t *)v.iov_base + sent;
-			v.iov_len -= sent;
-		}
-		if (v.iov_len == 0)
+		sent -= n;
+		if (n == v.iov_len)
 			continue;
+		v.iov_base = (uint8_t *)v.iov_base + n;
+		v.iov_len -= n;
 		tx->iov[len++] = v;
 		tx->bytes += v.iov_len;
 	}
 	tx->iov_len = len;
 	tx->is_pending = len > 0;
+}
+
+/* The conn took only so much of the gather. */
+static void keep_pending(weft_mux *m, size_t sent)
+{
+	struct tx *tx = &m->tx;
+	size_t left = sent;
+	unsigned at = 0;
+
+	while (left >= tx->iov[at].iov_len)
+		left -= tx->iov[at++].iov_len;
+	for (unsigned i = 0; i < tx->requests_len; i++)
+		keep_rest(m, &tx->requests[i], at, left);
+	cut(tx, sent);
 }
 
 /* WEFT_ETIMEDOUT: something is pending. */
@@ -402,14 +411,14 @@ static weft_err write_gathered(weft_mux *m)
 static weft_err write_pending(weft_mux *m)
 {
 	struct tx *tx = &m->tx;
-	weft_err err = weft_conn_writev(m->conn, tx->iov, tx->iov_len, NULL, WEFT_FOREVER);
+	size_t sent = 0;
+	weft_err err = weft_conn_writev(m->conn, tx->iov, tx->iov_len, &sent, WEFT_FOREVER);
 
 	(void)counter_add(&m->counters.writes, 1);
-	if (err)
-		return err;
-	tx->is_pending = false;
-	free_chunks(tx);
-	return WEFT_OK;
+	cut(tx, sent);
+	if (!tx->is_pending)
+		free_chunks(tx);
+	return err;
 }
 
 /* Until nothing is left to send. */
@@ -427,6 +436,17 @@ static weft_err flush(weft_mux *m)
 			return WEFT_OK;
 		err = write_gathered(m);
 	}
+	return err;
+}
+
+/* The same, by a session that is being closed, though the runtime ends. */
+static weft_err flush_last(weft_mux *m)
+{
+	weft_err err;
+
+	weft_shield_begin();
+	err = flush(m);
+	weft_shield_end();
 	return err;
 }
 
@@ -539,9 +559,11 @@ weft_err mux_sender(void *arg)
 	bell_set(&m->sender, rt_parker_self());
 	while (!err && await_role(m)) {
 		err = flush(m);
+		if (err == WEFT_ECANCELED && (word_get(&m->state) & MUX_CLOSING))
+			err = WEFT_OK; /* the runtime ends: the rest below */
 		if (!err && (word_get(&m->state) & MUX_CLOSING)) {
 			mux_die(m, WEFT_ECLOSED, "the session was closed");
-			err = flush(m);
+			err = flush_last(m);
 			if (!err)
 				close_conn(m);
 			break;

@@ -185,8 +185,10 @@ static weft_err linger(void *arg)
 	weft_mux *m = arg;
 	char none;
 
+	weft_shield_begin(); /* also when the runtime ends: it is not for ever */
 	if (weft_chan_recv(m->over, &none, weft_after_ns(m->options.linger_ns)) != WEFT_ECLOSED)
 		weft_conn_abort(m->conn);
+	weft_shield_end();
 	mux_unref(m);
 	return WEFT_OK;
 }

@@ -7,6 +7,8 @@
 
 #include <string.h>
 
+#define WINDOW_MIN 4096 /* a smaller one is not worth its UPDs */
+
 /* ---- life ---- */
 
 struct weft_stream *stream_create(weft_mux *mux, uint32_t id)
@@ -208,14 +210,18 @@ static weft_err await_unread(struct weft_stream *s, weft_deadline until)
 }
 
 /* What a window may be so that all windows together stay within the bucket. */
-static uint32_t fair_window(const weft_mux *m)
+static uint32_t fair_window(const struct weft_stream *s)
 {
-	uint64_t streams = counter_get(&m->windows);
-	size_t window = m->options.max_stream_buffer;
-	size_t share = m->options.max_receive_buffer / (streams ? streams : 1);
+	const weft_mux_options *o = &s->mux->options;
+	uint64_t streams = counter_get(&s->mux->windows);
+	size_t window = o->max_stream_buffer;
+	size_t share = o->max_receive_buffer / (streams ? streams : 1);
+	bool is_read_fast = !s->unread && feed_is_empty(&s->feed);
 
-	if (share < 4096)
-		share = 4096;
+	if (is_read_fast && !o->autotune_disabled && window < WEFT_MUX_INITIAL_WINDOW)
+		window = WEFT_MUX_INITIAL_WINDOW;
+	if (share < WINDOW_MIN)
+		share = WINDOW_MIN;
 	return (uint32_t)(share < window ? share : window);
 }
 
@@ -237,7 +243,7 @@ static void took(struct weft_stream *s, size_t bytes)
 		(void)counter_add(&m->windows, 1);
 	s->is_told = true;
 	s->told = s->consumed;
-	word_put(&s->window, fair_window(m));
+	word_put(&s->window, fair_window(s));
 	tx_queue(m, &s->tx, WANT_UPD);
 }
 
