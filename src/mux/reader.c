@@ -115,12 +115,15 @@ static void append(struct weft_stream *s, struct rx_node *n)
 
 /* ---- frames ---- */
 
-/* The stream alone fails; the peer gets a FIN, and what still comes is dropped. */
+/*
+ * The stream alone fails, and what still comes is dropped. A peer that broke the rules gets a
+ * FIN; one that did not would take it for the end of what we write: that is for close.
+ */
 static void fail_stream(weft_mux *m, struct weft_stream *s, uint32_t how)
 {
 	hand_over(s);
 	(void)word_set_bits(&s->state, how);
-	if (!(word_set_bits(&s->state, STREAM_TX_FIN) & STREAM_TX_FIN))
+	if (how == STREAM_BAD && !(word_set_bits(&s->state, STREAM_TX_FIN) & STREAM_TX_FIN))
 		tx_queue(m, &s->tx, WANT_FIN);
 	stream_kick(s);
 	if (m->last == s)
@@ -228,7 +231,20 @@ static void on_upd(weft_mux *m, const struct smux_frame *f)
 	bell_ring(&s->writer);
 }
 
-/* False: the session must end. */
+/* False: the session is dead. */
+static bool refuse(weft_mux *m, uint32_t id)
+{
+	weft_err err = tx_refuse(m, id);
+
+	(void)counter_add(&m->counters.refused, 1);
+	if (err == WEFT_ECAPACITY)
+		mux_die(m, WEFT_EPROTO, "the peer opens streams faster than it takes refusals");
+	else if (err)
+		mux_die(m, WEFT_ERESET, "no memory to refuse a stream");
+	return !err;
+}
+
+/* False: the session is dead. */
 static bool on_syn(weft_mux *m, uint32_t id)
 {
 	struct weft_stream *s;
@@ -237,24 +253,20 @@ static bool on_syn(weft_mux *m, uint32_t id)
 		return true;
 	if (word_get(&m->state) & MUX_CLOSING)
 		return true;
-	if (!counter_try_add(&m->alive, 1, m->options.max_streams)) {
-		(void)counter_add(&m->counters.refused, 1);
-		return tx_refuse(m, id);
-	}
+	if (!counter_try_add(&m->alive, 1, m->options.max_streams))
+		return refuse(m, id);
 	/* the worker alone adds to it. Refused before a stream is made of it, since a peer that
 	 * reads no refusals would get as much memory as it likes */
 	if (weft_chan_len(m->backlog) >= m->options.accept_backlog) {
 		(void)counter_sub(&m->alive, 1);
-		(void)counter_add(&m->counters.refused, 1);
-		return tx_refuse(m, id);
+		return refuse(m, id);
 	}
 	s = stream_create(m, id);
 	if (!s || !table_insert(&m->table, s)) {
 		(void)counter_sub(&m->alive, 1);
-		(void)counter_add(&m->counters.refused, 1);
 		if (s)
 			stream_unref(s);
-		return tx_refuse(m, id);
+		return refuse(m, id);
 	}
 	s->is_known = true;
 	if (weft_chan_try_send(m->backlog, &s)) {
@@ -313,9 +325,6 @@ static bool decode(weft_mux *m, const uint8_t *data, size_t len)
 		switch (event) {
 		case SMUX_EVENT_SYN:
 			good = on_syn(m, f.id);
-			if (!good)
-				mux_die(m, WEFT_EPROTO,
-					"the peer opens streams faster than it takes refusals");
 			break;
 		case SMUX_EVENT_FIN:
 			on_fin(m, f.id);

@@ -67,18 +67,20 @@ void tx_queue(weft_mux *m, struct tx_node *t, uint32_t want)
 		find_sender(m);
 }
 
-bool tx_refuse(weft_mux *m, uint32_t id)
+weft_err tx_refuse(weft_mux *m, uint32_t id)
 {
 	struct refusal *r = mem_alloc(sizeof(*r));
 
-	if (!r || !counter_try_add(&m->refusals_len, 1, REFUSALS_MAX)) {
+	if (!r)
+		return WEFT_ENOMEM;
+	if (!counter_try_add(&m->refusals_len, 1, REFUSALS_MAX)) {
 		mem_free(r);
-		return false;
+		return WEFT_ECAPACITY;
 	}
 	r->id = id;
 	(void)pushlist_push(&m->refusals, &r->node);
 	tx_queue(m, &m->self, 0);
-	return true;
+	return WEFT_OK;
 }
 
 /* ---- gathering ---- */
@@ -474,8 +476,11 @@ static void flush_here(weft_mux *m)
 
 static void send_failed(weft_mux *m, weft_err err)
 {
-	m->send_err = err == WEFT_ECLOSED ? WEFT_ERESET : err;
-	strncpy(m->send_text, weft_error_detail(), sizeof(m->send_text) - 1);
+	bool is_ours = err == WEFT_ECLOSED && (word_get(&m->state) & MUX_CLOSING);
+
+	m->send_err = is_ours || err == WEFT_ECANCELED ? err : WEFT_ERESET;
+	strncpy(m->send_text, is_ours ? "the session was closed" : weft_error_detail(),
+		sizeof(m->send_text) - 1);
 	if (!(word_get(&m->state) & MUX_READER_GONE))
 		weft_conn_abort(m->conn);
 }
@@ -511,9 +516,11 @@ static bool await_role(weft_mux *m)
 	while (!(word_get(&m->state) & MUX_READER_GONE)) {
 		if (word_get(&m->role) == ROLE_FIBER)
 			return true;
-		/* cancelled: the reader is, too */
-		if (rt_park(WEFT_FOREVER, "mux: nothing to send") == WEFT_ECANCELED)
+		/* cancelled: the reader is, too; another park would not wait for it */
+		if (rt_park(WEFT_FOREVER, "mux: nothing to send") == WEFT_ECANCELED) {
 			weft_conn_abort(m->conn);
+			return false;
+		}
 	}
 	return false;
 }

@@ -210,6 +210,8 @@ void weft_mux_abort(weft_mux *m)
 {
 	(void)word_set_bits(&m->state, MUX_CLOSING);
 	weft_chan_close(m->backlog);
+	if (mux_is_here(m))
+		mux_die(m, WEFT_ECLOSED, "the session was closed");
 	weft_conn_abort(m->conn);
 	bell_ring(&m->account->stalled);
 }
