@@ -1,0 +1,605 @@
+/* SPDX-License-Identifier: MIT */
+/* weft-test: timeout=300 */
+/*
+ * The campaign of the mux: nodes, sessions between them of both versions and with options
+ * large and tiny, streams that both ends open, programs over those (support/muxtalk.h), and
+ * faults, all chosen by the seed. Whatever happens:
+ *
+ *   - the bytes of a stream arrive in order and whole, or an error says that they do not;
+ *   - what is on the wire keeps the rules (support/muxcheck.h): windows, order, limits;
+ *   - without faults there is no error that no program caused;
+ *   - nobody waits for ever, all is given back, and the run repeats exactly.
+ */
+#include "support/both.h"
+#include "support/muxcheck.h"
+#include "support/muxtalk.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MS INT64_C(1000000)
+#define SECOND (1000 * MS)
+#define SEEDS 300
+#define PORT 7000
+#define NODES_MAX 5
+#define LINKS_MAX 3
+#define ACCEPTERS_MAX 3
+#define OPENERS_MAX 4
+#define SESSION_SECONDS 120
+#define STEPS_MAX 3000000
+
+struct world;
+struct session;
+
+struct side {
+	struct session *session;
+	unsigned end; /* 0 dials, 1 listens */
+	unsigned node;
+	weft_mux_role role;
+	weft_mux_options options;
+	weft_mux *mux;		 /* while it is served */
+	struct mux_check *check; /* NULL: no conn yet */
+	weft_scope *scope;	 /* of those who use it */
+	bool opened_all;	 /* open will give nothing any more */
+	bool accepted_all;	 /* nor will accept */
+};
+
+/* A session is tried once: a port, a conn, a mux at each end. */
+struct session {
+	struct talks talks;
+	struct world *world;
+	struct side sides[2];
+	weft_listener *listener;
+	unsigned port;
+	unsigned busy;	    /* who may still talk */
+	weft_cancel *quiet; /* nobody */
+};
+
+struct link {
+	struct world *world;
+	unsigned number;
+	struct session *session; /* the one under way */
+};
+
+static struct world {
+	bool faults, memory_fails;
+	unsigned nodes_len, links_len;
+	unsigned nodes[NODES_MAX];
+	struct link links[LINKS_MAX];
+	unsigned ports;
+	bool over;
+} world;
+
+static uint64_t below(uint64_t bound)
+{
+	return weft_sim_random_below(bound);
+}
+
+/* Memory that fails for the test itself is not to fail the test. */
+#define INSIST(call)                               \
+	do {                                       \
+		weft_err insist_err;               \
+		do                                 \
+			insist_err = (call);       \
+		while (insist_err == WEFT_ENOMEM); \
+		want_ok(insist_err);               \
+	} while (0)
+
+static void spawn_on(unsigned node, weft_fiber **out, const char *name, weft_fiber_fn fn, void *arg)
+{
+	INSIST(weft_sim_spawn(node, out, name, fn, arg));
+}
+
+static void done_talking(struct session *s)
+{
+	want(s->busy > 0);
+	if (--s->busy == 0)
+		weft_cancel_trigger(s->quiet, WEFT_OK);
+}
+
+/* ---- streams ---- */
+
+struct accepted {
+	struct side *side;
+	weft_stream *stream;
+};
+
+static weft_err talk_accepted(void *arg)
+{
+	struct accepted *a = arg;
+	struct session *s = a->side->session;
+
+	talks_stream(&s->talks, a->side->end, a->stream);
+	free(a);
+	done_talking(s);
+	return WEFT_OK;
+}
+
+static void talk_in_fiber(struct side *side, weft_stream *stream)
+{
+	struct accepted *a = malloc(sizeof(*a));
+	weft_err err;
+
+	want(a);
+	*a = (struct accepted){ side, stream };
+	side->session->busy++;
+	do
+		err = weft_scope_spawn(side->scope, "accepted", talk_accepted, a);
+	while (err == WEFT_ENOMEM);
+	if (!err)
+		return;
+	want(err == WEFT_ECANCELED);
+	weft_stream_free(stream);
+	free(a);
+	done_talking(side->session);
+}
+
+static weft_err accept_some(void *arg)
+{
+	struct side *side = arg;
+	struct talks *talks = &side->session->talks;
+
+	while (!side->accepted_all) {
+		weft_stream *stream = NULL;
+		weft_err err = weft_mux_accept(side->mux, &stream, talks_until(talks));
+
+		want(!err == !!stream);
+		if (err) {
+			talks_may_fail(talks, side->end, err);
+			if (err == WEFT_ECANCELED)
+				break;
+			if (err != WEFT_ETIMEDOUT && err != WEFT_ENOMEM)
+				side->accepted_all = true;
+			else if (weft_now() >= talks->until)
+				side->accepted_all = true;
+			both_pause();
+		} else {
+			talk_in_fiber(side, stream);
+		}
+	}
+	return WEFT_OK;
+}
+
+static weft_err accept_stints(void *arg)
+{
+	struct side *side = arg;
+
+	talks_stints("accepts a while", accept_some, side, &side->accepted_all);
+	return WEFT_OK;
+}
+
+/* One stream after the other. */
+static weft_err open_some(void *arg)
+{
+	struct side *side = arg;
+	struct session *s = side->session;
+
+	for (unsigned i = 1 + (unsigned)below(3); i > 0 && !side->opened_all; i--) {
+		weft_stream *stream = NULL;
+		weft_err err = weft_mux_open(side->mux, &stream, talks_until(&s->talks));
+
+		want(!err == !!stream);
+		if (stream)
+			talks_stream(&s->talks, side->end, stream);
+		else if (err == WEFT_ECAPACITY)
+			want(side->options.max_streams > 0);
+		else
+			talks_may_fail(&s->talks, side->end, err);
+		side->opened_all = err == WEFT_ECLOSED || err == WEFT_ERESET ||
+			err == WEFT_EPROTO || err == WEFT_ECANCELED;
+		both_sleep_ns((int64_t)below(50 * MS));
+	}
+	done_talking(s);
+	return WEFT_OK;
+}
+
+/* ---- sessions ---- */
+
+static void stop(struct side *side)
+{
+	side->session->talks.closing[side->end] = true;
+	if (below(4) == 0)
+		weft_mux_abort(side->mux);
+	else
+		weft_mux_close(side->mux);
+	want(!weft_mux_is_alive(side->mux));
+}
+
+static weft_err stop_early(void *arg)
+{
+	both_sleep_ns((int64_t)below(200 * MS));
+	stop(arg);
+	return WEFT_OK;
+}
+
+static void spawn_users(struct side *side)
+{
+	unsigned openers = (unsigned)below(OPENERS_MAX + 1);
+
+	side->session->busy += openers;
+	for (unsigned i = 0; i < openers; i++)
+		if (talks_spawn(side->scope, "opens", open_some, side))
+			done_talking(side->session);
+	for (unsigned i = 1 + (unsigned)below(ACCEPTERS_MAX); i > 0; i--)
+		(void)talks_spawn(side->scope, "accepts", accept_stints, side);
+	if (below(8) == 0)
+		(void)talks_spawn(side->scope, "stops early", stop_early, side);
+}
+
+/* Once it is over and its streams are freed it holds nothing. */
+static void check_over(const struct side *side)
+{
+	weft_err err = weft_mux_wait(side->mux, WEFT_FOREVER);
+	weft_mux_stats stats;
+
+	want(err == WEFT_ECLOSED || err == WEFT_ERESET || err == WEFT_ECANCELED ||
+		(err == WEFT_EPROTO && side->session->talks.versions_differ) ||
+		(err == WEFT_ENOMEM && world.memory_fails));
+	if (err == WEFT_ECANCELED || err == WEFT_ENOMEM)
+		return;
+	weft_mux_stats_get(side->mux, &stats);
+	want(stats.streams == 0);
+	want(stats.unread == 0);
+	want(stats.memory == 0);
+	weft_sim_note(stats.bytes_in);
+	weft_sim_note(stats.bytes_out);
+}
+
+/* A handle that is older than its session's end. */
+static void use_orphan(weft_stream *stream)
+{
+	size_t n;
+	char c = 0;
+
+	if (!stream)
+		return;
+	want(weft_stream_read(stream, &c, 1, &n, WEFT_FOREVER) != WEFT_OK);
+	want(weft_stream_write(stream, &c, 1, &n, WEFT_FOREVER) != WEFT_OK);
+	weft_stream_free(stream);
+}
+
+static void serve(struct side *side)
+{
+	struct session *s = side->session;
+	weft_stream *orphan = NULL;
+
+	mux_check_watch(side->check, side->mux);
+	side->scope = talks_scope();
+	spawn_users(side);
+	done_talking(s);
+	while (weft_cancel_wait(s->quiet, s->talks.until) == WEFT_ENOMEM)
+		;
+	if (below(4) == 0 && weft_mux_open(side->mux, &orphan, weft_after_ms(1)) != WEFT_OK)
+		orphan = NULL;
+	stop(side);
+	while (weft_scope_wait(side->scope, WEFT_FOREVER) == WEFT_ENOMEM)
+		;
+	weft_scope_free(side->scope);
+	if (!orphan && below(2))
+		check_over(side);
+	mux_check_watch(side->check, NULL);
+	weft_mux_free(side->mux);
+	use_orphan(orphan);
+}
+
+static weft_err connect_side(const struct side *side, weft_conn **conn)
+{
+	const struct session *s = side->session;
+	weft_deadline until = world.faults ? weft_after_ns(20 * SECOND) : WEFT_FOREVER;
+	char address[64];
+
+	if (side->end == 1)
+		return weft_listener_accept(s->listener, conn, until);
+	snprintf(address, sizeof(address), "tcp://10.0.0.%u:%u", s->sides[1].node + 1, s->port);
+	return weft_dial(conn, address, NULL, until);
+}
+
+static weft_err run_side(void *arg)
+{
+	struct side *side = arg;
+	weft_conn *conn = NULL;
+	weft_err err;
+
+	err = connect_side(side, &conn);
+	if (!err)
+		err = mux_check_wrap(&conn, &side->check, conn, side->role, &side->options,
+			!side->session->talks.versions_differ, side->session->talks.piece_max);
+	if (!err)
+		err = weft_mux_create_own(&side->mux, conn, side->role, &side->options);
+	if (!err) {
+		serve(side);
+	} else {
+		want(world.faults);
+		done_talking(side->session);
+	}
+	mux_check_unref(side->check);
+	side->check = NULL;
+	return WEFT_OK;
+}
+
+static weft_err open_listener(void *arg)
+{
+	struct session *s = arg;
+	char address[64];
+	weft_err err;
+
+	snprintf(address, sizeof(address), "tcp://0.0.0.0:%u", s->port);
+	err = weft_listen(&s->listener, address, NULL, WEFT_FOREVER);
+	want(!err || world.faults);
+	return WEFT_OK;
+}
+
+/* ---- what a seed chooses ---- */
+
+#define CHOOSE(list) ((list)[below(sizeof(list) / sizeof((list)[0]))])
+
+static void choose_keepalive(weft_mux_options *o)
+{
+	o->keepalive_disabled = below(3) == 0;
+	o->keepalive_interval_ns = 50 * MS + (int64_t)below(5 * SECOND);
+	o->keepalive_timeout_ns = o->keepalive_interval_ns * (1 + (int64_t)below(5));
+	if (!world.faults) /* a slow net is silent for long, in the middle of a frame */
+		o->keepalive_timeout_ns = 100000 * SECOND;
+}
+
+static void choose_options(weft_mux_options *o, unsigned version)
+{
+	static const size_t frames[] = { 1, 2, 7, 100, 1000, 4096, 32768, 32768, 65535 };
+	static const size_t buffers[] = { 1, 10, 1000, 65536, 300000, 4194304, 4194304 };
+	static const size_t windows[] = { 1, 100, 5000, 65536, 65536, 1048576 };
+	static const size_t memories[] = { 1, 5000, 100000, 1000000 };
+
+	*o = (weft_mux_options)WEFT_MUX_OPTIONS_DEFAULT;
+	o->version = version;
+	choose_keepalive(o);
+	if (below(3) == 0)
+		o->max_frame_size = CHOOSE(frames);
+	if (below(2) == 0)
+		o->max_receive_buffer = CHOOSE(buffers);
+	if (below(2) == 0)
+		o->max_stream_buffer = CHOOSE(windows);
+	if (o->max_stream_buffer > o->max_receive_buffer)
+		o->max_stream_buffer = o->max_receive_buffer;
+	if (below(4) == 0)
+		o->max_memory = CHOOSE(memories);
+	if (below(6) == 0)
+		o->max_streams = 1 + (size_t)below(4);
+	if (below(6) == 0)
+		o->accept_backlog = 1 + (size_t)below(2);
+	if (below(3) == 0)
+		o->linger_ns = (int64_t)below(2 * SECOND) * (int64_t)below(2);
+}
+
+static size_t least(size_t a, size_t b)
+{
+	return a < b ? a : b;
+}
+
+/* So that a run takes steps that are not too many. */
+static void choose_sizes(struct session *s)
+{
+	const weft_mux_options *a = &s->sides[0].options, *b = &s->sides[1].options;
+	size_t frame = least(a->max_frame_size, b->max_frame_size);
+	size_t window = least(a->max_stream_buffer, b->max_stream_buffer);
+
+	s->talks.bytes_max = below(12) ? 20000 : 500000;
+	s->talks.bytes_max = least(s->talks.bytes_max, frame * 200);
+	if (a->version == 2)
+		s->talks.bytes_max = least(s->talks.bytes_max, window * 100);
+	s->talks.piece_max = below(3) ? 3000 : 100000;
+}
+
+static void choose_session(struct session *s)
+{
+	unsigned version = 1 + (unsigned)below(2), first = (unsigned)below(world.nodes_len);
+	unsigned second = first + 1 + (unsigned)below(world.nodes_len - 1);
+	unsigned client = (unsigned)below(2);
+
+	s->talks.faults = world.faults;
+	s->talks.memory_fails = world.memory_fails;
+	s->talks.versions_differ = below(40) == 0;
+	s->talks.key = s->port;
+	s->talks.until = world.faults ? weft_after_ns(SESSION_SECONDS * SECOND) : WEFT_FOREVER;
+	for (unsigned end = 0; end < 2; end++) {
+		struct side *side = &s->sides[end];
+
+		side->session = s;
+		side->end = end;
+		side->node = world.nodes[(end ? second : first) % world.nodes_len];
+		side->role = end == client ? WEFT_MUX_CLIENT : WEFT_MUX_SERVER;
+		choose_options(
+			&side->options, s->talks.versions_differ && end ? 3 - version : version);
+	}
+	s->talks.windows = version == 2;
+	choose_sizes(s);
+}
+
+/* ---- the world ---- */
+
+static void join(weft_fiber *fiber)
+{
+	INSIST(weft_fiber_join(fiber, NULL, WEFT_FOREVER));
+}
+
+static void run_session(struct link *link)
+{
+	struct session *s = calloc(1, sizeof(*s));
+	weft_fiber *fibers[2];
+
+	want(s);
+	s->port = PORT + world.ports++;
+	choose_session(s);
+	s->busy = 2;
+	INSIST(weft_cancel_create(&s->quiet, NULL));
+	spawn_on(s->sides[1].node, &fibers[1], "listens", open_listener, s);
+	join(fibers[1]);
+	link->session = s;
+	for (unsigned end = 0; end < 2 && s->listener; end++)
+		spawn_on(s->sides[end].node, &fibers[end], end ? "listener" : "dialler", run_side,
+			&s->sides[end]);
+	for (unsigned end = 0; end < 2 && s->listener; end++)
+		join(fibers[end]);
+	link->session = NULL;
+	talks_compare(&s->talks);
+	weft_listener_free(s->listener);
+	weft_cancel_unref(s->quiet);
+	free(s);
+}
+
+static weft_err run_link(void *arg)
+{
+	struct link *link = arg;
+
+	for (unsigned i = 1 + (unsigned)below(2); i > 0; i--)
+		run_session(link);
+	return WEFT_OK;
+}
+
+static void stall_one(int64_t pause_ns)
+{
+	const struct link *link = &world.links[below(world.links_len)];
+	const struct side *side = link->session ? &link->session->sides[below(2)] : NULL;
+
+	if (side && side->check)
+		mux_check_stall(side->check, weft_after_ns(pause_ns * 5));
+}
+
+static void one_fault(void)
+{
+	unsigned node = world.nodes[below(world.nodes_len)];
+	int64_t pause_ns = (int64_t)below(200 * MS);
+
+	switch (below(8)) {
+	case 0:
+		weft_sim_partition(node, CHOOSE(world.nodes));
+		both_sleep_ns(pause_ns * (below(4) ? 1 : 100));
+		weft_sim_heal(node, WEFT_SIM_ALL);
+		break;
+	case 1:
+		weft_sim_reset_all(node);
+		break;
+	case 2:
+		weft_sim_crash(node);
+		break;
+	case 3:
+		weft_sim_descriptor_limit(node, (size_t)below(3));
+		both_sleep_ns(pause_ns);
+		weft_sim_descriptor_limit(node, SIZE_MAX);
+		break;
+	case 4:
+		weft_sim_clock_jump((int64_t)below(20 * SECOND));
+		break;
+	case 5:
+	case 6:
+		stall_one(pause_ns);
+		break;
+	default: /* calm */
+		both_sleep_ns(pause_ns * 5);
+	}
+}
+
+static weft_err make_faults(void *arg)
+{
+	(void)arg;
+	while (!world.over) {
+		both_sleep_ns((int64_t)below(400 * MS));
+		one_fault();
+	}
+	return WEFT_OK;
+}
+
+static void build(void)
+{
+	world.nodes_len = 2 + (unsigned)below(NODES_MAX - 1);
+	world.links_len = 1 + (unsigned)below(LINKS_MAX);
+	for (unsigned i = 0; i < world.nodes_len; i++) {
+		char name[16];
+
+		snprintf(name, sizeof(name), "n%u", i);
+		INSIST(weft_sim_node(&world.nodes[i], name));
+	}
+}
+
+static weft_err run_world(void *arg)
+{
+	weft_fiber *fibers[LINKS_MAX], *faults = NULL;
+	bool with_faults = world.faults, memory_fails = world.memory_fails;
+
+	(void)arg;
+	memset(&world, 0, sizeof(world));
+	world.faults = with_faults;
+	world.memory_fails = memory_fails;
+	build();
+	for (unsigned i = 0; i < world.links_len; i++)
+		spawn_on(0, &fibers[i], "link", run_link, &world.links[i]);
+	if (world.faults && below(4) != 0)
+		spawn_on(0, &faults, "faults", make_faults, NULL);
+	for (unsigned i = 0; i < world.links_len; i++)
+		join(fibers[i]);
+	world.over = true;
+	if (faults)
+		join(faults);
+	both_sleep_ns(60 * SECOND); /* sessions linger, and then are gone by themselves */
+	want(weft_fiber_count() == 1);
+	return WEFT_OK;
+}
+
+/* The net of a seed: every fourth has no faults. */
+static weft_sim_options options_of(uint64_t seed)
+{
+	weft_sim_options options = WEFT_SIM_OPTIONS_DEFAULT;
+	uint64_t state = seed + 1;
+
+	options.seed = seed;
+	options.trace = getenv("WEFT_SIM_TRACE") != NULL;
+	options.steps_max = STEPS_MAX;
+	options.partial_permille = (unsigned)(t_random(&state) % 500);
+	options.window = t_random(&state) % 2 ? 0 : 500 + t_random(&state) % 8000;
+	if (t_random(&state) % 3 == 0) {
+		options.latency_min_ns = 1000;
+		options.latency_max_ns = 1000 + (int64_t)(t_random(&state) % 100000000);
+	}
+	if (t_random(&state) % 3 == 0) { /* much arrives in one moment */
+		options.latency_min_ns = BOTH_TICK_NS;
+		options.latency_max_ns = BOTH_TICK_NS;
+	}
+	if (seed % 4 == 0)
+		return options;
+	options.reset_permille = (unsigned)(t_random(&state) % 200);
+	options.refuse_permille = (unsigned)(t_random(&state) % 50);
+	options.accept_fail_permille = (unsigned)(t_random(&state) % 300);
+	if (t_random(&state) % 3 == 0)
+		options.memory_fail_permille = 1 + (unsigned)(t_random(&state) % 10);
+	return options;
+}
+
+START_TEST(a_random_mux_keeps_its_promises)
+{
+	weft_sim_options options = options_of((uint64_t)_i);
+	weft_sim_result result;
+	weft_err err;
+
+	world.faults = _i % 4 != 0;
+	world.memory_fails = options.memory_fail_permille > 0;
+	err = both_run_seed(run_world, NULL, &options, &result);
+	ck_assert_msg(err == WEFT_OK, "seed %d, step %llu: %s: %s (alone: WEFT_SIM_SEED=%d)", _i,
+		(unsigned long long)result.steps, weft_err_name(err), weft_error_detail(), _i);
+}
+END_TEST
+
+/* WEFT_SIM_SEED: that one alone; WEFT_SIM_SEEDS: so many. WEFT_TEST_SEED: the first, and
+ * unless WEFT_SIM_SEEDS says more, the only one. */
+static void sim_mux_tests(TCase *tc)
+{
+	int first = both_seed_first(), seeds = SEEDS;
+
+	if (getenv("WEFT_SIM_SEEDS") || getenv("WEFT_SIM_SEED"))
+		seeds = both_seed_end() - first;
+	if (getenv("WEFT_TEST_SEED") && !getenv("WEFT_SIM_SEED")) {
+		first = (int)(t_seed() % 1000000000);
+		seeds = getenv("WEFT_SIM_SEEDS") ? seeds : 1;
+	}
+	t_add_loop(tc, a_random_mux_keeps_its_promises, first, first + seeds);
+}
+T_SUITE("sim/mux", sim_mux_tests)

@@ -1,0 +1,318 @@
+/* SPDX-License-Identifier: MIT */
+#include "support/muxcheck.h"
+
+#include "proto/smux/smux.h"
+#include "support/both.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define STREAMS_MAX 512 /* of each end, in a session */
+/* What a block of memory takes beside the bytes that are read into it, and each stream that
+ * gets a part of them. */
+#define BLOCK_OVERHEAD 8192
+#define STREAM_OVERHEAD 512
+#define QUEUED_MAX ((size_t)32768) /* small writes of a stream that wait to be sent */
+#define WRITE_MAX ((size_t)16384)  /* bytes handed on at once */
+#define WRITE_IOV_MAX 64
+
+/* What one end of a session may do with a stream, from what passed. */
+struct seen {
+	bool known;	   /* a SYN passed */
+	bool ended;	   /* this end's FIN passed */
+	uint32_t sent;	   /* payload, by this end */
+	uint32_t limit;	   /* of sent: the peer's window, version 2 */
+	uint32_t received; /* payload */
+	uint32_t told;	   /* consumed, as this end's last UPD had it */
+};
+
+struct mux_check {
+	unsigned owners;
+	weft_conn *conn;
+	const weft_mux *mux;
+	weft_mux_options options;
+	bool sane_peer;
+	weft_deadline stalled_until;
+	struct smux_decoder out, in;
+	uint64_t out_frames; /* of those with events */
+	uint32_t last_id;    /* that this end opened */
+	size_t read_max;     /* bytes that a read could take */
+	size_t taken_max;    /* of a stream: bytes that writes gave and nobody sent yet */
+	struct seen streams[2][STREAMS_MAX]; /* by the id's parity */
+};
+
+static struct seen *seen_of(struct mux_check *c, uint32_t id)
+{
+	want(id / 2 < STREAMS_MAX);
+	return &c->streams[id % 2][id / 2];
+}
+
+void mux_check_counters(const struct mux_check *c)
+{
+	size_t memory_max =
+		c->options.max_memory ? c->options.max_memory : 4 * c->options.max_receive_buffer;
+	weft_mux_stats stats;
+
+	if (!c->mux)
+		return;
+	weft_mux_stats_get(c->mux, &stats);
+	want(stats.unread <= c->options.max_receive_buffer + c->read_max);
+	want(stats.memory <=
+		memory_max + 2 * c->read_max + BLOCK_OVERHEAD + stats.streams * STREAM_OVERHEAD);
+}
+
+static void open_stream(struct mux_check *c, uint32_t id)
+{
+	struct seen *s = seen_of(c, id);
+
+	s->known = true;
+	s->limit = WEFT_MUX_INITIAL_WINDOW;
+}
+
+static void out_syn(struct mux_check *c, uint32_t id)
+{
+	want(id % 2 == c->last_id % 2);
+	want(id > c->last_id);
+	want(!seen_of(c, id)->known);
+	c->last_id = id;
+	open_stream(c, id);
+}
+
+static void out_data(struct mux_check *c, const struct smux_frame *frame)
+{
+	struct seen *s = seen_of(c, frame->id);
+	uint32_t size = c->out.head[2] | (uint32_t)c->out.head[3] << 8;
+
+	want(s->known);
+	want(!s->ended);
+	if (frame->len + c->out.left == size) { /* its first piece */
+		c->out_frames++;
+		want(size <= c->options.max_frame_size);
+		want(c->options.version < 2 || s->sent + size <= s->limit);
+	}
+	s->sent += (uint32_t)frame->len;
+}
+
+static void out_upd(struct mux_check *c, const struct smux_frame *frame)
+{
+	struct seen *s = seen_of(c, frame->id);
+
+	want(s->known);
+	want(frame->window <= c->options.max_stream_buffer);
+	want(frame->consumed >= s->told);
+	want(frame->consumed <= s->received);
+	s->told = frame->consumed;
+}
+
+/* What the session sends. */
+static void look_out(struct mux_check *c, const uint8_t *data, size_t len)
+{
+	struct smux_frame frame;
+	enum smux_event event;
+	struct seen *s;
+
+	while ((event = smux_decoder_next(&c->out, &data, &len, &frame)) != SMUX_EVENT_NONE) {
+		want(event != SMUX_EVENT_FAULT);
+		if (event != SMUX_EVENT_DATA)
+			c->out_frames++;
+		if (event == SMUX_EVENT_SYN) {
+			out_syn(c, frame.id);
+		} else if (event == SMUX_EVENT_DATA) {
+			out_data(c, &frame);
+		} else if (event == SMUX_EVENT_UPD) {
+			out_upd(c, &frame);
+		} else {
+			s = seen_of(c, frame.id);
+			want(s->known);
+			want(!s->ended);
+			s->ended = true;
+		}
+	}
+	/* all others are NOPs, or data of no byte; one of data has perhaps only its header */
+	if (c->options.keepalive_disabled)
+		want(c->out.headers <= c->out_frames + (c->out.left > 0));
+}
+
+/* A smaller window than before does not take back what writes have given already. */
+static void in_upd(struct mux_check *c, const struct smux_frame *frame)
+{
+	struct seen *s = seen_of(c, frame->id);
+	uint32_t limit = frame->consumed + frame->window;
+	uint32_t given = s->sent + (uint32_t)c->taken_max;
+
+	if (!s->known)
+		return;
+	if (limit < s->limit && limit < given)
+		limit = given < s->limit ? given : s->limit;
+	s->limit = limit;
+}
+
+/* What the session gets. The other end has a check of its own, which judges it. */
+static void look_in(struct mux_check *c, const uint8_t *data, size_t len)
+{
+	struct smux_frame frame;
+	enum smux_event event;
+
+	while ((event = smux_decoder_next(&c->in, &data, &len, &frame)) != SMUX_EVENT_NONE) {
+		if (event == SMUX_EVENT_FAULT) {
+			want(!c->sane_peer);
+			break;
+		}
+		if (event == SMUX_EVENT_SYN)
+			open_stream(c, frame.id);
+		else if (event == SMUX_EVENT_DATA)
+			seen_of(c, frame.id)->received += (uint32_t)frame.len;
+		else if (event == SMUX_EVENT_UPD)
+			in_upd(c, &frame);
+	}
+}
+
+static void look_at(struct mux_check *c, void (*look)(struct mux_check *, const uint8_t *, size_t),
+	const struct iovec *iov, size_t bytes)
+{
+	for (; bytes > 0; iov++) {
+		size_t n = iov->iov_len < bytes ? iov->iov_len : bytes;
+
+		look(c, iov->iov_base, n);
+		bytes -= n;
+	}
+}
+
+static weft_err wait_stalled(const struct mux_check *c, weft_deadline until)
+{
+	weft_err err = WEFT_OK;
+
+	while (!err && weft_now() < c->stalled_until)
+		err = until <= c->stalled_until
+			? (weft_sleep_until(until) == WEFT_OK ? WEFT_ETIMEDOUT : WEFT_ECANCELED)
+			: weft_sleep_until(c->stalled_until);
+	return err;
+}
+
+static weft_err check_readv(
+	void *user, const struct iovec *iov, unsigned iov_count, size_t *got, weft_deadline until)
+{
+	struct mux_check *c = user;
+	size_t size = 0;
+	weft_err err;
+
+	for (unsigned i = 0; i < iov_count; i++)
+		size += iov[i].iov_len;
+	if (size > c->read_max)
+		c->read_max = size;
+	mux_check_counters(c);
+	err = wait_stalled(c, until);
+	if (!err)
+		err = weft_conn_readv(c->conn, iov, iov_count, got, until);
+	if (!err)
+		look_at(c, look_in, iov, *got);
+	return err;
+}
+
+/* The first bytes only, so that what was sent is known before the peer can have answered. */
+static unsigned cut_short(struct iovec *out, const struct iovec *iov, unsigned iov_count)
+{
+	size_t room = WRITE_MAX;
+	unsigned n = 0;
+
+	for (; n < iov_count && n < WRITE_IOV_MAX && room > 0; n++) {
+		out[n] = iov[n];
+		if (out[n].iov_len > room)
+			out[n].iov_len = room;
+		room -= out[n].iov_len;
+	}
+	return n;
+}
+
+static weft_err check_writev(void *user, const struct iovec *iov, unsigned iov_count,
+	size_t *written, weft_deadline until)
+{
+	struct mux_check *c = user;
+	struct iovec part[WRITE_IOV_MAX];
+	size_t taken = 0;
+	weft_err err;
+
+	mux_check_counters(c);
+	iov_count = cut_short(part, iov, iov_count);
+	err = wait_stalled(c, until);
+	if (!err)
+		err = weft_conn_writev(c->conn, part, iov_count, &taken, until);
+	look_at(c, look_out, part, taken);
+	*written = taken;
+	return err;
+}
+
+static weft_err check_shutdown(void *user)
+{
+	struct mux_check *c = user;
+
+	return weft_conn_shutdown(c->conn);
+}
+
+static void check_close(void *user)
+{
+	struct mux_check *c = user;
+
+	weft_conn_close(c->conn);
+}
+
+static void check_abort(void *user)
+{
+	struct mux_check *c = user;
+
+	weft_conn_abort(c->conn);
+}
+
+void mux_check_unref(struct mux_check *c)
+{
+	if (c && --c->owners == 0)
+		free(c);
+}
+
+static void check_free(void *user)
+{
+	struct mux_check *c = user;
+
+	weft_conn_free(c->conn);
+	c->conn = NULL;
+	mux_check_unref(c);
+}
+
+static const weft_conn_ops check_ops = { check_readv, check_writev, check_shutdown, check_close,
+	check_abort, check_free, NULL };
+
+weft_err mux_check_wrap(weft_conn **out, struct mux_check **check, weft_conn *conn,
+	weft_mux_role role, const weft_mux_options *options, bool sane_peer, size_t write_max)
+{
+	struct mux_check *c = calloc(1, sizeof(*c));
+	weft_err err;
+
+	want(c);
+	c->owners = 2;
+	c->conn = conn;
+	c->options = *options;
+	c->sane_peer = sane_peer;
+	c->taken_max = write_max + QUEUED_MAX;
+	c->last_id = role == WEFT_MUX_CLIENT ? 1 : 0;
+	smux_decoder_init(&c->out, options->version);
+	smux_decoder_init(&c->in, options->version);
+	err = weft_conn_create(
+		out, &check_ops, c, weft_conn_local_name(conn), weft_conn_peer_name(conn));
+	if (err) {
+		weft_conn_free(conn);
+		free(c);
+		return err;
+	}
+	*check = c;
+	return WEFT_OK;
+}
+
+void mux_check_watch(struct mux_check *c, const weft_mux *mux)
+{
+	c->mux = mux;
+}
+
+void mux_check_stall(struct mux_check *c, weft_deadline until)
+{
+	c->stalled_until = until;
+}
