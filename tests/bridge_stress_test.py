@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 # weft-test: timeout=300 serial heavy not=tsan
-"""Many sessions: 5,000 at once, each with bytes of its own that are checked by digest;
-2,000 that end in every way there is; after both the bridge is as it was. Client, bridge
-and server are three processes, for each has its own descriptor limit."""
+"""Many sessions: 5,000 at once, each with bytes of its own that are checked by digest, and
+as many through a tunnel; 2,000 that end in every way there is; after each the bridge is as
+it was. Client, bridges and server are processes, for each has its own descriptor limit."""
 import asyncio
 import contextlib
 import errno
@@ -102,9 +102,9 @@ class Stress(Case):
         self.server.wait()
         self.server.stdout.close()
 
-    def baseline(self, bridge):
+    def baseline(self, bridge, port=None):
         """After a few sessions: what is made once has been made."""
-        asyncio.run(self.checked_sessions(bridge.port, 50))
+        asyncio.run(self.checked_sessions(port or bridge.port, 50))
         self.settle(bridge, None)
         return bridge.fds(), bridge.fibers(), bridge.children(), bridge.rss()
 
@@ -181,6 +181,31 @@ class Stress(Case):
             self.assertEqual(bridge.stop(), 0)
             self.assertEqual(len([line for line in bridge.lines if "session" in line and
                                   "fiber" not in line]), 0, bridge.lines[-5:])
+
+    def test_5000_sessions_at_once_through_a_tunnel(self):
+        count = min(SESSIONS, HARD - SPARE)
+        if count < SESSIONS:
+            print(f"only {count} sessions: the hard limit is {HARD} descriptors", file=sys.stderr)
+        with Bridge("listen:mux+tcp://:0", f"tcp://127.0.0.1:{self.port}") as far, \
+                Bridge("listen:tcp://:0", far.url) as near:
+            before = self.baseline(near), self.baseline(far, near.port)
+            rss = []
+
+            def when_open():
+                for bridge, was in zip((near, far), before):
+                    until(lambda b=bridge, w=was: b.fds() >= w[0] + count, "one end of all is open")
+                    rss.append(bridge.rss())
+            start = time.monotonic()
+            asyncio.run(self.checked_sessions(near.port, count, when_open))
+            print(f"{count} sessions in {time.monotonic() - start:.1f} s through a tunnel, "
+                  f"{(rss[0] - before[0][3]) / count / 1024:.1f} KiB each at the near end, "
+                  f"{(rss[1] - before[1][3]) / count / 1024:.1f} at the far end", file=sys.stderr)
+            for bridge, was in zip((near, far), before):
+                self.back_at(bridge, was, self.rss_spare(count))
+            for bridge in (near, far):
+                self.assertEqual(bridge.stop(), 0)
+                self.assertEqual(len([line for line in bridge.lines if "session" in line and
+                                      "fiber" not in line]), 0, bridge.lines[-5:])
 
     def rss_spare(self, count):
         """Kept for reuse: stacks, pooled buffers, the allocator's own; with a sanitizer its
