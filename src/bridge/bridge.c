@@ -256,13 +256,17 @@ static weft_err from_dial(struct weft_bridge *b)
 
 static weft_err from_open(struct weft_bridge *b)
 {
+	size_t connections_max = b->options.connections_max;
 	weft_err err;
 
 	if (b->from.kind == ENDPOINT_STDIO)
 		return weft_conn_stdio(&b->first);
 	if (!b->from.is_listener)
 		return from_dial(b);
-	err = listen_at(&b->listener, &b->name, &b->from, b->options.connections_max);
+	/* the streams are counted; a mux session that was lost may be found out late */
+	if (endpoint_is_mux(&b->from))
+		connections_max += ENDPOINT_MUX_SESSIONS_MAX;
+	err = listen_at(&b->listener, &b->name, &b->from, connections_max);
 	if (err)
 		return err;
 	/* A name may stand for another address than it seems. */
