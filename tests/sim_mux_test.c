@@ -361,6 +361,7 @@ static void choose_options(weft_mux_options *o, unsigned version)
 		o->max_stream_buffer = CHOOSE(windows);
 	if (o->max_stream_buffer > o->max_receive_buffer)
 		o->max_stream_buffer = o->max_receive_buffer;
+	o->autotune_disabled = below(2);
 	if (below(4) == 0)
 		o->max_memory = CHOOSE(memories);
 	if (below(6) == 0)

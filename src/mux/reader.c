@@ -483,6 +483,7 @@ static bool turn(weft_mux *m)
 	if (err == WEFT_ECANCELED && (word_get(&m->state) & MUX_CLOSING)) {
 		/* the runtime ends; what was written is sent first, for linger_ns at most */
 		weft_shield_begin();
+		m->is_shielded = true;
 		return true;
 	}
 	if (err) {
@@ -518,6 +519,8 @@ weft_err mux_reader(void *arg)
 	account_end(m->account);
 	(void)word_set_bits(&m->state, MUX_READER_GONE);
 	bell_ring(&m->sender);
+	if (m->is_shielded)
+		weft_shield_end();
 	mux_unref(m);
 	return WEFT_OK;
 }

@@ -203,6 +203,7 @@ struct weft_mux {
 	size_t block_used;
 	weft_deadline nop_at, check_at;
 	uint64_t headers_then; /* at the last check */
+	bool is_shielded;      /* its fiber goes on though it was cancelled */
 
 	/* sending */
 	struct pushlist ready;

@@ -216,10 +216,11 @@ static uint32_t fair_window(const struct weft_stream *s)
 	uint64_t streams = counter_get(&s->mux->windows);
 	size_t window = o->max_stream_buffer;
 	size_t share = o->max_receive_buffer / (streams ? streams : 1);
+	size_t tuned = share < WEFT_MUX_INITIAL_WINDOW ? share : WEFT_MUX_INITIAL_WINDOW;
 	bool is_read_fast = !s->unread && feed_is_empty(&s->feed);
 
-	if (is_read_fast && !o->autotune_disabled && window < WEFT_MUX_INITIAL_WINDOW)
-		window = WEFT_MUX_INITIAL_WINDOW;
+	if (is_read_fast && !o->autotune_disabled && window < tuned)
+		window = tuned;
 	if (share < WINDOW_MIN)
 		share = WINDOW_MIN;
 	return (uint32_t)(share < window ? share : window);
