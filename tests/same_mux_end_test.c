@@ -77,12 +77,12 @@ static void end_calls(struct env *env, void (*end)(void *arg), bool of_session, 
 	peer = accept_in_time(env->server);
 	party_init(&users, env);
 	party_init(&enders, env);
-	start(&users, read_forever, &p);
-	start(&users, write_forever, &p);
+	party_start(&users, read_forever, &p);
+	party_start(&users, write_forever, &p);
 	if (of_session)
-		start(&users, accept_forever, &a);
+		party_start(&users, accept_forever, &a);
 	wait_parked();
-	start(&enders, end, &p);
+	party_start(&enders, end, &p);
 	party_end(&enders);
 	party_end(&users);
 	ck_assert_int_eq(p.read, expected);
@@ -165,15 +165,15 @@ MUX_TEST(a_stream_may_be_closed_while_others_use_it)
 		here.stream = open_stream(env->client);
 		there.stream = accept_in_time(env->server);
 		party_init(&users, env);
-		start(&users, read_until_error, &here);
-		start(&users, write_until_error, &there);
-		start(&users, write_until_error, &here);
-		start(&users, read_until_error, &there);
-		start(&users, close_after_a_while, i % 2 ? &here : &there);
+		party_start(&users, read_until_error, &here);
+		party_start(&users, write_until_error, &there);
+		party_start(&users, write_until_error, &here);
+		party_start(&users, read_until_error, &there);
+		party_start(&users, close_after_a_while, i % 2 ? &here : &there);
 		if (i % 3 == 0)
-			start(&users, close_after_a_while, i % 2 ? &there : &here);
+			party_start(&users, close_after_a_while, i % 2 ? &there : &here);
 		else
-			start(&users, close_after_a_while, i % 2 ? &here : &there);
+			party_start(&users, close_after_a_while, i % 2 ? &here : &there);
 		if (i % 3) { /* the other end is told by a FIN; its writer never is */
 			OK(weft_sleep_ms(1));
 			weft_stream_close(i % 2 ? there.stream : here.stream);
@@ -237,8 +237,8 @@ MUX_TEST(slices_outlive_the_session)
 	slices.stream = accept_in_time(env->client);
 	party_init(&users, env);
 	party_init(&last, env);
-	start(&users, write_pair, &from);
-	start(&users, take_slices, &slices);
+	party_start(&users, write_pair, &from);
+	party_start(&users, take_slices, &slices);
 	party_end(&users);
 	ck_assert_uint_gt(slices.len, 1);
 	weft_mux_stats_get(env->client, &stats);
@@ -248,7 +248,7 @@ MUX_TEST(slices_outlive_the_session)
 	FAILS(WEFT_ECLOSED, weft_mux_wait(env->client, SOON));
 	weft_mux_free(env->client);
 	env->client = NULL;
-	start(&last, look_at_slices, &slices);
+	party_start(&last, look_at_slices, &slices);
 	party_end(&last);
 	weft_stream_free(slices.stream);
 	env_close(env);

@@ -43,12 +43,12 @@ MUX_TEST(many_streams_are_echoed_at_once)
 	party_init(&servers, env);
 	party_init(&clients, env);
 	for (int i = 0; i < PAIRS; i++)
-		start(&servers, echo_all, env);
+		party_start(&servers, echo_all, env);
 	for (int i = 0; i < PAIRS; i++) {
 		pairs[i] = (struct pair){ .env = env, .stream = open_stream(env->client) };
 		pairs[i].bytes = 1 + (size_t)i * 9000;
-		start(&clients, read_pair, &pairs[i]);
-		start(&clients, write_pair, &pairs[i]);
+		party_start(&clients, read_pair, &pairs[i]);
+		party_start(&clients, write_pair, &pairs[i]);
 	}
 	party_end(&clients);
 	for (int i = 0; i < PAIRS; i++)
@@ -82,9 +82,9 @@ MUX_TEST(an_answer_comes_after_the_half_close)
 	party_init(&users, env);
 	for (int i = 0; i < 3; i++) {
 		pairs[i] = (struct pair){ .stream = open_stream(env->client), .bytes = ASKED };
-		start(&users, read_pair, &pairs[i]);
-		start(&users, answer, env);
-		start(&users, write_pair, &pairs[i]);
+		party_start(&users, read_pair, &pairs[i]);
+		party_start(&users, answer, env);
+		party_start(&users, write_pair, &pairs[i]);
 	}
 	party_end(&users);
 	for (int i = 0; i < 3; i++)
@@ -125,9 +125,9 @@ MUX_TEST(the_server_opens_streams_too)
 	party_init(&servers, env);
 	party_init(&clients, env);
 	for (int i = 0; i < 3; i++)
-		start(&clients, take_served, env);
+		party_start(&clients, take_served, env);
 	for (int i = 0; i < 6; i++)
-		start(&servers, serve_first, env);
+		party_start(&servers, serve_first, env);
 	party_end(&servers);
 	weft_mux_close(env->client);
 	party_end(&clients);
@@ -177,11 +177,11 @@ MUX_TEST(a_late_reader_holds_up_its_own_stream_only)
 	stalled.stream = open_stream(env->client);
 	ck_assert_uint_eq(weft_stream_id(stalled.stream), LATE_ID);
 	running.stream = open_stream(env->client);
-	start(&servers, read_late_or_echo, &late);
-	start(&servers, read_late_or_echo, &late);
-	start(&writer, write_pair, &stalled);
-	start(&others, read_pair, &running);
-	start(&others, write_pair, &running);
+	party_start(&servers, read_late_or_echo, &late);
+	party_start(&servers, read_late_or_echo, &late);
+	party_start(&writer, write_pair, &stalled);
+	party_start(&others, read_pair, &running);
+	party_start(&others, write_pair, &running);
 	party_end(&others);
 	weft_mux_stats_get(env->server, &stats);
 	if (env->round->version == 2) {
@@ -249,8 +249,8 @@ MUX_TEST(streams_come_and_go)
 	party_init(&servers, env);
 	party_init(&clients, env);
 	for (int i = 0; i < CHURNERS; i++) {
-		start(&servers, echo_all, env);
-		start(&clients, churn, env);
+		party_start(&servers, echo_all, env);
+		party_start(&clients, churn, env);
 	}
 	party_end(&clients);
 	expect_streams(env->client, 0);
@@ -297,7 +297,7 @@ MUX_TEST(each_stream_goes_to_one_of_many_who_accept)
 	party_init(&servers, env);
 	for (int i = 0; i < ACCEPTERS; i++) {
 		accepters[i] = (struct accepter){ env, 0 };
-		start(&servers, accept_one, &accepters[i]);
+		party_start(&servers, accept_one, &accepters[i]);
 	}
 	wait_parked(); /* not needed, but then they wait more often */
 	for (int i = 0; i < ACCEPTERS; i++) {

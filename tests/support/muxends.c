@@ -44,7 +44,7 @@ static void *user_thread(void *arg)
 	return NULL;
 }
 
-void start(struct party *p, void (*fn)(void *arg), void *arg)
+void party_start(struct party *p, void (*fn)(void *arg), void *arg)
 {
 	struct user *u = &p->users[p->len];
 

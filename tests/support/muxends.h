@@ -65,7 +65,7 @@ struct party {
 };
 
 void party_init(struct party *party, const struct env *env);
-void start(struct party *party, void (*fn)(void *arg), void *arg);
+void party_start(struct party *party, void (*fn)(void *arg), void *arg);
 /* Waits for them all. */
 void party_end(struct party *party);
 
