@@ -5,11 +5,13 @@
  * roles and both versions, four sessions at once; the digests of what each end sent and got
  * are compared, and after it no stream, memory, fiber, descriptor or child is left.
  */
+#define _GNU_SOURCE
 #include "support/gopeer.h"
 
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #define MIB ((uint32_t)1 << 20)
 #define MS ((int64_t)1000000)
@@ -561,6 +563,36 @@ START_TEST(a_session_that_its_own_bucket_stalls_is_not_dead)
 }
 END_TEST
 
+/* This process does not run for longer than the time-out: what Go sent meanwhile is heard. */
+static weft_err busy(void *arg)
+{
+	struct duet *duet = arg;
+	struct duet_part part = { duet, 'P', DUET_AT_ONCE, DUET_AT_ONCE, 1000, 1000, 1, 1 };
+	weft_deadline end;
+
+	duet_start(duet);
+	duet_accept(duet);
+	duet_open(&part);
+	duet_match(duet, 1);
+	for (end = weft_after_ms(5 * SILENCE_MS / 4); weft_now() < end;)
+		usleep(1000);
+	duet_go_open(&part);
+	duet_match(duet, 2);
+	duet_end(duet);
+	return WEFT_OK;
+}
+
+START_TEST(a_worker_that_was_busy_takes_no_peer_for_dead)
+{
+	const char *const go_flags[] = { "-interval", "100ms", NULL };
+	weft_mux_options options = defaults;
+
+	options.keepalive_interval_ns = 100 * MS;
+	options.keepalive_timeout_ns = SILENCE_MS * MS;
+	duets_play(busy, &options, go_flags, false);
+}
+END_TEST
+
 static weft_err silent(void *arg)
 {
 	struct duet *duet = arg;
@@ -602,6 +634,7 @@ static void mux_go_tests(TCase *tc)
 	t_add(tc, another_version_is_a_protocol_error);
 	t_add(tc, keepalive_keeps_an_idle_session_alive_at_both_ends);
 	t_add(tc, a_session_that_its_own_bucket_stalls_is_not_dead);
+	t_add(tc, a_worker_that_was_busy_takes_no_peer_for_dead);
 	t_add(tc, without_keepalive_nothing_is_sent_and_go_gives_up);
 }
 T_SUITE("mux_go", mux_go_tests)

@@ -204,6 +204,7 @@ struct weft_mux {
 	weft_deadline nop_at, check_at;
 	uint64_t headers_then; /* at the last check */
 	bool is_shielded;      /* its fiber goes on though it was cancelled */
+	bool is_suspect;       /* of silence: dead unless the next read finds something */
 
 	/* sending */
 	struct pushlist ready;
