@@ -245,20 +245,36 @@ static bool refuse(weft_mux *m, uint32_t id)
 	return !err;
 }
 
+/*
+ * The worker alone adds to the backlog. When it is full, who accepts may only not have had a
+ * turn since: many SYNs come with one read. A yield lasts as long as the others' turns, whoever
+ * accepts or not, so this is no waiting.
+ */
+static bool has_place(weft_mux *m)
+{
+	if (weft_chan_len(m->backlog) < m->options.accept_backlog)
+		return true;
+	(void)hand_over_all(m);
+	(void)weft_yield(); /* cancelled: the next read will know */
+	return weft_chan_len(m->backlog) < m->options.accept_backlog;
+}
+
 /* False: the session is dead. */
 static bool on_syn(weft_mux *m, uint32_t id)
 {
 	struct weft_stream *s;
+	bool is_placed;
 
 	if (find(m, id))
 		return true;
+	is_placed = has_place(m);
 	if (word_get(&m->state) & MUX_CLOSING)
 		return true;
 	if (!counter_try_add(&m->alive, 1, m->options.max_streams))
 		return refuse(m, id);
-	/* the worker alone adds to it. Refused before a stream is made of it, since a peer that
-	 * reads no refusals would get as much memory as it likes */
-	if (weft_chan_len(m->backlog) >= m->options.accept_backlog) {
+	/* before a stream is made of it, since a peer that reads no refusals would get as much
+	 * memory as it likes */
+	if (!is_placed) {
 		(void)counter_sub(&m->alive, 1);
 		return refuse(m, id);
 	}
