@@ -10,6 +10,7 @@
 //	open OP MINE THEIRS COUNT AT_ONCE A B	opens that many streams, AT_ONCE at a time
 //	release		lets those who read late begin
 //	streams		says "streams N": alive at this end
+//	answers		says "answers true" or "false": may this release still write after a FIN
 //	die HOW		the connection, at once: fin, close, rst; session; exit
 //
 // A stream's opener first sends 12 bytes: op, how the acceptor reads, two zeros, then A and B
@@ -260,6 +261,37 @@ func (p *peer) die(how string) error {
 	return errors.New("no such death: " + how)
 }
 
+// Tried, for nothing tells a release: those from 1.5.28 to 1.5.53 refuse it.
+func answersAfterEnd() (bool, error) {
+	near, far := net.Pipe()
+	client, err := smux.Client(near, nil)
+	if err != nil {
+		return false, err
+	}
+	defer client.Close()
+	server, err := smux.Server(far, nil)
+	if err != nil {
+		return false, err
+	}
+	defer server.Close()
+	stream, err := client.OpenStream()
+	if err != nil {
+		return false, err
+	}
+	accepted, err := server.AcceptStream()
+	if err != nil {
+		return false, err
+	}
+	if err := stream.Close(); err != nil {
+		return false, err
+	}
+	if _, err := accepted.Read(make([]byte, 1)); err != io.EOF {
+		return false, err
+	}
+	_, err = accepted.Write(make([]byte, 1))
+	return err == nil, nil
+}
+
 func (p *peer) obey(line string) error {
 	verb, rest, _ := strings.Cut(line, " ")
 	switch verb {
@@ -269,6 +301,12 @@ func (p *peer) obey(line string) error {
 		close(p.released)
 	case "streams":
 		p.say("streams %d", p.session.NumStreams())
+	case "answers":
+		answers, err := answersAfterEnd()
+		if err == nil {
+			p.say("answers %v", answers)
+		}
+		return err
 	case "die":
 		return p.die(rest)
 	default:
