@@ -16,10 +16,10 @@
 #include <stdio.h>
 #include <string.h>
 
-#define SLICE_MIN ((size_t)4096)	  /* smaller pieces are copied: they would hold a block */
-#define READ_MIN ((size_t)16384)	  /* less room left in a block: the next one */
-#define READ_FULL ((size_t)32768)	  /* after so much at once, the streams have a turn */
-#define SUSPECT_WAIT_NS INT64_C(1000000)  /* any wait: the worker polls before it is over */
+#define SLICE_MIN ((size_t)4096)  /* smaller pieces are copied: they would hold a block */
+#define READ_MIN ((size_t)16384)  /* less room left in a block: the next one */
+#define READ_FULL ((size_t)32768) /* after so much at once, the streams have a turn */
+#define SUSPECT_PART 8 /* of the time-out: how long a silent peer is still listened for */
 #define IDLE_TICK_NS INT64_C(10000000000) /* without keepalive: to give back what is not used */
 #define NOMEM_WAIT_NS INT64_C(10000000)
 
@@ -397,9 +397,9 @@ static bool tick(weft_mux *m)
 		return true;
 	is_silent = m->decoder.headers == m->headers_then;
 	if (is_silent && !m->is_suspect && !m->options.keepalive_disabled) {
-		/* this worker may have been busy, and what came not read yet */
+		/* this worker may have been busy, or the machine, and what came not read yet */
 		m->is_suspect = true;
-		m->check_at = weft_after_ns(SUSPECT_WAIT_NS);
+		m->check_at = weft_after_ns(m->options.keepalive_timeout_ns / SUSPECT_PART);
 		return true;
 	}
 	m->is_suspect = false;
