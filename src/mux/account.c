@@ -176,12 +176,13 @@ struct rx_node *account_slice(const weft_buf *block, const uint8_t *data, size_t
 	return n;
 }
 
-/* A chunk lies in the memory that its slices hold. */
-static bool is_chunk(const struct rx_node *node)
+struct rx_chunk *account_chunk_of(struct rx_node *node)
 {
 	const struct weft_buf_block *b = node->buf.block;
 
-	return b && b->user == (const void *)node;
+	/* it lies in the memory that its slices hold */
+	return b && b->user == (const void *)node ? container_of(node, struct rx_chunk, node)
+						  : NULL;
 }
 
 void account_give(struct account *account, uint32_t bytes)
@@ -202,7 +203,7 @@ weft_buf account_hand_out(struct account *account, struct rx_node *node)
 	weft_buf buf = node->buf;
 
 	account_give(account, node->charged);
-	if (!is_chunk(node))
+	if (!account_chunk_of(node))
 		mem_free(node);
 	return buf;
 }

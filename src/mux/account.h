@@ -71,6 +71,8 @@ bool account_block(struct account *account, weft_buf *out);
 void account_block_put(struct account *account, weft_buf *block);
 /* Reader: a node with room for so many bytes at least, its buf empty. NULL: no memory. */
 struct rx_chunk *account_chunk(struct account *account, size_t bytes);
+/* The chunk that the node is; NULL: it is none. */
+struct rx_chunk *account_chunk_of(struct rx_node *node);
 /* Reader: a node that refers to a part of a block. NULL: no memory. */
 struct rx_node *account_slice(const weft_buf *block, const uint8_t *data, size_t len);
 /* Reader: so much was received. */

@@ -71,11 +71,32 @@ static void hand_over(struct weft_stream *s)
 
 	if (!s->newest)
 		return;
-	parker = feed_push(&s->feed, s->newest, s->oldest);
+	parker = s->is_taken_back ? feed_put_back(&s->feed, s->newest)
+				  : feed_push(&s->feed, s->newest, s->oldest);
 	s->newest = s->oldest = NULL;
 	s->chunk = NULL;
+	s->is_taken_back = false;
 	if (parker)
 		weft_unpark(parker);
+	/* closed by then: whoever closed it may not have found this */
+	if (weft_unlikely(word_get(&s->state) & STREAM_CLOSED))
+		stream_drain_feed(s);
+}
+
+/*
+ * What came in turns before and was not taken, so that this turn's goes into the same chunk:
+ * a peer that sends a byte at a time, to a stream that nobody reads, would else get a chunk
+ * for each.
+ */
+static void take_back(struct weft_stream *s)
+{
+	struct push_node *newest = feed_retract(&s->feed);
+
+	if (!newest)
+		return;
+	s->newest = newest;
+	s->is_taken_back = true;
+	s->chunk = account_chunk_of(container_of(newest, struct rx_node, node));
 }
 
 static void touch(weft_mux *m, struct weft_stream *s)
@@ -148,6 +169,8 @@ static bool keep_slice(weft_mux *m, struct weft_stream *s, const uint8_t *data, 
 /* Returns how many bytes there was no memory for. */
 static size_t keep_copy(weft_mux *m, struct weft_stream *s, const uint8_t *data, size_t len)
 {
+	if (!s->newest)
+		take_back(s);
 	while (len > 0) {
 		struct rx_chunk *c = s->chunk;
 		size_t n;

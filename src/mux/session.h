@@ -91,6 +91,7 @@ struct weft_stream {
 	struct weft_stream *touched;	   /* the next one with such */
 	uint32_t received;
 	bool is_touched, in_table, is_known; /* is_known: it was in the table */
+	bool is_taken_back; /* newest: with what was handed over before and not taken */
 
 	/* any, to the worker */
 	struct word inboxed;
@@ -246,6 +247,8 @@ weft_err stream_enter(struct weft_stream *s, uint32_t side);
 void stream_leave(struct weft_stream *s, uint32_t what);
 /* Drops what was received. Nobody reads. */
 void stream_drain(struct weft_stream *s);
+/* Of that, what was not taken to be read yet. Anybody, once the stream is closed. */
+void stream_drain_feed(struct weft_stream *s);
 /* The worker is to look at it: it was opened, or may have ended. */
 void stream_tell_worker(struct weft_stream *s);
 

@@ -38,19 +38,28 @@ void stream_unref(struct weft_stream *s)
 	mux_unref(mux);
 }
 
-void stream_drain(struct weft_stream *s)
+static void drop_nodes(struct weft_stream *s, struct push_node *node)
 {
-	for (;;) {
-		struct rx_node *n;
+	while (node) {
+		struct rx_node *n = container_of(node, struct rx_node, node);
 
-		if (!s->unread)
-			s->unread = feed_take(&s->feed);
-		if (!s->unread)
-			return;
-		n = container_of(s->unread, struct rx_node, node);
-		s->unread = s->unread->next;
+		node = node->next;
 		account_drop(s->mux->account, n);
 	}
+}
+
+void stream_drain_feed(struct weft_stream *s)
+{
+	drop_nodes(s, feed_drain(&s->feed));
+}
+
+void stream_drain(struct weft_stream *s)
+{
+	struct push_node *unread = s->unread;
+
+	s->unread = NULL;
+	drop_nodes(s, unread);
+	stream_drain_feed(s);
 }
 
 void stream_kick(struct weft_stream *s)

@@ -37,10 +37,39 @@ static inline weft_parker *feed_push(
 
 	do {
 		oldest->next = word & FEED_WAITS ? NULL : (struct push_node *)word;
-		/* acq_rel: release pairs with take: the nodes' contents; acquire pairs with
-		 * wait: the parker. relaxed on failure: tried again. */
+		/* seq_cst: pairs with take: the nodes' contents; and with wait: the parker;
+		 * before the producer's look at a state that says nobody takes any more, in
+		 * one order with feed_drain. relaxed on failure: tried again. */
 	} while (!atomic_compare_exchange_weak_explicit(
-		&feed->word, &word, (uintptr_t)newest, memory_order_acq_rel, memory_order_relaxed));
+		&feed->word, &word, (uintptr_t)newest, memory_order_seq_cst, memory_order_relaxed));
+	return word & FEED_WAITS ? (weft_parker *)(word & ~FEED_WAITS) : NULL;
+}
+
+/* Producer: all that was not taken yet, newest first, to add to it: until feed_put_back the
+ * consumer finds nothing. NULL: there is nothing. */
+static inline struct push_node *feed_retract(struct feed *feed)
+{
+	/* relaxed: the exchange below says whether it still holds. Only the producer puts nodes
+	 * in: what it finds can't have gone and come again. */
+	uintptr_t word = atomic_load_explicit(&feed->word, memory_order_relaxed);
+
+	if (word == 0 || (word & FEED_WAITS))
+		return NULL;
+	/* acquire; pairs with the push of a producer before: the nodes' contents. relaxed on
+	 * failure: the consumer took them. */
+	if (!atomic_compare_exchange_strong_explicit(
+		    &feed->word, &word, 0, memory_order_acquire, memory_order_relaxed))
+		return NULL;
+	return (struct push_node *)word;
+}
+
+/* Producer, after feed_retract: that chain, perhaps with more before it. As push. */
+static inline weft_parker *feed_put_back(struct feed *feed, struct push_node *newest)
+{
+	/* seq_cst: as push */
+	uintptr_t word =
+		atomic_exchange_explicit(&feed->word, (uintptr_t)newest, memory_order_seq_cst);
+
 	return word & FEED_WAITS ? (weft_parker *)(word & ~FEED_WAITS) : NULL;
 }
 
@@ -54,6 +83,16 @@ static inline struct push_node *feed_take(struct feed *feed)
 		return NULL;
 	/* acquire; pairs with push: the nodes' contents */
 	word = atomic_exchange_explicit(&feed->word, 0, memory_order_acquire);
+	return word & FEED_WAITS ? NULL : pushlist_reverse((struct push_node *)word);
+}
+
+/* Anybody, after a change of state that says nobody takes any more: everything, oldest first.
+ * Who pushes looks at that state after and drains too, so that nothing stays. */
+static inline struct push_node *feed_drain(struct feed *feed)
+{
+	/* seq_cst; pairs with push: the nodes' contents; after the caller's change of state */
+	uintptr_t word = atomic_exchange_explicit(&feed->word, 0, memory_order_seq_cst);
+
 	return word & FEED_WAITS ? NULL : pushlist_reverse((struct push_node *)word);
 }
 
