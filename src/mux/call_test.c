@@ -386,6 +386,7 @@ PEER_TEST(mux_counts_what_goes_through_it)
 	peer_pattern(p, 2, 0, 500);
 	peer_nop(p);
 	peer_flush(p);
+	PEER_UNTIL(p, before, before.frames_in == 4);
 	stream_want(own, 0, 500);
 	peer_fin(p, 2);
 	peer_flush(p);

@@ -377,9 +377,9 @@ PEER_TEST(mux_is_over_only_when_it_is)
 	FAILS(WEFT_ETIMEDOUT, weft_mux_wait(p->mux, WEFT_NOW));
 	FAILS(WEFT_ETIMEDOUT, weft_mux_wait(p->mux, MS(1)));
 	weft_mux_close(p->mux);
+	peer_want_gone(p);
 	FAILS(WEFT_ECLOSED, weft_mux_wait(p->mux, SOON));
 	FAILS(WEFT_ECLOSED, weft_mux_wait(p->mux, WEFT_NOW));
-	peer_want_gone(p);
 }
 
 static void *abort_thread(void *mux)

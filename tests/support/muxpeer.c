@@ -63,6 +63,7 @@ void peer_run(int i, void (*body)(struct peer *p))
 	p.kind = i % PEER_KINDS;
 	p.version = p.options.version = 1 + (unsigned)(i / PEER_KINDS);
 	p.options.keepalive_disabled = true;
+	p.options.autotune_disabled = true;
 	p.sim = peer_kinds[p.kind].sim;
 	p.buffers_little = peer_kinds[p.kind].buffers_little;
 	p.body = body;
@@ -303,6 +304,7 @@ void peer_want_gone(struct peer *p)
 		err = weft_conn_read(p->conn, data, sizeof(data), &got, SOON);
 	} while (!err);
 	ck_assert_msg(err == WEFT_ECLOSED || err == WEFT_ERESET, "%s", weft_err_name(err));
+	weft_conn_close(p->conn); /* for which a session that ended in order waits a while */
 }
 
 /* ---- the session's side ---- */

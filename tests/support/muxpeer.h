@@ -33,7 +33,7 @@
 struct peer {
 	weft_mux *mux;
 	weft_conn *conn; /* the peer's end */
-	/* For peer_start; keepalive is off, the role is the server's. */
+	/* For peer_start; keepalive and autotune are off, the role is the server's. */
 	weft_mux_options options;
 	weft_mux_role role;
 	unsigned version;
