@@ -66,7 +66,7 @@ static inline struct push_node *feed_retract(struct feed *feed)
 /* Producer, after feed_retract: that chain, perhaps with more before it. As push. */
 static inline weft_parker *feed_put_back(struct feed *feed, struct push_node *newest)
 {
-	/* seq_cst: as push */
+	/* seq_cst; pairs with take, wait and feed_drain: as push */
 	uintptr_t word =
 		atomic_exchange_explicit(&feed->word, (uintptr_t)newest, memory_order_seq_cst);
 
