@@ -25,6 +25,7 @@
 #define POOL_HELD_MAX ((size_t)16 << 20)
 #define RETRY_MS 100
 #define TEXT_MAX 512 /* an event's line */
+#define CROWD 64     /* fibers more than elsewhere: then sessions go there */
 
 void bridge_event(const struct weft_bridge *bridge, const weft_bridge_event *event)
 {
@@ -370,6 +371,21 @@ static void start_failed(struct weft_bridge *b, weft_conn *conn, weft_err err)
 	weft_conn_free(conn);
 }
 
+unsigned bridge_worker_for_session(struct weft_bridge *bridge)
+{
+	unsigned least = weft_worker_least_loaded(), beside = least;
+	weft_worker_stats fewest, stats;
+
+	if (endpoint_is_mux(&bridge->from))
+		beside = weft_worker_self();
+	else if (endpoint_is_mux(&bridge->to))
+		beside = mux_pool_worker(&bridge->to_pool);
+	if (beside == least || weft_worker_stats_get(beside, &stats) ||
+		weft_worker_stats_get(least, &fewest))
+		return least;
+	return stats.fibers > fewest.fibers + CROWD ? least : beside;
+}
+
 /* What was accepted: a session, or a mux session that brings them. */
 static void take(struct weft_bridge *b, weft_scope *sessions, weft_conn *conn)
 {
@@ -379,7 +395,7 @@ static void take(struct weft_bridge *b, weft_scope *sessions, weft_conn *conn)
 		mux_side_take(&b->from_mux, conn);
 		return;
 	}
-	err = session_start(b, sessions, weft_worker_least_loaded(), conn);
+	err = session_start(b, sessions, bridge_worker_for_session(b), conn);
 	if (err)
 		start_failed(b, conn, err);
 	else if (b->to.kind == ENDPOINT_STDIO)

@@ -49,6 +49,10 @@ static inline bool bridge_is_cutting(const struct weft_bridge *bridge)
 	return counter_get(&bridge->is_cutting) != 0;
 }
 
+/* Where a session should run: beside the mux session that it uses, which spares a wake of
+ * another core for each move, unless that worker is crowded. */
+unsigned bridge_worker_for_session(struct weft_bridge *bridge);
+
 /* To on_event, or to the log. */
 void bridge_event(const struct weft_bridge *bridge, const weft_bridge_event *event);
 

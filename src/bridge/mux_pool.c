@@ -5,6 +5,9 @@
 #include "base/err.h"
 #include "base/mem.h"
 
+#include <weft/runtime.h>
+
+#include <limits.h>
 #include <stdio.h>
 
 weft_err mux_pool_init(struct mux_pool *pool, const char *name)
@@ -55,6 +58,7 @@ weft_err mux_pool_add_own(struct mux_pool *pool, weft_mux *mux, struct mux_link 
 		return err_set(WEFT_ENOMEM);
 	}
 	link->mux = mux;
+	link->worker = weft_worker_self();
 	refcount_init(&link->refs, 1);
 	rt_lock_acquire(&pool->lock);
 	list_push_front(&pool->links, &link->node);
@@ -139,6 +143,17 @@ static weft_err take(struct mux_pool *pool, struct mux_link **link, weft_cancel 
 		return WEFT_OK;
 	/* final: nobody changes the detail any more */
 	return pool->detail ? err_setf(err, "%s", pool->detail) : err_set(err);
+}
+
+unsigned mux_pool_worker(struct mux_pool *pool)
+{
+	unsigned worker = UINT_MAX;
+
+	rt_lock_acquire(&pool->lock);
+	if (!list_is_empty(&pool->links))
+		worker = container_of(pool->links.next, struct mux_link, node)->worker;
+	rt_lock_release(&pool->lock);
+	return worker;
 }
 
 static weft_err waited_in_vain(struct mux_pool *pool, weft_err err)

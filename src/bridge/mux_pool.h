@@ -20,7 +20,8 @@
 struct mux_link {
 	struct list node; /* in the pool's list, or in none; its lock */
 	struct refcount refs;
-	weft_mux *mux; /* owned */
+	weft_mux *mux;	 /* owned */
+	unsigned worker; /* of mux's fibers */
 };
 
 struct mux_pool {
@@ -37,8 +38,8 @@ WEFT_MUST_CHECK weft_err mux_pool_init(struct mux_pool *pool, const char *name);
 /* No link is left, and nobody waits. A zeroed struct is allowed. */
 void mux_pool_fini(struct mux_pool *pool);
 
-/* The link owns mux from now on, also on an error; *out is one reference. Errors:
- * WEFT_ENOMEM. */
+/* The link owns mux from now on, also on an error; *out is one reference. On mux's worker.
+ * Errors: WEFT_ENOMEM. */
 WEFT_MUST_CHECK weft_err mux_pool_add_own(
 	struct mux_pool *pool, weft_mux *mux, struct mux_link **out);
 /* No more streams on it. Idempotent. */
@@ -49,6 +50,8 @@ void mux_link_unref(struct mux_link *link);
  * will say so. is_final: there will never be one, and they get this error. */
 void mux_pool_failed(struct mux_pool *pool, weft_err err, bool is_final);
 
+/* The worker of the link that the next stream may get; UINT_MAX: there is none. */
+unsigned mux_pool_worker(struct mux_pool *pool);
 /* A stream on one of the links, as a conn. Errors: WEFT_ETIMEDOUT (no link came),
  * WEFT_ECANCELED, WEFT_ECAPACITY (streams), WEFT_ENOMEM; mux_pool_failed's. */
 WEFT_MUST_CHECK weft_err mux_pool_open(struct mux_pool *pool, weft_conn **out, weft_deadline until);

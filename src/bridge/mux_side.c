@@ -95,7 +95,7 @@ static void begin_session(struct mux_side *side, weft_mux *mux, weft_stream *str
 	weft_err err = weft_stream_conn_own(&conn, stream);
 
 	if (!err)
-		err = session_start(b, side->sessions, weft_worker_least_loaded(), conn);
+		err = session_start(b, side->sessions, bridge_worker_for_session(b), conn);
 	if (err == WEFT_ECAPACITY)
 		tell_refusal(side, mux);
 	else if (err)
