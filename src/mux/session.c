@@ -210,9 +210,10 @@ void weft_mux_abort(weft_mux *m)
 {
 	(void)word_set_bits(&m->state, MUX_CLOSING);
 	weft_chan_close(m->backlog);
+	/* before streams are told: a FIN of theirs must not get out, and look like an end */
+	weft_conn_abort(m->conn);
 	if (mux_is_here(m))
 		mux_die(m, WEFT_ECLOSED, "the session was closed");
-	weft_conn_abort(m->conn);
 	bell_ring(&m->account->stalled);
 }
 
