@@ -273,7 +273,7 @@ weft_err mux_options_settle(weft_mux_options *out, const weft_mux_options *given
 /* sender.c */
 weft_err mux_sender(void *arg);
 /* Something is to be sent for it. */
-void tx_queue(weft_mux *mux, struct tx_node *node, uint32_t want);
+void tx_queue(weft_mux *m, struct tx_node *t, uint32_t want);
 /* A FIN for a stream that we do not have. Errors: WEFT_ECAPACITY (too many wait),
  * WEFT_ENOMEM. */
 weft_err tx_refuse(weft_mux *mux, uint32_t id);

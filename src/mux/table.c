@@ -36,7 +36,7 @@ static bool grow(struct table *t)
 		.cap = t->cap ? t->cap * 2 : TABLE_MIN, .len = t->len, .factor = t->factor
 	};
 
-	larger.heads = mem_calloc(larger.cap, sizeof(*larger.heads));
+	larger.heads = mem_calloc(larger.cap, sizeof(struct weft_stream *));
 	if (!larger.heads)
 		return false;
 	for (size_t i = 0; i < t->cap; i++) {
