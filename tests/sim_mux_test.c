@@ -384,10 +384,10 @@ static void choose_sizes(struct session *s)
 	size_t frame = least(a->max_frame_size, b->max_frame_size);
 	size_t window = least(a->max_stream_buffer, b->max_stream_buffer);
 
-	s->talks.bytes_max = below(12) ? 20000 : 500000;
-	s->talks.bytes_max = least(s->talks.bytes_max, frame * 200);
+	s->talks.bytes_max = below(8) ? 40000 : 800000;
+	s->talks.bytes_max = least(s->talks.bytes_max, frame * 300);
 	if (a->version == 2)
-		s->talks.bytes_max = least(s->talks.bytes_max, window * 100);
+		s->talks.bytes_max = least(s->talks.bytes_max, window * 200);
 	s->talks.piece_max = below(3) ? 3000 : 100000;
 }
 
