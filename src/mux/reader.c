@@ -543,7 +543,7 @@ static bool turn(weft_mux *m)
 		return false;
 	if (hand_over_all(m) && got >= READ_FULL) {
 		err = weft_yield();
-		if (err) {
+		if (err && !(word_get(&m->state) & MUX_CLOSING)) {
 			conn_failed(m, err);
 			return false;
 		}
