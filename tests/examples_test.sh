@@ -37,6 +37,8 @@ kill -TERM "$server"
 wait "$server"
 [ "$line" = through ] || { echo "echo answered: $line" >&2; exit 1; }
 
+out=$("$WEFT_EXAMPLES/mux")
+[ "$out" = $'stream 1? Yes.\nstream 2? Yes.\nstream 3? Yes.' ] || { echo "mux said: $out" >&2; exit 1; }
 out=$("$WEFT_EXAMPLES/pool")
 [ "$out" = "sum 338350" ] || { echo "pool said: $out" >&2; exit 1; }
 printf '#!/bin/sh\necho slow; exec sleep 100\n' >"$work/slow"
