@@ -11,9 +11,9 @@
  *   frames		no larger than max_frame_size; no NOP without keepalive
  *   windows		never more in flight than the peer's window, 262144 at first (version 2)
  *   UPD		never claims more than came, never goes backwards, offers no more than
- *			max_stream_buffer
+ *			max_stream_buffer (or, tuned, the initial window, if the bucket has it)
  *   buffers		unread bytes: max_receive_buffer and one read at most; memory held:
- *			max_memory and one block
+ *			max_memory and, in memory of its own, what one read can bring
  *
  * For simulated runs only: it takes no lock.
  */
