@@ -219,10 +219,35 @@ class Forward(Tunnels):
     def test_stdio_is_one_stream(self):
         data = os.urandom(300_000)
         with Server(echo) as server, Bridge("listen:mux+tcp://:0", server.url) as far:
-            status, out, err = run("bridge", "stdio:", far.url, stdin=data)
-            self.assertEqual((status, err), (0, ""))
-            self.assertEqual(sha256(out), sha256(data))
+            for options in ("", "?sessions=3"):
+                status, out, err = run("bridge", "stdio:", far.url + options, stdin=data)
+                self.assertEqual((status, err), (0, ""))
+                self.assertEqual(sha256(out), sha256(data))
             self.ends(far)
+
+    def test_stdio_takes_one_stream(self):
+        with Bridge("listen:mux+tcp://:0", "stdio:") as far, \
+                Bridge("listen:tcp://:0", far.url) as near:
+            with near.connect() as first:
+                first.sendall(b"into stdout")
+                until(lambda: far.out == b"into stdout", "the bytes")
+                with near.connect() as second:
+                    self.assertEqual(second.recv(1), b"")
+                first.shutdown(socket.SHUT_WR)
+                self.assertEqual(first.recv(1), b"")
+            self.assertEqual(far.wait(), 0, far.lines)
+            self.ends(near)
+
+    def test_stdio_waits_for_who_comes(self):
+        child = subprocess.Popen([WEFT, "bridge", "stdio:", "listen:mux+tcp://:0"],
+                                 stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                 stderr=subprocess.PIPE)
+        self.addCleanup(child.kill)
+        url = child.stderr.readline().decode().split()[-1]
+        with Server(echo) as server, Bridge(url, server.url, ready=False) as behind:
+            self.assertEqual(child.communicate(b"hello", PATIENCE)[0], b"hello")
+            self.assertEqual(child.returncode, 0)
+            behind.stop()
 
     def test_a_child_at_the_far_end(self):
         near, far = self.tunnel("exec:sh -c 'echo $$; exec cat'")

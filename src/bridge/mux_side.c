@@ -18,10 +18,11 @@
 #define SILENCE_MIN_NS (30 * SECOND_NS) /* for peers who send them as Go's smux does */
 #define STREAM_BUFFER ((size_t)1 << 20) /* ahead of a slow reader; what a long way needs */
 #define RECEIVE_BUFFER ((size_t)16 << 20)
-#define STREAMS_SPARE 1024	 /* beyond the bridge's own limit, which is told rather than met */
-#define LASTED_NS BACKOFF_MAX_NS /* a mux session that was up so long was a good one */
-#define RETRY_MS 100		 /* after lack of memory or descriptors */
-#define REFUSAL_NS SECOND_NS	 /* refusals are told once in that time */
+#define STREAMS_SPARE 1024 /* beyond the bridge's own limit, which is told rather than met */
+#define BACKLOG_MAX ((size_t)16384) /* streams of one burst, until its fiber has a turn */
+#define LASTED_NS BACKOFF_MAX_NS    /* a mux session that was up so long was a good one */
+#define RETRY_MS 100		    /* after lack of memory or descriptors */
+#define REFUSAL_NS SECOND_NS	    /* refusals are told once in that time */
 #define TEXT_MAX (ERR_TEXT_MAX + 256)
 
 /* A mux session to be: its fiber owns it. */
@@ -70,7 +71,9 @@ void mux_side_options(const struct mux_side *side, weft_mux_options *out)
 	out->max_receive_buffer = RECEIVE_BUFFER;
 	out->max_stream_buffer = STREAM_BUFFER;
 	out->max_streams = streams;
-	out->accept_backlog = side->pool ? 1 : streams;
+	out->accept_backlog = streams < BACKLOG_MAX ? streams : BACKLOG_MAX;
+	if (side->pool)
+		out->accept_backlog = 1; /* all are refused */
 }
 
 /* ---- streams that the peer opens ---- */
@@ -167,7 +170,8 @@ static void tell_death(struct mux_side *side, weft_mux *mux, bool is_dialer)
 		is_dialer && !side->dials_once ? "; dialling again" : "");
 	/* for those who wait for the next one */
 	if (side->pool)
-		mux_pool_failed(side->pool, err_setf(err, "%s", detail), side->dials_once);
+		mux_pool_failed(
+			side->pool, err_setf(err, "%s", detail), is_dialer && side->dials_once);
 }
 
 /* The bridge is done with it. Shielded: it ends within its linger time. */
@@ -362,9 +366,10 @@ static weft_err dialer_fiber(void *arg)
 
 weft_err mux_side_dial(struct mux_side *side, weft_conn *first)
 {
+	unsigned count = side->dials_once ? 1 : side->endpoint->mux.sessions;
 	weft_err err = WEFT_OK;
 
-	for (unsigned i = 0; !err && i < side->endpoint->mux.sessions; i++) {
+	for (unsigned i = 0; !err && i < count; i++) {
 		const struct start start = { .side = side, .conn = i == 0 ? first : NULL };
 		char name[32];
 
