@@ -153,7 +153,9 @@ WEFT_API WEFT_MUST_CHECK weft_err weft_stream_writev(weft_stream *stream, const 
  * Errors: WEFT_ERESET, WEFT_EPROTO (the session is dead). */
 WEFT_API WEFT_MUST_CHECK weft_err weft_stream_shutdown(weft_stream *stream);
 /* Stops both halves: what was written is still sent, then a FIN; what is unread, and what
- * still comes, is dropped. Idempotent. */
+ * still comes, is dropped. smux does not tell the peer more than a shutdown would: a peer
+ * that goes on writing is not told that nobody reads, and in version 2 waits for a window
+ * in vain, so give such writes a deadline. Idempotent. */
 WEFT_API void weft_stream_close(weft_stream *stream);
 /* Closes and frees; no call may be under way. NULL is allowed. */
 WEFT_API void weft_stream_free(weft_stream *stream);

@@ -344,7 +344,7 @@ static void fault_text(const struct smux_decoder *d, char *text, size_t size)
 	case SMUX_FAULT_NONE:
 	case SMUX_FAULT_LENGTH:
 		snprintf(text, size, "the peer sent a %s of %u bytes instead of %u", names[cmd],
-			length, cmd == SMUX_UPD ? 8 : 0);
+			length, cmd == SMUX_UPD ? 8U : 0U);
 		break;
 	}
 }

@@ -293,7 +293,7 @@ weft_err weft_mux_wait(weft_mux *m, weft_deadline until)
 
 bool weft_mux_is_alive(const weft_mux *m)
 {
-	return word_get(&m->state) == 0;
+	return word_get(&m->state) == 0 && counter_get(&m->ids) + 2 <= UINT32_MAX;
 }
 
 /* ---- looking ---- */
