@@ -5,6 +5,7 @@
 /* Everything at once. */
 #include <weft/base.h>
 #include <weft/bridge.h>
+#include <weft/broadcast.h>
 #include <weft/buf.h>
 #include <weft/cancel.h>
 #include <weft/chan.h>
@@ -22,5 +23,6 @@
 #include <weft/select.h>
 #include <weft/signal.h>
 #include <weft/sim.h>
+#include <weft/watch.h>
 
 #endif
