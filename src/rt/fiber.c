@@ -10,6 +10,7 @@
 #include "rt/fiber.h"
 #include "base/check.h"
 #include "base/mem.h"
+#include "rt/reclaim.h"
 #include "rt/switch.h"
 
 #include <errno.h>
@@ -333,6 +334,7 @@ weft_err weft_yield(void)
 {
 	struct rt_fiber *f = rt_current();
 
+	reclaim_check_no_guard();
 	if (!f) {
 		sched_yield();
 		return WEFT_OK;

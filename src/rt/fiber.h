@@ -21,6 +21,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct reclaim_record;
 struct rt_worker;
 struct rt_runtime;
 struct rt_slab;
@@ -149,7 +150,8 @@ struct rt_worker {
 	void *loop_sp; /* saved stack pointer of the loop, while a fiber runs */
 	struct io *io;
 	struct rt_runtime *runtime;
-	int64_t now; /* clock as of the last poll */
+	struct reclaim_record *reclaim; /* reclaim.c's, while the loop runs */
+	int64_t now;			/* clock as of the last poll */
 	struct heap timers;
 	uint64_t timer_seq;
 	struct rt_fiber *cache; /* free fibers with their stacks, warm ones first */

@@ -21,6 +21,7 @@
 #include "rt/cpu.h"
 #include "rt/fiber.h"
 #include "rt/futex.h"
+#include "rt/reclaim.h"
 
 #include <sched.h>
 
@@ -232,6 +233,7 @@ weft_err rt_park(weft_deadline until, const char *why)
 	struct rt_fiber *f = rt_current();
 	struct weft_parker *p;
 
+	reclaim_check_no_guard();
 	if (f)
 		return fiber_park(f, until, why);
 	CHECK(!rt_tls); /* the loop itself, a callback of a token: must not block */

@@ -9,6 +9,7 @@
 #include "base/check.h"
 #include "base/mem.h"
 #include "rt/fiber.h"
+#include "rt/reclaim.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -188,6 +189,7 @@ void rt_runtime_free(struct rt_runtime *rt)
 	err_slot_fini(&rt->main_err);
 	mem_free(rt->workers);
 	mem_free(rt);
+	reclaim_drain();
 	rt_stacks_trim();
 }
 

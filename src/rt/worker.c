@@ -22,6 +22,7 @@
 #include "io/sim.h"
 #include "rt/cpu.h"
 #include "rt/fiber.h"
+#include "rt/reclaim.h"
 #include "rt/switch.h"
 
 #include <errno.h>
@@ -370,9 +371,11 @@ static void poll_or_sleep(struct rt_worker *w)
 	atomic_exchange_explicit(&w->sleeping, 1, memory_order_seq_cst);
 	/* relaxed: whoever asks for a dump nudges afterwards, and stopping nudges too */
 	if (inbox_is_empty(w) && !is_stopping(w) &&
-		atomic_load_explicit(&w->dump_fd, memory_order_relaxed) < 0) {
+		atomic_load_explicit(&w->dump_fd, memory_order_relaxed) < 0 &&
+		reclaim_offline(&until)) {
 		rt_count(&w->counters.sleeps);
 		deliver(w, until);
+		reclaim_online();
 		/* relaxed: a hint for the next sleep */
 		if (w->runtime->workers_len > 1 &&
 			atomic_load_explicit(&w->inbox, memory_order_relaxed))
@@ -446,6 +449,7 @@ void rt_worker_loop(struct rt_worker *w)
 	}
 #endif
 	w->now = w->io->ops->now(w->io);
+	reclaim_worker_begin(w->reclaim);
 	while (!is_stopping(w)) {
 		inbox_drain(w);
 		if (heap_peek(&w->timers)) {
@@ -455,10 +459,12 @@ void rt_worker_loop(struct rt_worker *w)
 		answer_dump(w);
 		run_some(w);
 		rt_fiber_cache_flush(w, 64);
+		reclaim_tick();
 		if (is_stopping(w) || (w->is_sim && sim_is_over(w)))
 			break;
 		poll_or_sleep(w);
 	}
+	reclaim_worker_end();
 	rt_tls = NULL;
 }
 
@@ -472,6 +478,9 @@ int rt_worker_init(struct rt_worker *w, struct rt_runtime *rt, unsigned index)
 	heap_init(&w->timers);
 	/* relaxed: nobody else knows the worker yet */
 	atomic_store_explicit(&w->dump_fd, -1, memory_order_relaxed);
+	w->reclaim = reclaim_record_get();
+	if (!w->reclaim)
+		return -ENOMEM;
 	return w->is_sim ? 0 : io_epoll_create(&w->io);
 }
 
@@ -493,4 +502,6 @@ void rt_worker_fini(struct rt_worker *w)
 	if (w->io)
 		w->io->ops->destroy(w->io);
 	w->io = NULL;
+	reclaim_record_put(w->reclaim);
+	w->reclaim = NULL;
 }
