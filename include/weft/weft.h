@@ -8,6 +8,7 @@
 #include <weft/broadcast.h>
 #include <weft/buf.h>
 #include <weft/cancel.h>
+#include <weft/cell.h>
 #include <weft/chan.h>
 #include <weft/conn.h>
 #include <weft/log.h>
