@@ -5,7 +5,7 @@ PREFIX ?= /usr/local
 CONFIGURE = tools/configure.sh
 CTEST = ctest --output-on-failure -j $(JOBS)
 
-.PHONY: help setup setup-bench setup-peers build run test test-release bench bench-mux \
+.PHONY: help setup setup-bench setup-peers build run test test-release bench bench-sync bench-mux \
 	asan tsan debug aarch64 fuzz fuzz-long lint format install clean coverage soak
 
 help: ## This list
@@ -62,6 +62,10 @@ soak: build ## Hours of load, watching memory and descriptors
 bench: build ## Benchmarks against peers, into bench/results
 	cmake --build build -j $(JOBS) --target benches
 	bench/run
+
+bench-sync: build ## Channels, maps, cells and tokens beside those of Rust, Go and C
+	cmake --build build -j $(JOBS) --target benches
+	bench/run sync
 
 bench-mux: build ## The mux beside raw TCP, Go's smux and yamux
 	cmake --build build -j $(JOBS) --target benches

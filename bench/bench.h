@@ -44,6 +44,68 @@ static inline uint64_t bench_count(uint64_t full)
 	return getenv("BENCH_QUICK") ? (full + 9) / 10 : full;
 }
 
+/* Does n operations and returns the ns that they took. */
+typedef double bench_pass(void *arg, uint64_t n);
+
+static inline double bench_measured_ns(void)
+{
+	return getenv("BENCH_QUICK") ? 25e6 : 250e6;
+}
+
+/* ns an operation: searches the count whose pass takes a quarter of a second, up to most,
+ * and returns what that pass says. */
+static inline double bench_calibrated(bench_pass *pass, void *arg, uint64_t most)
+{
+	const double measured = bench_measured_ns();
+	uint64_t count = most < 1000 ? most : 1000;
+	for (;;) {
+		double took = pass(arg, count), more;
+		took = took < 1 ? 1 : took;
+		if (took >= measured / 16 || count >= most)
+			break;
+		more = measured / 12 / took;
+		more = (double)count * (more < 2 ? 2 : more > 16 ? 16 : more);
+		count = more < (double)most ? (uint64_t)more : most;
+	}
+	double took = pass(arg, count);
+	double full = (double)count * measured / (took < 1 ? 1 : took);
+	count = full < 1 ? 1 : full < (double)most ? (uint64_t)full : most;
+	return pass(arg, count) / (double)count;
+}
+
+/* For what has no end of its own, as a queue without a bound: passes of count until the
+ * time is over. */
+static inline double bench_repeated(bench_pass *pass, void *arg, uint64_t count)
+{
+	const double measured = bench_measured_ns();
+	double took = 0;
+	uint64_t passes = 0;
+	pass(arg, count);
+	for (; took < measured; passes++)
+		took += pass(arg, count);
+	return took / (double)(passes * count);
+}
+
+/* The compiler must believe that what p points to is looked at. */
+static inline void bench_look_at(const void *p)
+{
+	__asm__ __volatile__("" : : "r"(p) : "memory");
+}
+
+/* xorshift64*: the keys of map rows; the same in every program. */
+static inline uint64_t bench_key(uint64_t *state)
+{
+	*state ^= *state >> 12;
+	*state ^= *state << 25;
+	*state ^= *state >> 27;
+	return *state * 0x2545f4914f6cdd1d;
+}
+
+static inline uint64_t bench_keys_from(uint64_t seed)
+{
+	return (seed * 0x9e3779b97f4a7c15) | 1;
+}
+
 static inline void bench_report(const char *row, double value, const char *unit)
 {
 	printf("%s %.6g %s\n", row, value, unit);

@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Channels: PATTERN-capCAPACITY-WHERE, ns a message of 8 bytes. Patterns: spsc, mpsc4
- * (4 senders, 1 receiver), mpmc4 (4 and 4). Where: 1w and 2w, fibers on one worker and
- * on two; threads, plain threads.
+ * Channels: PATTERN-capCAPACITY-WHERE or PATTERN-unbounded-WHERE, ns a message of 8 bytes.
+ * Patterns: spsc, mpsc4 (4 senders, 1 receiver), mpmc4 (4 and 4). Where: 1w and 2w, fibers
+ * on one worker and on two; threads, plain threads.
  * On two workers spsc and mpsc4 put senders on one and receivers on the other; mpmc4
  * puts two of each on both. The sum of what was received is checked.
+ * Unbounded: passes of 200,000 messages, each with a channel of its own. On one worker all of
+ * them are in the channel before the first is received.
  */
 #include "must.h"
 
-enum { ENDS_MAX = 4 };
+enum { ENDS_MAX = 4, UNBOUNDED_PASS = 200000, MESSAGES_MAX = 1 << 24 };
 
 struct load {
 	const char *row;
@@ -94,11 +96,12 @@ static void threads_pass(struct load *load, struct end *senders, struct end *rec
 		pthread_join(receivers[i].thread, NULL);
 }
 
-static double pass_ns(struct load *load, uint64_t messages)
+static double pass_ns(void *arg, uint64_t messages)
 {
+	struct load *load = arg;
 	struct end senders[ENDS_MAX] = { { 0 } }, receivers[ENDS_MAX] = { { 0 } };
 	uint64_t sent = 0, received = 0;
-	load->each = messages / load->senders;
+	load->each = messages > load->senders ? messages / load->senders : 1;
 	must(weft_chan_create(&load->chan, sizeof(uint64_t), load->capacity, NULL),
 		"weft_chan_create");
 	for (int i = 0; i < ENDS_MAX; i++)
@@ -116,32 +119,35 @@ static double pass_ns(struct load *load, uint64_t messages)
 	}
 	if (sent != received)
 		bench_die("messages were lost");
-	return (double)(end - begin) / (double)(load->each * load->senders);
+	return (double)(end - begin) * (double)messages / (double)(load->each * load->senders);
 }
 
 static weft_err chan_main(void *arg)
 {
 	struct load *load = arg;
-	/* Across processors a message may cost a wake: fewer make as long a run. */
-	uint64_t messages = bench_count(load->workers == 1 ? 4000000 : 500000);
-	pass_ns(load, messages / 10);
-	bench_report(load->row, pass_ns(load, messages), "ns");
+	bench_report(load->row,
+		load->capacity == WEFT_CHAN_UNBOUNDED
+			? bench_repeated(pass_ns, load, UNBOUNDED_PASS)
+			: bench_calibrated(pass_ns, load, MESSAGES_MAX),
+		"ns");
 	return WEFT_OK;
 }
 
 int main(int argc, char **argv)
 {
 	struct load load = { .row = argc == 2 ? argv[1] : "" };
-	const char *capacity = strstr(load.row, "-cap");
+	const char *capacity = strchr(load.row, '-');
 	const char *where = capacity ? strrchr(load.row, '-') + 1 : "";
 	load.senders = strncmp(load.row, "spsc", 4) ? 4 : 1;
 	load.receivers = strncmp(load.row, "mpmc4", 5) ? 1 : 4;
 	load.workers = !strcmp(where, "1w") ? 1 : !strcmp(where, "2w") ? 2 : 0;
 	if (!capacity || (!load.workers && strcmp(where, "threads"))) {
-		fprintf(stderr, "usage: chan spsc|mpsc4|mpmc4-capN-1w|2w|threads\n");
+		fprintf(stderr, "usage: chan spsc|mpsc4|mpmc4-capN|unbounded-1w|2w|threads\n");
 		return 2;
 	}
-	load.capacity = strtoul(capacity + strlen("-cap"), NULL, 10);
+	load.capacity = strncmp(capacity, "-unbounded", strlen("-unbounded"))
+		? strtoul(capacity + strlen("-cap"), NULL, 10)
+		: WEFT_CHAN_UNBOUNDED;
 	if (load.workers)
 		must_run(chan_main, &load, load.workers);
 	else

@@ -35,11 +35,12 @@ def collect(samples, origin, judge):
             continue
         unit = by_who["weft"][1]
         middle = {who: statistics.median(v) for who, (v, _) in by_who.items()}
-        better, ratio, goal, met = judge(name, unit, origin[name], middle)
+        better, ratio, against, goal, met = judge(name, unit, origin[name], middle)
         rows.append({"row": name, "unit": unit, "better": better,
                      "weft": spread(by_who["weft"][0]),
                      "peers": {w: spread(v) for w, (v, _) in by_who.items() if w != "weft"},
-                     "target": goal, "ratio": round(ratio, 3) if ratio else None, "met": met})
+                     "target": goal, "ratio": round(ratio, 3) if ratio else None,
+                     "against": against, "met": met})
         later = origin[name].later(name, middle)
         if later:
             rows[-1]["later"] = later
@@ -91,7 +92,17 @@ def chart(rows, path, title):
                 (WIDTH, y, html.escape(title), "\n".join(out)))
 
 
+def summary(rows):
+    judged = [r for r in rows if r["met"] is not None]
+    missed = [r for r in judged if not r["met"]]
+    if judged:
+        print("\n%d of %d goals met" % (len(judged) - len(missed), len(judged)))
+    for row in missed:
+        print("  missed: %-28s %5.2f of %s" % (row["row"], row["ratio"], row["against"]))
+
+
 def write(suite, samples, origin, judge, here, options, pinned):
+    """Into here/results."""
     rows = collect(samples, origin, judge)
     result = {"date": datetime.date.today().isoformat(), "cpu": cpu_name(),
               "cores": os.cpu_count(), "pinned": "processors " + pinned,
@@ -107,3 +118,4 @@ def write(suite, samples, origin, judge, here, options, pinned):
           (suite, result["cpu"], result["cores"], options.rounds))
     print("\n%s" % suite)
     table(rows)
+    summary(rows)

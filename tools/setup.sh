@@ -13,8 +13,15 @@ build=(
 	golang-go golang-github-xtaci-smux-dev # the mux's peer
 	gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user
 )
-# What bench/run builds or runs beside weft.
-bench=(libst-dev socat strace golang-github-hashicorp-yamux-dev)
+# What bench/run builds or runs beside weft. The Rust ones are sources: bench/run builds them
+# by cargo without a network, from where Debian puts them.
+bench=(
+	libst-dev socat strace golang-github-hashicorp-yamux-dev
+	rustc cargo liburcu-dev libck-dev
+	librust-flume-dev librust-crossbeam-channel-dev librust-async-channel-dev
+	librust-tokio-dev librust-tokio-util-dev
+	librust-dashmap-dev librust-ahash-dev librust-arc-swap-dev librust-once-cell-dev
+)
 # Programs of others that tests talk to; without them those tests are skipped.
 peers=(openssh-client openssh-server)
 

@@ -5,7 +5,7 @@
 
 #include <stdbool.h>
 
-enum { ENDS_MAX = 4 };
+enum { ENDS_MAX = 4, MESSAGES_MAX = 1 << 24 };
 
 static struct {
 	pthread_mutex_t lock;
@@ -62,11 +62,14 @@ static void *receiver(void *arg)
 	return NULL;
 }
 
-static double pass_ns(size_t senders, size_t receivers, uint64_t messages)
+static size_t senders, receivers;
+
+static double pass_ns(void *arg, uint64_t messages)
 {
+	(void)arg;
 	pthread_t all[2 * ENDS_MAX];
 	uint64_t sums[ENDS_MAX] = { 0 }, total = 0;
-	each = messages / senders;
+	each = messages > senders ? messages / senders : 1;
 	queue.closed = false;
 	int64_t begin = bench_now_ns();
 	for (size_t i = 0; i < receivers; i++)
@@ -86,7 +89,7 @@ static double pass_ns(size_t senders, size_t receivers, uint64_t messages)
 	int64_t end = bench_now_ns();
 	if (total != senders * each * (each + 1) / 2)
 		bench_die("messages were lost");
-	return (double)(end - begin) / (double)(each * senders);
+	return (double)(end - begin) * (double)messages / (double)(each * senders);
 }
 
 int main(int argc, char **argv)
@@ -99,10 +102,8 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	queue.ring = calloc(queue.capacity, sizeof *queue.ring);
-	size_t senders = strncmp(row, "spsc", 4) ? 4 : 1;
-	size_t receivers = strncmp(row, "mpmc4", 5) ? 1 : 4;
-	uint64_t messages = bench_count(500000);
-	pass_ns(senders, receivers, messages / 10);
-	bench_report(row, pass_ns(senders, receivers, messages), "ns");
+	senders = strncmp(row, "spsc", 4) ? 4 : 1;
+	receivers = strncmp(row, "mpmc4", 5) ? 1 : 4;
+	bench_report(row, bench_calibrated(pass_ns, NULL, MESSAGES_MAX), "ns");
 	return 0;
 }

@@ -1,11 +1,8 @@
 // SPDX-License-Identifier: MIT
 
-// Go beside chan.c. For the rows "threads" each goroutine is tied to a thread.
 package main
 
 import (
-	"fmt"
-	"os"
 	"runtime"
 	"strconv"
 	"strings"
@@ -13,15 +10,13 @@ import (
 	"time"
 )
 
-func count(full int) int {
-	if os.Getenv("BENCH_QUICK") != "" {
-		return (full + 9) / 10
-	}
-	return full
-}
+const messagesMax = 1 << 24
 
-func pass(senders, receivers, capacity, messages int, locked bool) float64 {
-	each := messages / senders
+func chanPass(senders, receivers, capacity int, messages uint64, locked bool) float64 {
+	each := messages / uint64(senders)
+	if each == 0 {
+		each = 1
+	}
 	queue := make(chan uint64, capacity)
 	sums := make([]uint64, receivers)
 	var sending, receiving sync.WaitGroup
@@ -46,8 +41,8 @@ func pass(senders, receivers, capacity, messages int, locked bool) float64 {
 			if locked {
 				runtime.LockOSThread()
 			}
-			for i := 1; i <= each; i++ {
-				queue <- uint64(i)
+			for i := uint64(1); i <= each; i++ {
+				queue <- i
 			}
 			sending.Done()
 		}()
@@ -55,19 +50,19 @@ func pass(senders, receivers, capacity, messages int, locked bool) float64 {
 	sending.Wait()
 	close(queue)
 	receiving.Wait()
-	took := time.Since(begin)
+	took := float64(time.Since(begin).Nanoseconds())
 	var sum uint64
 	for _, s := range sums {
 		sum += s
 	}
-	if sum != uint64(senders)*uint64(each)*uint64(each+1)/2 {
+	if sum != uint64(senders)*each*(each+1)/2 {
 		panic("messages were lost")
 	}
-	return float64(took.Nanoseconds()) / float64(each*senders)
+	return took * float64(messages) / float64(each*uint64(senders))
 }
 
-func main() {
-	row := os.Args[1]
+// "spsc-cap64-1w": there is no queue without a bound.
+func chanRow(row string) (float64, bool) {
 	part := strings.Split(row, "-")
 	senders, receivers := 1, 1
 	if part[0] != "spsc" {
@@ -78,14 +73,9 @@ func main() {
 	}
 	capacity, err := strconv.Atoi(strings.TrimPrefix(part[1], "cap"))
 	if err != nil {
-		panic(err)
+		return 0, false
 	}
-	messages, procs := count(500000), 2
-	if part[2] == "1w" {
-		messages, procs = count(4000000), 1
-	}
-	runtime.GOMAXPROCS(procs)
-	pass(senders, receivers, capacity, messages/10, part[2] == "threads")
-	ns := pass(senders, receivers, capacity, messages, part[2] == "threads")
-	fmt.Printf("%s %.6g ns\n", row, ns)
+	return calibrated(messagesMax, func(n uint64) float64 {
+		return chanPass(senders, receivers, capacity, n, part[2] == "threads")
+	}), true
 }
