@@ -4,6 +4,8 @@
 
 #include <weft/base.h>
 
+#include <stdbool.h>
+
 WEFT_BEGIN_DECLS
 /*
  * weft_oneshot: one value from one sender to one receiver.
@@ -25,8 +27,15 @@ WEFT_API WEFT_MUST_CHECK weft_err weft_oneshot_send(weft_oneshot *o, const void 
  * taken), WEFT_ETIMEDOUT, WEFT_ECANCELED. */
 WEFT_API WEFT_MUST_CHECK weft_err weft_oneshot_recv(
 	weft_oneshot *o, void *value, weft_deadline until);
-/* Sender: waits until the receiver has closed. */
+/* Never parks: WEFT_EAGAIN when there is no value yet. */
+WEFT_API WEFT_MUST_CHECK weft_err weft_oneshot_try_recv(weft_oneshot *o, void *value);
+/* Receiver: from now on sends get WEFT_ECLOSED. A value that was sent before is still there
+ * to be received: so it needs no destructor. Idempotent; to be closed nevertheless. */
+WEFT_API void weft_oneshot_shut(weft_oneshot *o);
+/* Sender: waits until the receiver has closed, or shut it. */
 WEFT_API WEFT_MUST_CHECK weft_err weft_oneshot_wait_closed(weft_oneshot *o, weft_deadline until);
+/* Sender: the same, a moment's look. */
+WEFT_API bool weft_oneshot_is_closed(const weft_oneshot *o);
 /* Each end calls it once; NULL is allowed. Wakes the other end. A value that was sent
  * and not received when the receiver closes is dropped. */
 WEFT_API void weft_oneshot_close_sender(weft_oneshot *o);

@@ -12,7 +12,8 @@ WEFT_BEGIN_DECLS
  * exactly that one.
  *
  * A case on a closed channel is ready, with the result WEFT_ECLOSED. The same channel
- * may stand in several cases; a select never meets itself. Timers: the deadline.
+ * may stand in several cases; a select never meets itself. Timers: the deadline, for all;
+ * WEFT_SELECT_TIMER, where which of several times has come is to be told.
  * Threads: any fiber or plain thread.  Blocking: yes; a cancellation point.
  */
 typedef enum weft_select_kind {
@@ -21,6 +22,8 @@ typedef enum weft_select_kind {
 	WEFT_SELECT_RECV,      /* chan, message: receives into message */
 	WEFT_SELECT_CANCELLED, /* token */
 	WEFT_SELECT_ONESHOT,   /* oneshot, message: receives into message */
+	WEFT_SELECT_TIMER,     /* at: ready from then on */
+	WEFT_SELECT_CLOSED,    /* chan, or else oneshot (its sender's): ready once closed */
 } weft_select_kind;
 
 typedef struct weft_select_case {
@@ -28,6 +31,7 @@ typedef struct weft_select_case {
 	weft_chan *chan;
 	weft_oneshot *oneshot;
 	weft_cancel *token;
+	weft_deadline at;
 	void *message;	 /* borrowed for the call; not written for SEND */
 	weft_err result; /* out, for the chosen case: WEFT_OK or WEFT_ECLOSED */
 } weft_select_case;
