@@ -11,6 +11,7 @@
 #include "base/err.h"
 #include "base/heap.h"
 #include "base/list.h"
+#include "rt/idle.h"
 #include "rt/lock.h"
 #include "rt/rt.h"
 #include "rt/san.h"
@@ -158,8 +159,9 @@ struct rt_worker {
 	size_t cache_len;
 	struct list fibers; /* all that live here */
 	struct rt_counters counters;
-	bool may_spin;	    /* wakes came soon lately; see spin_for_work */
-	int64_t idle_since; /* when it last ran dry; valid with several workers */
+	bool may_spin;	     /* wakes came soon lately; see look_for_work */
+	bool looks_at_net;   /* others of this machine may run beside; fixed */
+	struct rt_idle idle; /* when it last ran dry, and how that went */
 #ifdef RT_ASAN
 	void *loop_fake_stack;
 	const void *loop_stack_bottom;

@@ -24,6 +24,7 @@
 #include "rt/reclaim.h"
 
 #include <sched.h>
+#include <unistd.h>
 
 /* A plain thread's parker. Pooled and never freed: see park.h. */
 struct thread_parker {
@@ -277,4 +278,11 @@ unsigned rt_cores(void)
 	/* relaxed: a number that every thread finds alike */
 	atomic_store_explicit(&cores, n, memory_order_relaxed);
 	return n;
+}
+
+unsigned rt_machine_cores(void)
+{
+	long n = sysconf(_SC_NPROCESSORS_ONLN);
+
+	return n > 0 ? (unsigned)n : 1;
 }

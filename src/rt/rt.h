@@ -49,6 +49,8 @@ static inline uintptr_t rt_self_id(void)
 bool rt_relax(unsigned *spins, bool may_switch);
 /* Cores this process may use (1: spinning for another thread is pointless). */
 unsigned rt_cores(void);
+/* Cores this machine has, for whatever other processes. */
+unsigned rt_machine_cores(void);
 
 /*
  * Runs an operation to its end: submits through the caller's worker (through one of the

@@ -26,10 +26,13 @@
 #include "rt/switch.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <signal.h>
 
 #define SPIN_NS 50000	   /* longer than a sleeping worker takes to wake */
 #define SPIN_LOOKS 32	   /* at the inbox, between two looks at the clock and the net */
+#define NET_LOOKS 16	   /* the same, when it is the net that is looked at */
+#define NET_YIELD 8	   /* looks at the net, between two times the core is given away */
 #define SIM_BUSY_MAX 10000 /* steps of a simulated run in one moment */
 #define SIM_PICK_MAX 16	   /* the simulator picks among that many of the queue's first */
 
@@ -306,36 +309,68 @@ static void deliver(struct rt_worker *w, int64_t until)
  * at its inbox a while longer than that before it sleeps, if wakes came that soon lately: a
  * shorter look would never meet a partner who is just being woken, and both would go on
  * sleeping in turn. The first look in vain ends it, until a sleep turns out to have been short
- * again; so that rare wakes cost no spinning.
+ * again; so that rare wakes cost no spinning. For the net the same is idle.h's to decide.
  */
-static bool spin_for_work(struct rt_worker *w, int64_t until)
+static int64_t look_for(struct rt_worker *w)
 {
-	int64_t end = w->idle_since + SPIN_NS;
+	int64_t now = w->io->ops->now(w->io), look = 0;
 
-	if (!w->may_spin || w->runtime->workers_len == 1 || rt_cores() == 1)
+	if (w->looks_at_net && w->io->ops->has_work(w->io))
+		look = idle_begin(&w->idle, now);
+	else
+		w->idle.since = now;
+	if (w->may_spin && look < SPIN_NS && w->runtime->workers_len > 1 && rt_cores() > 1)
+		look = SPIN_NS;
+	return look;
+}
+
+static bool look_at_inbox(struct rt_worker *w, int looks)
+{
+	for (int i = 0; i < looks; i++) {
+		/* relaxed: a hint; inbox_drain acquires */
+		if (atomic_load_explicit(&w->inbox, memory_order_relaxed))
+			return true;
+		cpu_pause();
+	}
+	return false;
+}
+
+/* True: there is something to do. What looks at the net lets others have the core. */
+static bool look_for_work(struct rt_worker *w, int64_t until)
+{
+	int64_t look = look_for(w), end = w->idle.since + look, now = w->idle.since;
+	bool net = w->idle.mode != IDLE_SLEEP;
+	int64_t first = net ? idle_first_look(&w->idle) : now;
+
+	if (look == 0)
 		return false;
 	if (until < end)
 		end = until;
-	do {
-		for (int i = 0; i < SPIN_LOOKS; i++) {
-			/* relaxed: a hint; inbox_drain acquires */
-			if (atomic_load_explicit(&w->inbox, memory_order_relaxed))
-				return true;
-			cpu_pause();
-		}
-		if (w->io->ops->has_work(w->io))
+	for (unsigned looks = 1; now < end; looks++) {
+		if (look_at_inbox(w, net ? NET_LOOKS : SPIN_LOOKS))
+			return true;
+		now = w->io->ops->now(w->io);
+		if (now >= first && w->io->ops->has_work(w->io))
 			deliver(w, 0);
 		if (w->run_head || is_stopping(w))
 			return true;
-	} while (w->io->ops->now(w->io) < end);
+		if (net && looks % NET_YIELD == 0)
+			sched_yield();
+	}
 	w->may_spin = false;
 	return false;
 }
 
-/* After a sleep that somebody's message ended. */
-static void judge_sleep(struct rt_worker *w)
+/* After a wait that came to an end, by a message, the net or a timer. */
+static void judge_wait(struct rt_worker *w, bool slept)
 {
-	w->may_spin = w->io->ops->now(w->io) - w->idle_since < 2 * SPIN_NS;
+	int64_t now = w->io->ops->now(w->io);
+
+	/* relaxed: a hint for the next wait */
+	if (slept && atomic_load_explicit(&w->inbox, memory_order_relaxed))
+		w->may_spin = now - w->idle.since < 2 * SPIN_NS;
+	if (w->looks_at_net)
+		idle_end(&w->idle, now);
 }
 
 /* Simulated: time passes when nobody can run, and for those who only yield until
@@ -363,10 +398,10 @@ static void poll_or_sleep(struct rt_worker *w)
 			deliver(w, 0);
 		return;
 	}
-	if (w->runtime->workers_len > 1)
-		w->idle_since = w->io->ops->now(w->io);
-	if (spin_for_work(w, until))
+	if (look_for_work(w, until)) {
+		judge_wait(w, false);
 		return;
+	}
 	/* seq_cst: before the look at the inbox in one order (head of the file) */
 	atomic_exchange_explicit(&w->sleeping, 1, memory_order_seq_cst);
 	/* relaxed: whoever asks for a dump nudges afterwards, and stopping nudges too */
@@ -376,10 +411,7 @@ static void poll_or_sleep(struct rt_worker *w)
 		rt_count(&w->counters.sleeps);
 		deliver(w, until);
 		reclaim_online();
-		/* relaxed: a hint for the next sleep */
-		if (w->runtime->workers_len > 1 &&
-			atomic_load_explicit(&w->inbox, memory_order_relaxed))
-			judge_sleep(w);
+		judge_wait(w, true);
 	}
 	/* relaxed: nobody reads 0 to rely on what came before */
 	atomic_store_explicit(&w->sleeping, 0, memory_order_relaxed);
@@ -449,6 +481,8 @@ void rt_worker_loop(struct rt_worker *w)
 	}
 #endif
 	w->now = w->io->ops->now(w->io);
+	idle_init(&w->idle, w->now);
+	w->looks_at_net = !w->is_sim && rt_machine_cores() > 1;
 	reclaim_worker_begin(w->reclaim);
 	while (!is_stopping(w)) {
 		inbox_drain(w);
