@@ -25,15 +25,15 @@
 #include <stdint.h>
 
 enum {
-	IDLE_SHORT = 8000,	/* ns: as much as a sleep and its wake cost this core */
-	IDLE_LOOK = 20000,	/* ns: looked for while waits are short */
-	IDLE_LONG = 120000,	/* ns: longer than a partner's wake and its work */
-	IDLE_TURNS = 16,	/* of a trial */
-	IDLE_FOUND = 4,		/* short waits on end that make a trial succeed */
-	IDLE_STEADY = 8,	/* waits below IDLE_LONG on end that make one worth it */
-	IDLE_SUDDEN = 2,	/* waits on end that are much shorter than before */
-	IDLE_SHARE = 64,	/* of the time is credit */
-	IDLE_CREDIT = 4000000,	/* ns: at most, and at first */
+	IDLE_SHORT = 8000,     /* ns: as much as a sleep and its wake cost this core */
+	IDLE_LOOK = 20000,     /* ns: looked for while waits are short */
+	IDLE_LONG = 120000,    /* ns: longer than a partner's wake and its work */
+	IDLE_TURNS = 16,       /* of a trial */
+	IDLE_FOUND = 4,	       /* short waits on end that make a trial succeed */
+	IDLE_STEADY = 8,       /* waits below IDLE_LONG on end that make one worth it */
+	IDLE_SUDDEN = 2,       /* waits on end that are much shorter than before */
+	IDLE_SHARE = 64,       /* of the time is credit */
+	IDLE_CREDIT = 4000000, /* ns: at most, and at first */
 };
 
 enum idle_mode { IDLE_SLEEP, IDLE_TRY, IDLE_IS_LOOKING };
@@ -57,8 +57,8 @@ static inline void idle_init(struct rt_idle *idle, int64_t now)
 
 static inline bool idle_may_try(const struct rt_idle *idle)
 {
-	if (idle->steady >= IDLE_STEADY)
-		return idle->credit >= (int64_t)IDLE_TURNS * IDLE_LONG;
+	if (idle->steady >= IDLE_STEADY && idle->credit >= (int64_t)IDLE_TURNS * IDLE_LONG)
+		return true;
 	return idle->sudden >= IDLE_SUDDEN && idle->credit >= IDLE_CREDIT / 4;
 }
 

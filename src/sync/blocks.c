@@ -103,17 +103,17 @@ void blocks_fini(weft_chan *chan)
 /* The sender of the last slot: makes the next block the one to send to. */
 static void tail_advance(weft_chan *chan, struct chan_block *block, struct chan_block *next)
 {
-	/* release; pairs with the acquire in blocks_try_send: the block's contents, and
+	/* release; pairs with the acquire in blocks_put: the block's contents, and
 	 * before tail moves: see the head of the file */
 	atomic_store_explicit(&chan->tail_block, next, memory_order_release);
-	/* release; pairs with the loads of tail in blocks_try_send: tail_block is stored.
+	/* release; pairs with the loads of tail in blocks_put: tail_block is stored.
 	 * An add, as a close may set the flag meanwhile. */
 	atomic_fetch_add_explicit(&chan->tail, POSITION, memory_order_release);
 	/* release; pairs with the acquire in head_advance: the block's contents */
 	atomic_store_explicit(&block->next, next, memory_order_release);
 }
 
-weft_err blocks_try_send(weft_chan *chan, const void *message)
+weft_err blocks_put(weft_chan *chan, const void *message)
 {
 	struct chan_block *block, *fresh = NULL;
 	weft_err err = WEFT_OK;
@@ -156,8 +156,6 @@ weft_err blocks_try_send(weft_chan *chan, const void *message)
 	chan_copy(slot, message, chan->message_size);
 	/* release; pairs with the acquire in slot_wait: the message; last touch of the block */
 	atomic_store_explicit(chan_stamp(chan, slot), 1, memory_order_release);
-	if (wait_any(&chan->receivers))
-		wait_wake_one(&chan->receivers);
 out:
 	mem_free(fresh);
 	return err;
@@ -176,7 +174,7 @@ static void head_advance(weft_chan *chan, struct chan_block *block, uint64_t hea
 	/* relaxed: a next one means that tail has left this one; not looked into here */
 	if (atomic_load_explicit(&next->next, memory_order_relaxed))
 		head |= FLAG;
-	/* release, both; pair with the acquires in blocks_try_recv: the block's contents,
+	/* release, both; pair with the acquires in blocks_take: the block's contents,
 	 * and head_block before head, as in tail_advance */
 	atomic_store_explicit(&chan->head_block, next, memory_order_release);
 	atomic_store_explicit(&chan->head, head, memory_order_release);
@@ -188,7 +186,7 @@ static char *slot_wait(const weft_chan *chan, struct chan_block *block, size_t o
 	char *slot = block->slots + offset * chan->stride;
 	unsigned spins = 0;
 
-	/* acquire; pairs with the release in blocks_try_send: the message */
+	/* acquire; pairs with the release in blocks_put: the message */
 	while (!atomic_load_explicit(chan_stamp(chan, slot), memory_order_acquire))
 		rt_relax(&spins, false);
 	return slot;
@@ -201,7 +199,7 @@ static uint64_t head_next(const weft_chan *chan, uint64_t head, weft_err *err)
 
 	if (head & FLAG)
 		return head + POSITION;
-	/* seq_cst; pairs with the CAS in blocks_try_send and the close: the look after
+	/* seq_cst; pairs with the CAS in blocks_put and the close: the look after
 	 * entering a list */
 	tail = atomic_load_explicit(&chan->tail, memory_order_seq_cst);
 	if (head / POSITION == tail / POSITION) {
@@ -213,7 +211,7 @@ static uint64_t head_next(const weft_chan *chan, uint64_t head, weft_err *err)
 	return head + POSITION;
 }
 
-weft_err blocks_try_recv(weft_chan *chan, void *message)
+weft_err blocks_take(weft_chan *chan, void *message)
 {
 	struct chan_block *block;
 	unsigned spins = 0;
@@ -255,7 +253,7 @@ weft_err blocks_try_recv(weft_chan *chan, void *message)
 
 bool blocks_is_ready(const weft_chan *chan)
 {
-	/* seq_cst, both; pair with the CAS in blocks_try_send and the close */
+	/* seq_cst, both; pair with the CAS in blocks_put and the close */
 	uint64_t head = atomic_load_explicit(&chan->head, memory_order_seq_cst);
 	uint64_t tail = atomic_load_explicit(&chan->tail, memory_order_seq_cst);
 

@@ -6,6 +6,8 @@
 #include "base/mem.h"
 #include "sync/ring.h"
 
+#define SERVE_MAX 64 /* waiters that one call does the work of */
+
 static bool is_closed(const weft_chan *chan)
 {
 	/* acquire; pairs with the close: what its caller did before */
@@ -126,12 +128,46 @@ void weft_chan_unref(weft_chan *chan)
 	mem_free(chan);
 }
 
+/* An attempt that wakes nobody. */
+static weft_err op_do(weft_chan *chan, const struct chan_op *op)
+{
+	if (chan->kind == CHAN_RING)
+		return op->send ? ring_put(chan, op->source) : ring_take(chan, op->target);
+	return op->send ? blocks_put(chan, op->source) : blocks_take(chan, op->target);
+}
+
+void chan_serve(weft_chan *chan, bool send)
+{
+	for (int i = 0; i < SERVE_MAX; i++, send = !send) {
+		struct wait_queue *queue = chan_queue(chan, send);
+		struct wait_node *node = wait_any(queue) ? wait_claim_busy(queue) : NULL;
+		weft_err err;
+
+		if (!node)
+			return;
+		err = op_do(chan,
+			&(struct chan_op){
+				.send = send, .source = node->source, .target = node->target });
+		/* Anything else than done is for the waiter to find by itself. */
+		wait_settle(node, err == WEFT_OK ? WEFT_OK : WEFT_EAGAIN);
+		if (err != WEFT_OK)
+			return;
+	}
+	/* enough for others in one call of this one's: the next has to come and look */
+	wait_wake_one(chan_queue(chan, send));
+}
+
 static inline weft_err try_send(weft_chan *chan, const void *message)
 {
 	if (weft_likely(chan->kind == CHAN_RING))
 		return ring_try_send(chan, message);
-	if (chan->kind == CHAN_BLOCKS)
-		return blocks_try_send(chan, message);
+	if (chan->kind == CHAN_BLOCKS) {
+		weft_err err = blocks_put(chan, message);
+
+		if (err == WEFT_OK && wait_any(&chan->receivers))
+			chan_serve(chan, false);
+		return err;
+	}
 	return rendezvous_try(chan, &(struct chan_op){ .send = true, .source = message });
 }
 
@@ -140,7 +176,7 @@ static inline weft_err try_recv(weft_chan *chan, void *message)
 	if (weft_likely(chan->kind == CHAN_RING))
 		return ring_try_recv(chan, message);
 	if (chan->kind == CHAN_BLOCKS)
-		return blocks_try_recv(chan, message);
+		return blocks_take(chan, message);
 	return rendezvous_try(chan, &(struct chan_op){ .send = false, .target = message });
 }
 
@@ -162,19 +198,10 @@ void chan_pass_on(weft_chan *chan, bool send)
 		wait_wake_one(chan_queue(chan, send));
 }
 
-void chan_leave(weft_chan *chan, bool send, struct wait_node *node)
-{
-	uint32_t state;
-
-	if (wait_claim_self(node->ctx, &state))
-		wait_remove(chan_queue(chan, send), node);
-	else
-		chan_pass_on(chan, send);
-}
-
 /*
- * One turn of a waiter: enters the list, looks again, parks, tries. WEFT_EAGAIN: woken,
- * but somebody else was faster.
+ * One turn of a waiter that has entered the list: looks again, parks; then takes what was done
+ * in its place, or tries. It does nothing by itself while it can be claimed. WEFT_EAGAIN:
+ * another turn.
  */
 static weft_err wait_turn(
 	weft_chan *chan, const struct chan_op *op, struct wait_node *node, weft_deadline until)
@@ -184,21 +211,18 @@ static weft_err wait_turn(
 	weft_err err, park = WEFT_OK;
 	uint32_t state;
 
-	err = chan_try(chan, op);
-	if (err != WEFT_EAGAIN) {
-		chan_leave(chan, op->send, node);
-		return err;
-	}
-	if (!wait_spin(ctx))
+	if (!chan_is_ready(chan, op->send) && !wait_spin(ctx))
 		park = wait_park(ctx, until, op->send ? "chan send" : "chan recv");
-	if (park != WEFT_OK && wait_claim_self(ctx, &state)) {
+	if (wait_claim_self(ctx, &state)) {
 		wait_remove(queue, node);
-		return park;
+		return park == WEFT_OK ? chan_try(chan, op) : park;
 	}
+	if (node->result == WEFT_OK)
+		return WEFT_OK;
 	/* Claimed, thus out of the list: the change is this call's to use, even when it was
 	 * cancelled as well. */
 	err = chan_try(chan, op);
-	return err == WEFT_EAGAIN ? park == WEFT_OK ? WEFT_EAGAIN : park : err;
+	return err == WEFT_EAGAIN && park != WEFT_OK ? park : err;
 }
 
 static weft_err queue_wait(weft_chan *chan, const struct chan_op *op, weft_deadline until)
@@ -211,9 +235,12 @@ static weft_err queue_wait(weft_chan *chan, const struct chan_op *op, weft_deadl
 	if (wait_ctx_init(&ctx) != WEFT_OK)
 		return WEFT_ENOMEM;
 	wait_node_init(&node, &ctx, WAIT_FIRST);
+	node.source = op->source;
+	node.target = op->target;
 	do {
 		/* relaxed: nobody knows the node between its turns */
 		atomic_store_explicit(&ctx.state, WAIT_OPEN, memory_order_relaxed);
+		node.result = WEFT_EAGAIN;
 		wait_push(chan_queue(chan, op->send), &node, front);
 		err = wait_turn(chan, op, &node, until);
 		front = true;

@@ -68,14 +68,17 @@ struct chan_op {
  * err_set is left to the caller. On success a waiter of the other end was woken.
  */
 weft_err chan_try(weft_chan *chan, const struct chan_op *op);
+/*
+ * After a change that those who wait to send (or to receive) may use: does it for the first
+ * of them, in its place, so that it need not come back and look; then for the one of the other
+ * end to whom that made a difference, and so on. Not for rendezvous.
+ */
+void chan_serve(weft_chan *chan, bool send);
 /* The attempt might not end in WEFT_EAGAIN. Sequentially consistent: the look at the
  * object after entering its wait list. Not for rendezvous. */
 bool chan_is_ready(const weft_chan *chan, bool send);
 /* For a waiter that was woken and did not use it. Not for rendezvous. */
 void chan_pass_on(weft_chan *chan, bool send);
-/* For a waiter that, having entered the list, was served by its own look: if it was
- * claimed meanwhile, that was for a change it did not use. */
-void chan_leave(weft_chan *chan, bool send, struct wait_node *node);
 
 static inline struct wait_queue *chan_queue(weft_chan *chan, bool send)
 {
@@ -102,8 +105,8 @@ void chan_layout(weft_chan *chan);
 /* blocks.c */
 weft_err blocks_init(weft_chan *chan);
 void blocks_fini(weft_chan *chan);
-weft_err blocks_try_send(weft_chan *chan, const void *message);
-weft_err blocks_try_recv(weft_chan *chan, void *message);
+weft_err blocks_put(weft_chan *chan, const void *message); /* without waking */
+weft_err blocks_take(weft_chan *chan, void *message);
 bool blocks_is_ready(const weft_chan *chan);
 size_t blocks_len(const weft_chan *chan);
 

@@ -482,9 +482,8 @@ static weft_err robbed_after_wake(void *arg)
 
 	waiters_spawn(doomed, &first, 1, chan, false);
 	waiters_spawn(scope, &second, 1, chan, false);
-	/* woken, but the message is gone, and it is cancelled: it has received nothing */
-	send_ok(chan, 42);
-	ck_assert_uint_eq(recv_ok(chan), 42);
+	/* woken to look, but nothing is there, and it is cancelled: it has received nothing */
+	wait_wake_one(&chan->receivers);
 	weft_scope_cancel(doomed);
 	crew_settle();
 	ck_assert(first.returned && first.result == WEFT_ECANCELED);
@@ -694,27 +693,82 @@ START_TEST(chan_producer_between_claim_and_publish_does_not_stall_others)
 }
 END_TEST
 
-/* The steps of two receivers that waited at once, in the one order that matters. */
-START_TEST(chan_receiver_served_by_its_own_look_passes_its_wake_on)
+/* Waiters without a fiber: what is done in their place can be seen step by step. */
+struct stand_in {
+	struct wait_ctx ctx;
+	struct wait_node node;
+	uint64_t message;
+};
+
+static void stand_in_enter(struct stand_in *w, weft_chan *chan, bool send, uint64_t message)
+{
+	ck_assert_int_eq(wait_ctx_init(&w->ctx), WEFT_OK);
+	wait_node_init(&w->node, &w->ctx, WAIT_FIRST);
+	w->message = message;
+	w->node.source = send ? &w->message : NULL;
+	w->node.target = send ? NULL : &w->message;
+	w->node.result = WEFT_EAGAIN;
+	wait_push(chan_queue(chan, send), &w->node, false);
+}
+
+static bool stand_in_is_done(const struct stand_in *w)
+{
+	uint32_t state = wait_state(&w->ctx);
+
+	ck_assert(state == WAIT_OPEN || (state == WAIT_FIRST && w->node.result == WEFT_OK));
+	return state == WAIT_FIRST;
+}
+
+START_TEST(chan_send_does_the_receive_of_the_first_that_waits)
 {
 	weft_chan *chan = chan_of(8, 4);
-	struct wait_ctx first, second;
-	struct wait_node first_node, second_node;
+	struct stand_in first, second;
 
-	ck_assert_int_eq(wait_ctx_init(&first), WEFT_OK);
-	ck_assert_int_eq(wait_ctx_init(&second), WEFT_OK);
-	wait_node_init(&first_node, &first, WAIT_FIRST);
-	wait_node_init(&second_node, &second, WAIT_FIRST);
-	send_ok(chan, 1); /* between the first's try and its entering: wakes nobody */
-	wait_push(&chan->receivers, &first_node, false);
-	wait_push(&chan->receivers, &second_node, false);
-	ck_assert_uint_eq(recv_ok(chan), 1);	/* the first's look */
-	ck_assert(!chan_is_ready(chan, false)); /* the second's look; it parks */
-	send_ok(chan, 2);			/* wakes the first, who does not need it */
-	ck_assert_uint_eq(wait_state(&first), WAIT_FIRST);
-	ck_assert_uint_eq(wait_state(&second), WAIT_OPEN);
-	chan_leave(chan, false, &first_node);
-	ck_assert_uint_eq(wait_state(&second), WAIT_FIRST);
+	stand_in_enter(&first, chan, false, 0);
+	stand_in_enter(&second, chan, false, 0);
+	send_ok(chan, 1);
+	ck_assert(stand_in_is_done(&first) && !stand_in_is_done(&second));
+	ck_assert_uint_eq(first.message, 1);
+	ck_assert(weft_chan_is_empty(chan));
+	send_ok(chan, 2);
+	ck_assert(stand_in_is_done(&second));
+	ck_assert_uint_eq(second.message, 2);
+	send_ok(chan, 3);
+	ck_assert_uint_eq(recv_ok(chan), 3);
+	weft_chan_unref(chan);
+}
+END_TEST
+
+START_TEST(chan_recv_does_the_send_of_the_first_that_waits)
+{
+	weft_chan *chan = chan_of(8, 1);
+	struct stand_in first, second;
+
+	send_ok(chan, 1);
+	stand_in_enter(&first, chan, true, 2);
+	stand_in_enter(&second, chan, true, 3);
+	ck_assert_uint_eq(recv_ok(chan), 1);
+	ck_assert(stand_in_is_done(&first) && !stand_in_is_done(&second));
+	ck_assert(weft_chan_is_full(chan));
+	ck_assert_uint_eq(recv_ok(chan), 2);
+	ck_assert(stand_in_is_done(&second));
+	ck_assert_uint_eq(recv_ok(chan), 3);
+	ck_assert(weft_chan_is_empty(chan));
+	weft_chan_unref(chan);
+}
+END_TEST
+
+/* What is oldest in the channel goes to whoever waited longest, not what was just sent. */
+START_TEST(chan_receive_done_for_a_waiter_takes_the_oldest)
+{
+	weft_chan *chan = chan_of(8, 4);
+	struct stand_in waiter;
+
+	send_ok(chan, 1); /* between the waiter's look and its entering */
+	stand_in_enter(&waiter, chan, false, 0);
+	send_ok(chan, 2);
+	ck_assert(stand_in_is_done(&waiter));
+	ck_assert_uint_eq(waiter.message, 1);
 	ck_assert_uint_eq(recv_ok(chan), 2);
 	weft_chan_unref(chan);
 }
@@ -766,7 +820,9 @@ static void chan_tests(TCase *tc)
 	t_add_loop(tc, chan_waits_until_the_deadline_in_fibers_and_threads, 0, 3);
 	t_add(tc, chan_rendezvous_send_returns_when_a_receiver_has_taken_the_message);
 	t_add(tc, chan_producer_between_claim_and_publish_does_not_stall_others);
-	t_add(tc, chan_receiver_served_by_its_own_look_passes_its_wake_on);
+	t_add(tc, chan_send_does_the_receive_of_the_first_that_waits);
+	t_add(tc, chan_recv_does_the_send_of_the_first_that_waits);
+	t_add(tc, chan_receive_done_for_a_waiter_takes_the_oldest);
 	t_add(tc, chan_send_under_way_at_the_close_is_received_not_reported_closed);
 }
 T_SUITE("chan", chan_tests)

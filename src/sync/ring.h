@@ -35,7 +35,8 @@ static inline uint64_t ring_next(const weft_chan *chan, uint64_t position, uint6
 	return position - index + chan->lap;
 }
 
-static inline weft_err ring_try_send(weft_chan *chan, const void *message)
+/* Without waking: whoever it makes a difference to is the caller's to look for. */
+static inline weft_err ring_put(weft_chan *chan, const void *message)
 {
 	unsigned spins = 0;
 	/* seq_cst; pairs with the CAS below and the close: the look after entering a list */
@@ -49,7 +50,7 @@ static inline weft_err ring_try_send(weft_chan *chan, const void *message)
 
 		if (weft_unlikely(tail & chan->closed_bit))
 			return WEFT_ECLOSED;
-		/* acquire; pairs with the release in ring_try_recv: the old message is out */
+		/* acquire; pairs with the release in ring_take: the old message is out */
 		stamp = atomic_load_explicit(chan_stamp(chan, slot), memory_order_acquire);
 		if (weft_likely(stamp == lap)) {
 			/* seq_cst; pairs with ring_is_ready and the loads of tail by those
@@ -59,14 +60,12 @@ static inline weft_err ring_try_send(weft_chan *chan, const void *message)
 				    memory_order_seq_cst))
 				continue;
 			chan_copy(slot, message, chan->message_size);
-			/* release; pairs with the acquire in ring_try_recv: the message */
+			/* release; pairs with the acquire in ring_take: the message */
 			atomic_store_explicit(
 				chan_stamp(chan, slot), lap + 1, memory_order_release);
-			if (wait_any(&chan->receivers))
-				wait_wake_one(&chan->receivers);
 			return WEFT_OK;
 		}
-		/* seq_cst; pairs with the CAS in ring_try_recv: the look after entering */
+		/* seq_cst; pairs with the CAS in ring_take: the look after entering */
 		if (atomic_load_explicit(&chan->head, memory_order_seq_cst) + chan->lap == tail)
 			return WEFT_EAGAIN;
 		/* a receiver is about to free the slot, or tail has moved on */
@@ -76,7 +75,8 @@ static inline weft_err ring_try_send(weft_chan *chan, const void *message)
 	}
 }
 
-static inline weft_err ring_try_recv(weft_chan *chan, void *message)
+/* The same of a receive. */
+static inline weft_err ring_take(weft_chan *chan, void *message)
 {
 	unsigned spins = 0;
 	/* relaxed: the CAS checks it, and emptiness follows from any old value of it */
@@ -88,7 +88,7 @@ static inline weft_err ring_try_recv(weft_chan *chan, void *message)
 		char *slot = chan->slots + index * chan->stride;
 		uint64_t stamp, tail;
 
-		/* acquire; pairs with the release in ring_try_send: the message */
+		/* acquire; pairs with the release in ring_put: the message */
 		stamp = atomic_load_explicit(chan_stamp(chan, slot), memory_order_acquire);
 		if (weft_likely(stamp == lap + 1)) {
 			/* seq_cst; pairs with the load of head by senders who have entered a
@@ -98,14 +98,12 @@ static inline weft_err ring_try_recv(weft_chan *chan, void *message)
 				    memory_order_relaxed))
 				continue;
 			chan_copy(message, slot, chan->message_size);
-			/* release; pairs with the acquire in ring_try_send: the slot is read */
+			/* release; pairs with the acquire in ring_put: the slot is read */
 			atomic_store_explicit(
 				chan_stamp(chan, slot), lap + chan->lap, memory_order_release);
-			if (wait_any(&chan->senders))
-				wait_wake_one(&chan->senders);
 			return WEFT_OK;
 		}
-		/* seq_cst; pairs with the CAS in ring_try_send and with the close: the look
+		/* seq_cst; pairs with the CAS in ring_put and with the close: the look
 		 * after entering a list */
 		tail = atomic_load_explicit(&chan->tail, memory_order_seq_cst);
 		if ((tail & ~chan->closed_bit) == head)
@@ -117,18 +115,36 @@ static inline weft_err ring_try_recv(weft_chan *chan, void *message)
 	}
 }
 
+static inline weft_err ring_try_send(weft_chan *chan, const void *message)
+{
+	weft_err err = ring_put(chan, message);
+
+	if (weft_likely(err == WEFT_OK) && wait_any(&chan->receivers))
+		chan_serve(chan, false);
+	return err;
+}
+
+static inline weft_err ring_try_recv(weft_chan *chan, void *message)
+{
+	weft_err err = ring_take(chan, message);
+
+	if (weft_likely(err == WEFT_OK) && wait_any(&chan->senders))
+		chan_serve(chan, true);
+	return err;
+}
+
 /* See chan_is_ready. */
 static inline bool ring_is_ready(const weft_chan *chan, bool send)
 {
 	uint64_t head, tail;
 
 	if (send) {
-		/* seq_cst, both; pair with the CAS in ring_try_recv and the close */
+		/* seq_cst, both; pair with the CAS in ring_take and the close */
 		tail = atomic_load_explicit(&chan->tail, memory_order_seq_cst);
 		head = atomic_load_explicit(&chan->head, memory_order_seq_cst);
 		return head + chan->lap != tail;
 	}
-	/* seq_cst, both; pair with the CAS in ring_try_send and the close */
+	/* seq_cst, both; pair with the CAS in ring_put and the close */
 	head = atomic_load_explicit(&chan->head, memory_order_seq_cst);
 	tail = atomic_load_explicit(&chan->tail, memory_order_seq_cst);
 	return head != tail;

@@ -4,11 +4,12 @@
  *
  * A round: try every case; else enter every list, all nodes with one context; look again
  * at what can become ready without a claim; park; leave every list; try again. A round
- * ends in one of three ways:
+ * ends in one of four ways:
  *
  *   claimed by a rendezvous partner, a token, a close of a rendezvous:	that case is done
- *   claimed by a channel with room, or a oneshot:	a wake, that is: try again; when the
- *	wake is not used (another case was done) it is passed on
+ *   claimed by a channel with room: that case is done, or it is a wake, that is: try again;
+ *	when the wake is not used (another case was done) it is passed on
+ *   claimed by a oneshot:	a wake, too
  *   claimed by itself (a case was ready after entering, time-out, cancellation):	nobody
  *	else can claim it now; on time-out and cancellation nothing was done
  *
@@ -268,6 +269,7 @@ static bool others_enter(struct selection *s)
 		bool send = c->kind == WEFT_SELECT_SEND;
 
 		if (is_chan(c) && !is_rendezvous(c)) {
+			node->wait.result = WEFT_EAGAIN;
 			wait_push(chan_queue(c->chan, send), &node->wait, false);
 			ready = ready || chan_is_ready(c->chan, send);
 		} else if (c->kind == WEFT_SELECT_ONESHOT) {
@@ -312,6 +314,8 @@ static weft_err claimed(struct selection *s, size_t i)
 	if (is_rendezvous(c))
 		return case_done(s, i, node_of(s, i)->wait.result);
 	if (c->kind == WEFT_SELECT_CANCELLED)
+		return case_done(s, i, WEFT_OK);
+	if (is_chan(c) && node_of(s, i)->wait.result == WEFT_OK)
 		return case_done(s, i, WEFT_OK);
 	if (s->mode == WEFT_SELECT_FAIR) {
 		err = case_try(c);

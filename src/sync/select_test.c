@@ -2,6 +2,7 @@
 /* Select: exactly one case, step by step and under races. weft-test: timeout=300 */
 #include "support/crew.h"
 #include "support/t.h"
+#include "sync/ring.h"
 
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -305,10 +306,11 @@ static weft_err passes_on(void *arg)
 	ck_assert_int_eq(weft_scope_create(&other), WEFT_OK);
 	ck_assert_int_eq(weft_scope_spawn(other, "plain", recv_one, &plain), WEFT_OK);
 	crew_settle();
-	/* woken for the second channel, the select finds the first one ready, too */
-	ck_assert_int_eq(weft_chan_try_send(second, &value), WEFT_OK);
+	/* told to look at the second channel, the select finds the first one ready, too */
+	ck_assert_int_eq(ring_put(second, &value), WEFT_OK);
+	wait_wake_one(&second->receivers);
 	value = 20;
-	ck_assert_int_eq(weft_chan_try_send(first, &value), WEFT_OK);
+	ck_assert_int_eq(ring_put(first, &value), WEFT_OK);
 	crew_settle();
 	ck_assert(chooser.returned && chooser.chosen == 0 && chooser.values[0] == 20);
 	ck_assert(plain.returned && plain.values[0] == 10);
@@ -318,6 +320,39 @@ static weft_err passes_on(void *arg)
 	weft_chan_unref(second);
 	return WEFT_OK;
 }
+
+static weft_err receives_by_its_partner(void *arg)
+{
+	weft_chan *first = chan_of(2), *second = chan_of(2);
+	static struct chooser chooser;
+	weft_scope *scope;
+	uint64_t value = 10;
+
+	(void)arg;
+	chooser_add(&chooser, WEFT_SELECT_RECV, first, 0);
+	chooser_add(&chooser, WEFT_SELECT_RECV, second, 0);
+	chooser.mode = WEFT_SELECT_BIASED;
+	scope = chooser_start(&chooser);
+	ck_assert_int_eq(weft_chan_try_send(second, &value), WEFT_OK);
+	/* what was received in its place is received, whatever else gets ready or comes */
+	ck_assert(weft_chan_is_empty(second));
+	ck_assert_int_eq(weft_chan_try_send(first, &value), WEFT_OK);
+	weft_scope_cancel(scope);
+	crew_settle();
+	ck_assert(chooser.returned && chooser.err == WEFT_OK);
+	ck_assert(chooser.chosen == 1 && chooser.values[1] == 10);
+	ck_assert_uint_eq(weft_chan_len(first), 1);
+	weft_scope_free(scope);
+	weft_chan_unref(first);
+	weft_chan_unref(second);
+	return WEFT_OK;
+}
+
+START_TEST(select_whose_case_was_done_in_its_place_does_no_other)
+{
+	ck_assert_int_eq(crew_main(1, receives_by_its_partner, NULL), WEFT_OK);
+}
+END_TEST
 
 /* spec: failure 1, of a select */
 START_TEST(select_passes_on_the_wake_of_a_case_it_did_not_do)
@@ -666,6 +701,7 @@ static void select_tests(TCase *tc)
 	t_add(tc, select_takes_a_token_and_a_oneshot);
 	t_add(tc, select_on_both_ends_meets_another_and_never_itself);
 	t_add(tc, select_passes_on_the_wake_of_a_case_it_did_not_do);
+	t_add(tc, select_whose_case_was_done_in_its_place_does_no_other);
 	t_add(tc, select_cancelled_has_done_nothing);
 	t_add_loop(tc, select_of_the_most_cases_is_woken_by_each, 0, 2);
 	t_add(tc, select_is_woken_by_a_token);

@@ -51,8 +51,10 @@ void wait_remove_locked(struct wait_queue *q, struct wait_node *node)
 		return;
 	list_remove(&node->link);
 	node->queued = false;
-	/* relaxed: who reads too high a number takes the lock and finds nobody */
-	atomic_fetch_sub_explicit(&q->count, 1, memory_order_relaxed);
+	/* relaxed, both: written under the lock only; who reads too high a number takes the
+	 * lock and finds nobody */
+	atomic_store_explicit(&q->count, atomic_load_explicit(&q->count, memory_order_relaxed) - 1,
+		memory_order_relaxed);
 }
 
 struct wait_node *wait_first_locked(struct wait_queue *q)
@@ -89,6 +91,48 @@ weft_parker *wait_claim_one_locked(struct wait_queue *q)
 			return parker;
 	}
 	return NULL;
+}
+
+struct wait_node *wait_claim_busy(struct wait_queue *q)
+{
+	struct wait_node *node;
+	bool claimed = false;
+
+	rt_lock_acquire(&q->lock);
+	while (!claimed && (node = wait_first_locked(q))) {
+		uint32_t expected = WAIT_OPEN;
+
+		/* relaxed, both: the lock gave what the waiter wrote, and wait_settle
+		 * publishes */
+		claimed = atomic_compare_exchange_strong_explicit(&node->ctx->state, &expected,
+			node->number | WAIT_BUSY, memory_order_relaxed, memory_order_relaxed);
+	}
+	rt_lock_release(&q->lock);
+	return claimed ? node : NULL;
+}
+
+void wait_settle(struct wait_node *node, weft_err result)
+{
+	weft_parker *parker = node->ctx->parker;
+
+	node->result = result;
+	/* release; pairs with the acquire in wait_state and wait_claim_self: what was done in
+	 * the waiter's place, and that the node is let go of */
+	atomic_store_explicit(&node->ctx->state, node->number, memory_order_release);
+	weft_unpark(parker);
+}
+
+/* A busy claim is settled by somebody who runs, or was preempted. */
+static uint32_t settled(const struct wait_ctx *ctx)
+{
+	uint32_t state = wait_state(ctx);
+	unsigned spins = 0;
+
+	while (weft_unlikely(state != WAIT_SELF && (state & WAIT_BUSY))) {
+		(void)rt_relax(&spins, false);
+		state = wait_state(ctx);
+	}
+	return state;
 }
 
 void wait_push(struct wait_queue *q, struct wait_node *node, bool front)
@@ -144,8 +188,11 @@ bool wait_claim_self(struct wait_ctx *ctx, uint32_t *state)
 	*state = WAIT_OPEN;
 	/* acquire on failure; pairs with the release of the waker's claim, as wait_state.
 	 * relaxed on success: nothing is handed over */
-	return atomic_compare_exchange_strong_explicit(
-		&ctx->state, state, WAIT_SELF, memory_order_acquire, memory_order_acquire);
+	if (atomic_compare_exchange_strong_explicit(
+		    &ctx->state, state, WAIT_SELF, memory_order_acquire, memory_order_acquire))
+		return true;
+	*state = settled(ctx);
+	return false;
 }
 
 weft_err wait_park(struct wait_ctx *ctx, weft_deadline until, const char *why)
@@ -156,6 +203,7 @@ weft_err wait_park(struct wait_ctx *ctx, weft_deadline until, const char *why)
 		if (err != WEFT_OK)
 			return err;
 	}
+	(void)settled(ctx);
 	return WEFT_OK;
 }
 
@@ -169,6 +217,7 @@ bool wait_spin(const struct wait_ctx *ctx)
 		if (!rt_relax(&spins, false))
 			return false;
 	}
+	(void)settled(ctx);
 	return true;
 }
 

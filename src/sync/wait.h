@@ -9,6 +9,8 @@
  * All its nodes share one context, whose state word is claimed once a wait:
  *
  *	WAIT_OPEN -> number of a node	by a waker, under the lock of that node's list
+ *	WAIT_OPEN -> number | WAIT_BUSY	by a waker, under that lock, who is about to do what
+ *	  -> number of the node		the waiter waits for, in its place: see below
  *	WAIT_OPEN -> WAIT_SELF		by the waiter, who gives up or found work by itself
  *
  * What holds:
@@ -21,6 +23,9 @@
  *    that was claimed and does not use the change passes it on. So a cancelled waiter
  *    tries once more; if it then succeeds the operation happened, if it finds nothing
  *    the change has been used by somebody else, who had no need of a wake.
+ *  - A waker that claims with WAIT_BUSY has the node, and what source and target point to,
+ *    to itself until it settles the claim, also after it let go of the lock: the waiter
+ *    does not leave before, whatever wakes it. That is short: an attempt that never parks.
  *
  * Whoever changes the object looks at wait_any without the lock, whoever waits enters
  * the list and then looks at the object again. One of the two must see the other, so
@@ -39,6 +44,7 @@ enum {
 	WAIT_FIRST = 1, /* number of a single node; select numbers its own from here */
 };
 #define WAIT_SELF UINT32_MAX
+#define WAIT_BUSY ((uint32_t)1 << 30) /* above every number */
 
 struct wait_ctx {
 	_Atomic uint32_t state; /* see above */
@@ -48,11 +54,11 @@ struct wait_ctx {
 struct wait_node {
 	struct list link;     /* under the list's lock */
 	struct wait_ctx *ctx; /* constant while queued */
-	const void *source;   /* rendezvous sender: the waker copies from here */
-	void *target;	      /* rendezvous receiver: the waker copies to here */
+	const void *source;   /* sender: the waker copies from here */
+	void *target;	      /* receiver: the waker copies to here */
 	size_t count;	      /* semaphore: permits wanted; mutex: wakes in vain */
 	uint32_t number;      /* what the context becomes when claimed through this node */
-	weft_err result;      /* written by the waker before the claim */
+	weft_err result;      /* written by the waker before the claim, or before it settles */
 	bool queued;	      /* under the list's lock */
 };
 
@@ -87,6 +93,11 @@ struct wait_node *wait_first_locked(struct wait_queue *q);
 bool wait_claim(struct wait_node *node);
 /* Claims the first that can be claimed; its parker, or NULL when there is none. */
 weft_parker *wait_claim_one_locked(struct wait_queue *q);
+/* Takes the lock. Claims the first that can be claimed as busy: it is to be settled, soon.
+ * NULL: nobody waits. */
+struct wait_node *wait_claim_busy(struct wait_queue *q);
+/* Tells the waiter of a busy claim what was done for it, and wakes it: the node is gone. */
+void wait_settle(struct wait_node *node, weft_err result);
 
 /* These two take the lock. */
 void wait_push(struct wait_queue *q, struct wait_node *node, bool front);
@@ -97,7 +108,8 @@ void wait_wake_one(struct wait_queue *q);
  * usually its own. New ones must be kept out by the object's state. */
 void wait_wake_all(struct wait_queue *q, struct rt_lock *lock, weft_err result);
 
-/* The waiter's own claim. False: a waker was first, *state says through which node. */
+/* The waiter's own claim. False: a waker was first, *state says through which node, and
+ * the claim is settled. */
 bool wait_claim_self(struct wait_ctx *ctx, uint32_t *state);
 
 static inline uint32_t wait_state(const struct wait_ctx *ctx)
@@ -107,7 +119,7 @@ static inline uint32_t wait_state(const struct wait_ctx *ctx)
 	return atomic_load_explicit(&ctx->state, memory_order_acquire);
 }
 
-/* Parks until claimed (WEFT_OK), or as rt_park fails. */
+/* Parks until claimed, and settled (WEFT_OK), or as rt_park fails. */
 weft_err wait_park(struct wait_ctx *ctx, weft_deadline until, const char *why);
 /*
  * Waits for a condition that, once true, stays true until the caller acts: WEFT_OK when
