@@ -84,6 +84,9 @@ static const char *case_flaw(const weft_select_case *c)
 		return c->token ? NULL : "no token";
 	case WEFT_SELECT_ONESHOT:
 		return c->oneshot ? NULL : "no oneshot";
+	case WEFT_SELECT_TIMER:
+	case WEFT_SELECT_CLOSED:
+		break;
 	}
 	return "no such kind";
 }
@@ -168,6 +171,8 @@ static weft_err case_try(const weft_select_case *c)
 
 	switch (c->kind) {
 	case WEFT_SELECT_NONE:
+	case WEFT_SELECT_TIMER:
+	case WEFT_SELECT_CLOSED:
 		break;
 	case WEFT_SELECT_SEND:
 	case WEFT_SELECT_RECV:
