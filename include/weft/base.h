@@ -19,7 +19,9 @@
 #ifdef __cplusplus
 #define WEFT_BEGIN_DECLS extern "C" {
 #define WEFT_END_DECLS }
+#define WEFT_CAST(type, value) static_cast<type>(value)
 #else
+#define WEFT_CAST(type, value) ((type)(value))
 #define WEFT_BEGIN_DECLS
 #define WEFT_END_DECLS
 #endif
@@ -27,10 +29,18 @@
 #if defined(__GNUC__)
 #define WEFT_API __attribute__((visibility("default")))
 #define WEFT_MUST_CHECK __attribute__((warn_unused_result))
+#define WEFT_UNUSED __attribute__((unused))
 #define WEFT_PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
+#if defined(__cplusplus) || defined(__GNUC_STDC_INLINE__)
+/* Fast paths of one load are compiled into the program: WEFT_INLINE functions. The library
+ * has each as a symbol, too. */
+#define WEFT_INLINE inline
+#define WEFT_LOAD_ACQUIRE(ptr) __atomic_load_n((ptr), __ATOMIC_ACQUIRE)
+#endif
 #else
 #define WEFT_API
 #define WEFT_MUST_CHECK
+#define WEFT_UNUSED
 #define WEFT_PRINTF(fmt, args)
 #endif
 

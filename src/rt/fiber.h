@@ -69,20 +69,26 @@ struct rt_timer {
 
 /* See token.c. Here so that the check of every park and yield is one load, inlined. */
 struct weft_cancel {
-	_Atomic int32_t state; /* 0, or the reason (negative) */
+	_Atomic int32_t state; /* 0, or the reason (negative); first: struct weft_cancel_head */
 	_Atomic uint32_t refs;
 	struct rt_lock lock;
 	struct list nodes;    /* of rt_token_node; under lock */
 	struct list children; /* of weft_cancel.link; under lock */
 	struct list link;     /* in parent->children, under parent->lock; or the canceller's */
+	struct list linked;   /* in the list of the canceller who came over a link */
 	weft_cancel *parent;  /* held; NULL: a root; fixed */
 	struct rt_token_node *running; /* the node whose fn runs now; under lock */
 	uintptr_t runner;	       /* rt_self_id of who runs it; under lock */
 	struct rt_worker *worker;      /* keeps the deadline; NULL: none */
 	uint64_t generation;	       /* of the runtime that worker belongs to */
+	weft_deadline at;	       /* WEFT_FOREVER: none; fixed */
 	struct rt_timer timer;	       /* worker's owner */
 	struct rt_inject inject;       /* once, at the end of life */
 };
+
+_Static_assert(offsetof(weft_cancel, state) == offsetof(struct weft_cancel_head, state) &&
+		sizeof(_Atomic int32_t) == sizeof(int32_t),
+	"cancel.h reads it");
 
 static inline bool rt_token_is_cancelled(const weft_cancel *token)
 {
@@ -291,6 +297,8 @@ void rt_scope_leave(struct rt_fiber *fiber, weft_err result);
 weft_err rt_scope_error(weft_scope *scope);
 bool rt_scope_is_empty(weft_scope *scope);
 void rt_scope_destroy(weft_scope *scope);
+weft_err rt_scope_wait_empty(weft_scope *scope, weft_deadline until);
+void rt_scope_end(weft_scope *scope);
 
 /* offload.c */
 weft_err rt_offload_create(struct rt_offload **out, unsigned threads, unsigned queue_max);

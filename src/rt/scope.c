@@ -135,7 +135,8 @@ static bool is_empty_or_wait(weft_scope *scope, weft_parker *self)
 	return empty;
 }
 
-static weft_err wait_empty(weft_scope *scope, weft_deadline until)
+/* As weft_scope_wait, but for the fibers' own errors. */
+weft_err rt_scope_wait_empty(weft_scope *scope, weft_deadline until)
 {
 	weft_parker *self = rt_parker_self();
 	weft_err err = WEFT_OK;
@@ -164,7 +165,7 @@ weft_err rt_scope_error(weft_scope *scope)
 
 weft_err weft_scope_wait(weft_scope *scope, weft_deadline until)
 {
-	weft_err err = wait_empty(scope, until);
+	weft_err err = rt_scope_wait_empty(scope, until);
 
 	return err ? err : rt_scope_error(scope);
 }
@@ -206,14 +207,20 @@ void rt_scope_destroy(weft_scope *scope)
 	mem_free(scope);
 }
 
+/* Cancels and joins; the errors are there still. */
+void rt_scope_end(weft_scope *scope)
+{
+	weft_scope_cancel(scope);
+	weft_shield_begin();
+	while (rt_scope_wait_empty(scope, WEFT_FOREVER) != WEFT_OK)
+		(void)weft_yield();
+	weft_shield_end();
+}
+
 void weft_scope_free(weft_scope *scope)
 {
 	if (!scope)
 		return;
-	weft_scope_cancel(scope);
-	weft_shield_begin();
-	while (wait_empty(scope, WEFT_FOREVER) != WEFT_OK)
-		(void)weft_yield();
-	weft_shield_end();
+	rt_scope_end(scope);
 	rt_scope_destroy(scope);
 }

@@ -9,7 +9,13 @@
  * children from the list under that lock, by a reference that is only taken while the
  * count is not zero; a taken child can't die, so its link is the canceller's own.
  *
- * The walk over descendants is a loop over one list, not a recursion: stacks are small.
+ * The walk over descendants is a loop over a list, not a recursion: stacks are small. So is
+ * that over links (struct rt_token_link), the second parents of tokens that have two: they
+ * are nodes without a function, of which the walk takes the target.
+ *
+ * What it costs: a check one load, compiled into the caller (the state is the token's head,
+ * which cancel.h shows). A child: one allocation, two exchanges of its parent's lock at
+ * either end of its life. A node: the same of its token's, no allocation.
  */
 #include "base/check.h"
 #include "base/mem.h"
@@ -101,6 +107,8 @@ static weft_cancel *token_make(weft_cancel *parent)
 	list_init(&t->nodes);
 	list_init(&t->children);
 	list_init(&t->link);
+	list_init(&t->linked);
+	t->at = WEFT_FOREVER;
 	heap_node_init(&t->timer.node);
 	if (!parent)
 		return t;
@@ -208,7 +216,7 @@ weft_err weft_cancel_create_deadline(weft_cancel **out, weft_cancel *parent, wef
 	t = token_make(parent);
 	if (!t)
 		return err_set(WEFT_ENOMEM);
-	/* 0 would mean: no key in the heap ever comes up earlier */
+	t->at = at;
 	err = at == WEFT_FOREVER ? WEFT_OK : arm(t, at);
 	if (err) {
 		weft_cancel_unref(t);
@@ -218,8 +226,14 @@ weft_err weft_cancel_create_deadline(weft_cancel **out, weft_cancel *parent, wef
 	return WEFT_OK;
 }
 
+/* Tokens still to be cancelled, each held. */
+struct work {
+	struct list children; /* by link */
+	struct list linked;   /* by linked */
+};
+
 /* Runs the nodes of a token that this caller has cancelled. */
-static void run_nodes(weft_cancel *t)
+static void run_nodes(weft_cancel *t, struct work *work)
 {
 	struct list *link;
 
@@ -228,6 +242,15 @@ static void run_nodes(weft_cancel *t)
 	while ((link = list_pop_front(&t->nodes))) {
 		struct rt_token_node *node = container_of(link, struct rt_token_node, link);
 
+		if (!node->fn) {
+			weft_cancel *target =
+				container_of(node, struct rt_token_link, node)->target;
+
+			/* who made the link holds it, and can't remove it before the lock is
+			 * free */
+			list_push_back(&work->linked, &weft_cancel_ref(target)->linked);
+			continue;
+		}
 		t->running = node;
 		rt_lock_release(&t->lock);
 		node->fn(node);
@@ -238,7 +261,7 @@ static void run_nodes(weft_cancel *t)
 	rt_lock_release(&t->lock);
 }
 
-static void take_children(weft_cancel *t, struct list *work)
+static void take_children(weft_cancel *t, struct work *work)
 {
 	struct list *link;
 
@@ -248,12 +271,12 @@ static void take_children(weft_cancel *t, struct list *work)
 
 		/* a dying one finds itself in no list */
 		if (token_try_ref(child))
-			list_push_back(work, &child->link);
+			list_push_back(&work->children, &child->link);
 	}
 	rt_lock_release(&t->lock);
 }
 
-static void cancel_one(weft_cancel *t, weft_err reason, struct list *work)
+static void cancel_one(weft_cancel *t, weft_err reason, struct work *work)
 {
 	int32_t expected = 0;
 
@@ -262,40 +285,51 @@ static void cancel_one(weft_cancel *t, weft_err reason, struct list *work)
 	if (!atomic_compare_exchange_strong_explicit(&t->state, &expected, (int32_t)reason,
 		    memory_order_acq_rel, memory_order_relaxed))
 		return;
-	run_nodes(t);
+	run_nodes(t, work);
 	take_children(t, work);
+}
+
+/* The next one, whose reference is the caller's now; NULL: none is left. */
+static weft_cancel *work_next(struct work *work)
+{
+	struct list *link = list_pop_front(&work->children);
+
+	if (link)
+		return container_of(link, weft_cancel, link);
+	link = list_pop_front(&work->linked);
+	return link ? container_of(link, weft_cancel, linked) : NULL;
 }
 
 void weft_cancel_trigger(weft_cancel *token, weft_err reason)
 {
-	struct list work, *link;
+	struct work work;
 
 	if (!token)
 		return;
 	if (reason == WEFT_OK)
 		reason = WEFT_ECANCELED;
-	list_init(&work);
+	list_init(&work.children);
+	list_init(&work.linked);
 	weft_cancel_ref(token);
-	cancel_one(token, reason, &work);
-	while ((link = list_pop_front(&work))) {
-		weft_cancel *child = container_of(link, weft_cancel, link);
+	do {
+		cancel_one(token, reason, &work);
+		weft_cancel_unref(token);
+	} while ((token = work_next(&work)));
+}
 
-		cancel_one(child, reason, &work);
-		weft_cancel_unref(child);
+/* The symbols of what cancel.h has inline. */
+extern bool weft_cancel_is_cancelled(const weft_cancel *token);
+extern weft_err weft_cancel_reason(const weft_cancel *token);
+
+weft_deadline weft_cancel_deadline(const weft_cancel *token)
+{
+	weft_deadline at = WEFT_FOREVER;
+
+	for (; token; token = token->parent) {
+		if (token->at < at)
+			at = token->at;
 	}
-	weft_cancel_unref(token);
-}
-
-bool weft_cancel_is_cancelled(const weft_cancel *token)
-{
-	return token && rt_token_is_cancelled(token);
-}
-
-weft_err weft_cancel_reason(const weft_cancel *token)
-{
-	/* acquire; pairs with the exchange in cancel_one */
-	return token ? (weft_err)atomic_load_explicit(&token->state, memory_order_acquire)
-		     : WEFT_OK;
+	return at;
 }
 
 bool rt_token_add(weft_cancel *token, struct rt_token_node *node)
@@ -312,6 +346,13 @@ bool rt_token_add(weft_cancel *token, struct rt_token_node *node)
 	}
 	rt_lock_release(&token->lock);
 	return added;
+}
+
+bool rt_token_link_add(weft_cancel *token, struct rt_token_link *link, weft_cancel *target)
+{
+	link->node.fn = NULL;
+	link->target = target;
+	return rt_token_add(token, &link->node);
 }
 
 bool rt_token_remove(weft_cancel *token, struct rt_token_node *node)
@@ -400,4 +441,23 @@ weft_err weft_cancel_wait(weft_cancel *token, weft_deadline until)
 	if (weft_cancel_is_cancelled(token))
 		return WEFT_OK;
 	return err;
+}
+
+weft_cancel_guard weft_cancel_guard_init(weft_cancel *token)
+{
+	weft_cancel_guard guard = { token ? weft_cancel_ref(token) : NULL };
+
+	return guard;
+}
+
+void weft_cancel_guard_disarm(weft_cancel_guard *guard)
+{
+	weft_cancel_unref(guard->token);
+	guard->token = NULL;
+}
+
+void weft_cancel_guard_fini(weft_cancel_guard *guard)
+{
+	weft_cancel_trigger(guard->token, WEFT_ECANCELED);
+	weft_cancel_guard_disarm(guard);
 }

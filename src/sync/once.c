@@ -18,7 +18,7 @@
 #include <weft/once.h>
 
 struct weft_once {
-	_Atomic(void *) value;	 /* set once, under the lock of inits */
+	_Atomic(void *) value;	 /* set once, under the lock of inits; first: weft_once_head */
 	uintptr_t owner;	 /* who runs init; under the lock of inits */
 	struct wait_queue inits; /* would run their own init */
 	struct wait_queue waits; /* only wait */
@@ -38,11 +38,10 @@ weft_err weft_once_create(weft_once **out, void (*destroy)(void *value))
 	return WEFT_OK;
 }
 
-void *weft_once_get(const weft_once *once)
-{
-	/* acquire; pairs with the release in value_publish_locked: what the value points to */
-	return atomic_load_explicit(&once->value, memory_order_acquire);
-}
+/* The symbols of what once.h has inline. */
+extern void *weft_once_get(const weft_once *once);
+extern weft_err weft_once_get_or_init(weft_once *once, void **value,
+	weft_err (*init)(void *arg, void **value), void *arg, weft_deadline until);
 
 static void value_publish_locked(weft_once *once, void *value)
 {
@@ -128,8 +127,8 @@ out:
 	return err == WEFT_OK || err == WEFT_EAGAIN ? err : err_set(err);
 }
 
-weft_err weft_once_get_or_init(weft_once *once, void **value,
-	weft_err (*init)(void *arg, void **value), void *arg, weft_deadline until)
+weft_err weft_once_make(weft_once *once, void **value, weft_err (*init)(void *arg, void **value),
+	void *arg, weft_deadline until)
 {
 	void *there = weft_once_get(once);
 	struct wait_node node;
