@@ -15,8 +15,10 @@ WEFT_BEGIN_DECLS
  *           their blocks: a pool may be freed while blocks are out.
  * Threads:  reference counts are atomic: slices of one block may be owned by different
  *           fibers and threads. Writing to shared bytes is the caller's affair.
- *           A pool may be used from any fiber or thread.
- * Blocking: never.
+ *           A pool may be used from any fiber or thread. Each thread that uses one, so each
+ *           worker, keeps some of its blocks at hand; what is freed by another thread than
+ *           allocated it finds its way back. They are given up when the thread ends.
+ * Blocking: never, but weft_buf_pool_create, _free, _trim and _stats_get take a lock.
  */
 typedef struct weft_buf_pool weft_buf_pool;
 struct weft_buf_block;
@@ -35,8 +37,13 @@ typedef struct weft_buf {
 #define WEFT_BUF_SIZE_MAX ((size_t)1 << 30)
 
 typedef struct weft_buf_pool_options {
-	size_t held_max; /* bytes kept for reuse; more are freed. 0: 64 MiB */
-	size_t live_max; /* bytes out and kept at most: WEFT_ECAPACITY above. 0: no limit */
+	/* Bytes kept for reuse at most, by the pool and at hand for threads together; more are
+	 * freed. Each thread may reserve a sixteenth of it, 1 MiB at most, which it does not
+	 * always use. 0: 64 MiB. */
+	size_t held_max;
+	/* Bytes out and kept at most. What is kept is freed to make room, wherever it is, before
+	 * an allocation fails with WEFT_ECAPACITY. 0: no limit. */
+	size_t live_max;
 } weft_buf_pool_options;
 
 #define WEFT_BUF_POOL_OPTIONS_DEFAULT \
@@ -44,21 +51,26 @@ typedef struct weft_buf_pool_options {
 		0, 0                  \
 	}
 
-/* Size classes: powers of two from 256 B to 1 MiB; larger blocks are made and freed
- * each time. options may be NULL. Errors: WEFT_ENOMEM. */
+/* Size classes: 64, 128, 192, 256 B, then four for each doubling up to 1 MiB; larger blocks
+ * are made and freed each time. options may be NULL. Errors: WEFT_ENOMEM. */
 WEFT_API WEFT_MUST_CHECK weft_err weft_buf_pool_create(
 	weft_buf_pool **out, const weft_buf_pool_options *options);
-/* Gives the owner's reference up; NULL is allowed. */
+/* Gives the owner's reference up and frees what is kept, wherever it is. Blocks that are out
+ * are freed when they come back. NULL is allowed. */
 WEFT_API void weft_buf_pool_free(weft_buf_pool *pool);
-/* Frees what is kept for reuse. */
+/* Frees what is kept for reuse, also what other threads have at hand, whether they run or
+ * not, and has the C library give what is free back to the system, where it can (glibc's
+ * malloc_trim). For when a burst is over: takes milliseconds when the heap is large. */
 WEFT_API void weft_buf_pool_trim(weft_buf_pool *pool);
 
 typedef struct weft_buf_pool_stats {
 	uint64_t hits, misses, oversized; /* allocations, since the pool was made */
 	uint64_t live_bytes;		  /* in blocks that are out */
 	uint64_t live_blocks;
-	uint64_t held_bytes; /* kept for reuse */
+	uint64_t held_bytes;   /* kept for reuse */
+	uint64_t cached_bytes; /* of these, at hand for threads */
 } weft_buf_pool_stats;
+/* Exact when no other thread uses the pool meanwhile. */
 WEFT_API void weft_buf_pool_stats_get(const weft_buf_pool *pool, weft_buf_pool_stats *out);
 
 /* size bytes, not cleared; pool NULL: plain memory. *out owns them.

@@ -1,75 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Reference-counted buffers and their pools.
+ * Reference-counted buffers.
  *
  *	block:  | struct weft_buf_block | ... room bytes ... |
  *
- * A pool keeps free blocks by size class, spread over shards. A thread uses the shard of
- * its number; when another thread holds that shard just now, the block is made or freed
- * as if the pool were empty or full: nobody waits, and no list is popped by two.
- *
- * References on a pool: its owner's, and one for each block that is out.
- *
- * Cost of taking and giving back a kept block: about eight atomic operations, no system
- * call, no lock.
+ * Taking a block that the thread has at hand and giving it back costs no read-modify-write;
+ * the rest is in buf_pool.c.
  */
-#include "base/align.h"
-#include "base/buf_block.h"
+#include "base/buf_pool.h"
 #include "base/check.h"
-#include "base/counter.h"
 #include "base/err.h"
 #include "base/mem.h"
 
 #include <string.h>
 
-#define CLASS_MIN_SHIFT 8  /* 256 B */
-#define CLASS_MAX_SHIFT 20 /* 1 MiB */
-#define CLASSES (CLASS_MAX_SHIFT - CLASS_MIN_SHIFT + 1)
-#define CLASS_NONE UINT32_MAX
-#define SHARDS 8
-#define HELD_MAX_DEFAULT ((size_t)64 << 20)
-
-struct shard {
-	_Alignas(CACHE_LINE) struct claim claim;
-	struct weft_buf_block *free[CLASSES]; /* under claim */
-	struct counter hits, misses, oversized;
-	struct counter out_bytes, back_bytes, out_blocks, back_blocks;
-};
-
-struct weft_buf_pool {
-	struct refcount refs;
-	size_t held_max, live_max;
-	struct counter held;	   /* bytes kept */
-	struct counter live;	   /* bytes out and kept; only with live_max */
-	struct counter owner_gone; /* 1: blocks that come back are freed */
-	struct shard shards[SHARDS];
-};
-
-static struct counter thread_numbers;
-static _Thread_local unsigned thread_number; /* 0: not given yet */
-
-static struct shard *shard_self(weft_buf_pool *pool)
-{
-	if (thread_number == 0)
-		thread_number = (unsigned)(counter_add(&thread_numbers, 1) % SHARDS) + 1;
-	return &pool->shards[thread_number - 1];
-}
-
-static uint32_t class_of(size_t size)
-{
-	uint32_t class = 0;
-
-	while (class < CLASSES && ((size_t)1 << (CLASS_MIN_SHIFT + class)) < size)
-		class ++;
-	return class < CLASSES ? class : CLASS_NONE;
-}
-
-static size_t class_bytes(uint32_t class)
-{
-	return (size_t)1 << (CLASS_MIN_SHIFT + class);
-}
-
-static struct weft_buf_block *block_make(size_t room)
+struct weft_buf_block *buf_block_make(size_t room)
 {
 	size_t head = (sizeof(struct weft_buf_block) + 15) & ~(size_t)15;
 	struct weft_buf_block *b = mem_alloc(head + room);
@@ -77,211 +22,55 @@ static struct weft_buf_block *block_make(size_t room)
 	if (!b)
 		return NULL;
 	memset(b, 0, sizeof(*b));
+	b->class = BUF_CLASS_NONE;
 	b->room = room;
 	b->data = (uint8_t *)b + head;
 	return b;
 }
 
-/* --- pools ---------------------------------------------------------------------------- */
-
-weft_err weft_buf_pool_create(weft_buf_pool **out, const weft_buf_pool_options *options)
+static weft_err size_refused(size_t size)
 {
-	weft_buf_pool *pool = mem_aligned(CACHE_LINE, sizeof(*pool));
-
-	if (!pool)
-		return err_set(WEFT_ENOMEM);
-	memset(pool, 0, sizeof(*pool));
-	refcount_init(&pool->refs, 1);
-	pool->held_max = options && options->held_max ? options->held_max : HELD_MAX_DEFAULT;
-	pool->live_max = options ? options->live_max : 0;
-	*out = pool;
-	return WEFT_OK;
+	return err_setf(
+		WEFT_EINVAL, "buffer: size %zu, allowed is 1..%zu", size, WEFT_BUF_SIZE_MAX);
 }
 
-static void forget(weft_buf_pool *pool, struct weft_buf_block *b)
-{
-	if (pool->live_max)
-		counter_sub(&pool->live, b->room);
-	mem_free(b);
-}
-
-/* Frees what one shard keeps. Claim held, or nobody else left. */
-static void shard_empty(weft_buf_pool *pool, struct shard *shard)
-{
-	for (uint32_t class = 0; class < CLASSES; class ++) {
-		struct weft_buf_block *b = shard->free[class];
-
-		shard->free[class] = NULL;
-		while (b) {
-			struct weft_buf_block *next = b->next;
-
-			counter_sub(&pool->held, b->room);
-			forget(pool, b);
-			b = next;
-		}
-	}
-}
-
-static void pool_drop(weft_buf_pool *pool)
-{
-	if (!refcount_drop(&pool->refs))
-		return;
-	for (size_t i = 0; i < SHARDS; i++)
-		shard_empty(pool, &pool->shards[i]);
-	mem_free(pool);
-}
-
-void weft_buf_pool_trim(weft_buf_pool *pool)
-{
-	for (size_t i = 0; i < SHARDS; i++) {
-		struct shard *shard = &pool->shards[i];
-
-		/* taken: its user goes on filling it anyway */
-		if (!claim_try(&shard->claim))
-			continue;
-		shard_empty(pool, shard);
-		claim_release(&shard->claim);
-	}
-}
-
-void weft_buf_pool_free(weft_buf_pool *pool)
-{
-	if (!pool)
-		return;
-	counter_set(&pool->owner_gone, 1);
-	weft_buf_pool_trim(pool);
-	pool_drop(pool);
-}
-
-void weft_buf_pool_stats_get(const weft_buf_pool *pool, weft_buf_pool_stats *out)
-{
-	weft_buf_pool_stats s = { 0 };
-	uint64_t bytes_back = 0, blocks_back = 0;
-
-	/* what came back before what went out: a difference is never negative */
-	for (size_t i = 0; i < SHARDS; i++) {
-		bytes_back += counter_get(&pool->shards[i].back_bytes);
-		blocks_back += counter_get(&pool->shards[i].back_blocks);
-	}
-	for (size_t i = 0; i < SHARDS; i++) {
-		const struct shard *shard = &pool->shards[i];
-
-		s.hits += counter_get(&shard->hits);
-		s.misses += counter_get(&shard->misses);
-		s.oversized += counter_get(&shard->oversized);
-		s.live_bytes += counter_get(&shard->out_bytes);
-		s.live_blocks += counter_get(&shard->out_blocks);
-	}
-	s.live_bytes -= bytes_back;
-	s.live_blocks -= blocks_back;
-	s.held_bytes = counter_get(&pool->held);
-	*out = s;
-}
-
-static struct weft_buf_block *take_kept(weft_buf_pool *pool, struct shard *shard, uint32_t class)
+/* What is not at hand for the thread. */
+static struct weft_buf_block *block_find(weft_buf_pool *pool, size_t size, weft_err *err)
 {
 	struct weft_buf_block *b;
 
-	if (class == CLASS_NONE || !claim_try(&shard->claim))
-		return NULL;
-	b = shard->free[class];
-	if (b)
-		shard->free[class] = b->next;
-	claim_release(&shard->claim);
-	if (b)
-		counter_sub(&pool->held, b->room);
-	return b;
-}
-
-static struct weft_buf_block *make_new(
-	weft_buf_pool *pool, uint32_t class, size_t size, weft_err *err)
-{
-	size_t room = class == CLASS_NONE ? size : class_bytes(class);
-	struct weft_buf_block *b;
-
-	if (pool->live_max && !counter_try_add(&pool->live, room, pool->live_max)) {
-		*err = err_setf(WEFT_ECAPACITY, "buffer pool: %zu bytes more than live_max %zu",
-			room, pool->live_max);
+	if (size == 0 || size > WEFT_BUF_SIZE_MAX) {
+		*err = size_refused(size);
 		return NULL;
 	}
-	b = block_make(room);
-	if (!b) {
-		if (pool->live_max)
-			counter_sub(&pool->live, room);
+	if (pool)
+		return buf_pool_take(pool, size, err);
+	b = buf_block_make(size);
+	if (!b)
 		*err = err_set(WEFT_ENOMEM);
-		return NULL;
-	}
-	b->class = class;
 	return b;
 }
 
-static struct weft_buf_block *pool_take(weft_buf_pool *pool, size_t size, weft_err *err)
+/* size is 1 or more. */
+static struct weft_buf_block *block_at_hand(weft_buf_pool *pool, size_t size)
 {
-	uint32_t class = class_of(size);
-	struct shard *shard = shard_self(pool);
-	struct weft_buf_block *b = take_kept(pool, shard, class);
+	uint8_t class = buf_class_of(size);
+	struct buf_cache *cache = buf_cache_self(pool);
 
-	if (b) {
-		counter_add(&shard->hits, 1);
-	} else {
-		b = make_new(pool, class, size, err);
-		if (!b)
-			return NULL;
-		counter_add(class == CLASS_NONE ? &shard->oversized : &shard->misses, 1);
-	}
-	refcount_hold(&pool->refs);
-	b->pool = pool;
-	counter_add(&shard->out_bytes, b->room);
-	counter_add(&shard->out_blocks, 1);
-	return b;
+	return cache && class != BUF_CLASS_NONE ? buf_cache_take(cache, class) : NULL;
 }
-
-static bool keep(weft_buf_pool *pool, struct shard *shard, struct weft_buf_block *b)
-{
-	if (b->class == CLASS_NONE || counter_get(&pool->owner_gone) ||
-		!counter_try_add(&pool->held, b->room, pool->held_max))
-		return false;
-	if (!claim_try(&shard->claim)) {
-		counter_sub(&pool->held, b->room);
-		return false;
-	}
-	b->next = shard->free[b->class];
-	shard->free[b->class] = b;
-	claim_release(&shard->claim);
-	return true;
-}
-
-static void pool_return(struct weft_buf_block *b)
-{
-	weft_buf_pool *pool = b->pool;
-	struct shard *shard = shard_self(pool);
-
-	counter_add(&shard->back_bytes, b->room);
-	counter_add(&shard->back_blocks, 1);
-	if (!keep(pool, shard, b))
-		forget(pool, b);
-	pool_drop(pool);
-}
-
-/* --- buffers -------------------------------------------------------------------------- */
 
 weft_err weft_buf_alloc(weft_buf *out, weft_buf_pool *pool, size_t size)
 {
-	struct weft_buf_block *b;
-	weft_err err = WEFT_ENOMEM;
+	struct weft_buf_block *b = pool && size ? block_at_hand(pool, size) : NULL;
 
-	if (size == 0 || size > WEFT_BUF_SIZE_MAX)
-		return err_setf(WEFT_EINVAL, "buffer: size %zu, allowed is 1..%zu", size,
-			WEFT_BUF_SIZE_MAX);
-	if (pool) {
-		b = pool_take(pool, size, &err);
-	} else {
-		b = block_make(size);
-		if (b)
-			b->class = CLASS_NONE;
+	if (weft_unlikely(!b)) {
+		weft_err err = WEFT_OK;
+
+		b = block_find(pool, size, &err);
+		if (!b)
+			return err;
 	}
-	if (!b)
-		return pool ? err : err_set(err);
 	refcount_init(&b->refs, 1);
 	*out = (weft_buf){ b->data, size, b };
 	return WEFT_OK;
@@ -299,12 +88,11 @@ weft_err weft_buf_copy(weft_buf *out, weft_buf_pool *pool, const void *data, siz
 weft_err weft_buf_wrap(
 	weft_buf *out, void *data, size_t size, void (*release)(void *data, void *user), void *user)
 {
-	struct weft_buf_block *b = block_make(0);
+	struct weft_buf_block *b = buf_block_make(0);
 
 	if (!b)
 		return err_set(WEFT_ENOMEM);
 	refcount_init(&b->refs, 1);
-	b->class = CLASS_NONE;
 	b->data = data;
 	b->room = size;
 	b->release = release;
@@ -318,7 +106,7 @@ weft_buf buf_block_init(struct weft_buf_block *b, uint8_t *data, size_t room,
 {
 	memset(b, 0, sizeof(*b));
 	refcount_init(&b->refs, 1);
-	b->class = CLASS_NONE;
+	b->class = BUF_CLASS_NONE;
 	b->embedded = true;
 	b->data = data;
 	b->room = room;
@@ -368,14 +156,19 @@ static void block_free(struct weft_buf_block *b)
 {
 	bool embedded = b->embedded; /* release may free it */
 
-	if (b->pool) {
-		pool_return(b);
-		return;
-	}
 	if (b->release)
 		b->release(b->data, b->user);
 	if (!embedded)
 		mem_free(b);
+}
+
+static void block_give(struct weft_buf_block *b)
+{
+	struct buf_cache *cache = buf_cache_self(b->pool);
+
+	if (weft_likely(cache && b->class != BUF_CLASS_NONE) && buf_cache_give(cache, b))
+		return;
+	buf_pool_give(b);
 }
 
 void weft_buf_unref(weft_buf *buf)
@@ -383,6 +176,10 @@ void weft_buf_unref(weft_buf *buf)
 	struct weft_buf_block *b = buf->block;
 
 	*buf = (weft_buf)WEFT_BUF_EMPTY;
-	if (b && refcount_drop(&b->refs))
+	if (!b || !refcount_drop_sole(&b->refs))
+		return;
+	if (b->pool)
+		block_give(b);
+	else
 		block_free(b);
 }

@@ -60,7 +60,7 @@ START_TEST(a_pool_gives_back_what_came_back)
 	ck_assert_uint_eq(stats_of(pool).live_bytes, 1024);
 	weft_buf_unref(&a);
 	ck_assert_uint_eq(stats_of(pool).held_bytes, 1024);
-	ck_assert_int_eq(weft_buf_alloc(&a, pool, 600), WEFT_OK);
+	ck_assert_int_eq(weft_buf_alloc(&a, pool, 900), WEFT_OK);
 	ck_assert_ptr_eq(a.data, where);
 	ck_assert_uint_eq(stats_of(pool).hits, 1);
 	ck_assert_uint_eq(stats_of(pool).misses, 1);

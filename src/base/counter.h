@@ -38,6 +38,20 @@ static inline uint64_t counter_sub(struct counter *counter, uint64_t n)
 	return atomic_fetch_sub_explicit(&counter->value, n, memory_order_relaxed);
 }
 
+/* For counters that one thread writes and any reads: no read-modify-write. */
+static inline void counter_own_add(struct counter *counter, uint64_t n)
+{
+	/* relaxed both: nobody else writes it, and it orders nothing */
+	uint64_t value = atomic_load_explicit(&counter->value, memory_order_relaxed);
+
+	atomic_store_explicit(&counter->value, value + n, memory_order_relaxed);
+}
+
+static inline void counter_own_sub(struct counter *counter, uint64_t n)
+{
+	counter_own_add(counter, ~n + 1);
+}
+
 /* Adds n unless that would exceed max; false: it would, nothing was added. */
 static inline bool counter_try_add(struct counter *counter, uint64_t n, uint64_t max)
 {

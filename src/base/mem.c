@@ -11,6 +11,9 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 
 /* Written only while one thread runs; see mem_hooks_set. */
 static const struct mem_hooks *hooks_now;
@@ -106,4 +109,11 @@ void mem_free(void *ptr)
 	if (weft_unlikely(hooks != NULL) && ptr && hooks->gone)
 		hooks->gone(hooks->user);
 	free(ptr);
+}
+
+void mem_give_back(void)
+{
+#ifdef __GLIBC__
+	malloc_trim(0);
+#endif
 }

@@ -31,6 +31,8 @@ MEM_RESULT __attribute__((malloc)) char *mem_strdup(const char *text);
 MEM_RESULT __attribute__((malloc)) char *mem_strndup(const char *text, size_t len);
 /* For whatever came from here; NULL is allowed. */
 void mem_free(void *ptr);
+/* Gives what is free back to the system, where libc can; milliseconds for a large heap. */
+void mem_give_back(void);
 
 /* May be called from any thread at once; must not allocate through mem_*. */
 struct mem_hooks {

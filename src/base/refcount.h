@@ -40,6 +40,20 @@ static inline bool refcount_drop(struct refcount *ref)
 	return old == 1;
 }
 
+/* The same for things that mostly have one holder: for the last one a load and a store in
+ * place of a read-modify-write, for the others a load more. */
+static inline bool refcount_drop_sole(struct refcount *ref)
+{
+	/* acquire; pairs with refcount_drop: what the others did before they left. Who reads 1
+	 * holds the only reference, so that nobody can add another. */
+	if (weft_likely(atomic_load_explicit(&ref->count, memory_order_acquire) == 1)) {
+		/* relaxed: nobody else knows it; one that drops too often is found by it */
+		atomic_store_explicit(&ref->count, 0, memory_order_relaxed);
+		return true;
+	}
+	return refcount_drop(ref);
+}
+
 /* True when the caller's reference is the only one. */
 static inline bool refcount_is_one(const struct refcount *ref)
 {
@@ -83,6 +97,61 @@ static inline void published_set(struct published *p, void *pointer)
 {
 	/* release; pairs with published_get: what is pointed to is complete */
 	atomic_store_explicit(&p->pointer, pointer, memory_order_release);
+}
+
+/*
+ * Something that one thread, its owner, uses all the time, and others now and then, to take
+ * what is in it. The owner pays two stores and a load; who wants in pays for both sides, by
+ * a system call (membarrier) at whose return each thread of the process has passed a full
+ * barrier:
+ *
+ *	owner: inside = 1; is it wanted?      taker: wanted = 1; barrier; is somebody inside?
+ *
+ * An owner that asked before the barrier has stored `inside` before it, too: the taker sees
+ * that and waits. An owner that asks later finds `wanted`, and does without the thing. Where
+ * the kernel has no membarrier the owner's store is a sequentially consistent exchange.
+ *
+ * The owner neither waits nor changes threads inside. Takers keep one another out by a lock
+ * of their own, under which they want, pass the barrier (one for many), await and give back.
+ */
+struct owned {
+	_Atomic uint32_t inside; /* stored by the owner only */
+	_Atomic uint32_t wanted; /* stored by takers only */
+	bool exchange;		 /* no membarrier here; fixed */
+};
+
+void owned_init(struct owned *owned);
+void owned_want(struct owned *owned);
+/* Between wanting and awaiting. */
+void owned_barrier(void);
+/* Until the owner is outside: a few instructions of its, unless it was interrupted there. */
+void owned_await(struct owned *owned);
+void owned_give_back(struct owned *owned);
+
+static inline void owned_leave(struct owned *owned)
+{
+	/* release; pairs with the acquire in owned_await: what was done inside */
+	atomic_store_explicit(&owned->inside, 0, memory_order_release);
+}
+
+/* The owner only. False: it is being taken from just now; the owner is not inside. */
+static inline bool owned_enter(struct owned *owned)
+{
+	if (weft_unlikely(owned->exchange)) {
+		/* seq_cst; pairs with owned_want: either side sees the other's store */
+		atomic_exchange_explicit(&owned->inside, 1, memory_order_seq_cst);
+	} else {
+		/* relaxed: the taker's barrier puts it in order before the load below; the
+		 * compiler is kept from moving it behind */
+		atomic_store_explicit(&owned->inside, 1, memory_order_relaxed);
+		__asm__ volatile("" ::: "memory");
+	}
+	/* seq_cst; pairs with owned_want, for the exchange above, and with the release in
+	 * owned_give_back: what the taker did. On x86-64 a plain load. */
+	if (weft_likely(atomic_load_explicit(&owned->wanted, memory_order_seq_cst) == 0))
+		return true;
+	owned_leave(owned);
+	return false;
 }
 
 #endif

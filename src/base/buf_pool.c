@@ -1,0 +1,732 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Pools of buffers.
+ *
+ *	thread's cache:  a bin a class, two magazines of blocks    one thread, no lock
+ *	depot a class:   magazines                                 claimed for a few instructions
+ *	malloc
+ *
+ * What always holds: each block, out or kept, holds a reference on its pool, so that what is
+ * done to a block that comes back may end with the pool's end: nothing of the pool is touched
+ * after the step that gave the block away. `held` is what caches have reserved and what is in
+ * depots, never more than held_max; a magazine that moves takes its part of it along. A cache
+ * holds no more than it reserved.
+ *
+ * Blocks that one thread allocates and another frees go round by the depots, a magazine at a
+ * time. A depot that is claimed by somebody just now is as good as an empty or a full one:
+ * nobody waits for it but who frees all there is.
+ *
+ * A cache is emptied by others through struct owned (refcount.h): by who trims, by who frees
+ * the pool (then its owner never gets in again), and when live_max is reached.
+ *
+ * Cost of taking and giving back a block that is at hand: no read-modify-write, no call of
+ * the system, four cache lines (bin, head of the cache, head of the block, thread's slot).
+ * Every `limit` of them, at most: a claim, and one addition to `held`. One that has to be
+ * made: malloc and one or two additions.
+ *
+ * The registry knows the pools that there are, so that a thread that ends finds its caches.
+ * Its lock is taken when a pool is made or goes, when a thread uses a pool for the first time
+ * or ends, for a trim and for statistics.
+ */
+#include "base/buf_pool.h"
+
+#include "base/check.h"
+#include "base/err.h"
+#include "base/mem.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <string.h>
+
+#define HELD_MAX_DEFAULT ((size_t)64 << 20)
+#define CACHE_BYTES_MAX ((size_t)1 << 20)   /* of one thread, in one pool */
+#define CACHE_SHARE 16			    /* but no more than this part of held_max */
+#define CACHE_BLOCK_MAX ((size_t)256 << 10) /* larger ones are only in depots */
+#define MAGAZINE_BYTES ((size_t)128 << 10)  /* at most, but one block */
+#define MAGAZINE_BLOCKS 64		    /* at most */
+#define RESERVE_STEP ((size_t)64 << 10)
+#define CLAIM_TRIES 16
+#define CLASSES_UP 4 /* a block of a class less than twice as large will do */
+
+_Thread_local struct buf_slot buf_slots[BUF_SLOTS] __attribute__((tls_model("initial-exec")));
+static _Thread_local uint64_t thread_number; /* 0: has made no cache yet */
+
+static struct {
+	pthread_mutex_t lock;
+	struct list pools; /* weft_buf_pool.in_pools */
+	uint64_t pool_ids, thread_numbers;
+	unsigned slot_pools[BUF_SLOTS]; /* how many pools share a slot */
+} registry = { .lock = PTHREAD_MUTEX_INITIALIZER, .pools = { &registry.pools, &registry.pools } };
+
+static pthread_once_t thread_key_once = PTHREAD_ONCE_INIT;
+static pthread_key_t thread_key; /* not NULL in a thread that has caches */
+static bool has_thread_key;
+
+static size_t class_bytes(unsigned class)
+{
+	size_t base;
+
+	if (class < 4)
+		return (size_t)(class + 1) << BUF_CLASS_STEP_SHIFT;
+	base = (size_t)1 << (BUF_CLASS_FEW_SHIFT + (class - 4) / 4);
+	return base + base / 4 * ((class - 4) % 4 + 1);
+}
+
+static uint32_t class_limit(unsigned class)
+{
+	size_t blocks = MAGAZINE_BYTES / class_bytes(class);
+
+	if (class_bytes(class) > CACHE_BLOCK_MAX)
+		return 0;
+	if (blocks > MAGAZINE_BLOCKS)
+		return MAGAZINE_BLOCKS;
+	return blocks ? (uint32_t)blocks : 1;
+}
+
+static void pool_drop(weft_buf_pool *pool)
+{
+	if (!refcount_drop(&pool->refs))
+		return;
+	pthread_mutex_lock(&registry.lock);
+	list_remove(&pool->in_pools);
+	registry.slot_pools[pool->slot]--;
+	pthread_mutex_unlock(&registry.lock);
+	list_for_each_safe(it, next, &pool->caches)
+		mem_free(container_of(it, struct buf_cache, in_pool));
+	mem_free(pool);
+}
+
+/* Frees one block of a pool; the pool may go with it. */
+static void forget(struct weft_buf_block *b)
+{
+	weft_buf_pool *pool = b->pool;
+
+	if (pool->live_max)
+		counter_sub(&pool->live, b->room);
+	mem_free(b);
+	pool_drop(pool);
+}
+
+static void forget_magazines(struct weft_buf_block *magazines)
+{
+	while (magazines) {
+		struct weft_buf_block *b = magazines;
+
+		magazines = b->next_magazine;
+		while (b) {
+			struct weft_buf_block *next = b->next;
+
+			forget(b);
+			b = next;
+		}
+	}
+}
+
+/* --- depots --------------------------------------------------------------------------- */
+
+static bool depot_claim(struct buf_depot *depot)
+{
+	for (unsigned i = 0; i < CLAIM_TRIES; i++)
+		if (claim_try(&depot->claim))
+			return true;
+	return false;
+}
+
+/* A magazine and its part of held; NULL: none, or no time to look. */
+static struct weft_buf_block *depot_pop(struct buf_depot *depot)
+{
+	struct weft_buf_block *m;
+
+	if (counter_get(&depot->blocks) == 0 || !depot_claim(depot))
+		return NULL;
+	m = depot->magazines;
+	if (m) {
+		depot->magazines = m->next_magazine;
+		counter_own_sub(&depot->blocks, m->count);
+	}
+	claim_release(&depot->claim);
+	return m;
+}
+
+/* With its part of held. False: it is still the caller's. Else the pool may be gone. */
+static bool depot_push(weft_buf_pool *pool, struct weft_buf_block *m)
+{
+	struct buf_depot *depot = &pool->depots[m->class];
+
+	if (!depot_claim(depot))
+		return false;
+	if (counter_get(&pool->owner_gone)) {
+		claim_release(&depot->claim);
+		return false;
+	}
+	m->next_magazine = depot->magazines;
+	depot->magazines = m;
+	counter_own_add(&depot->blocks, m->count);
+	claim_release(&depot->claim);
+	return true;
+}
+
+/* The same for all in a list; frees those for which there is no place. */
+static void depot_push_all(weft_buf_pool *pool, struct weft_buf_block *magazines)
+{
+	while (magazines) {
+		struct weft_buf_block *m = magazines;
+
+		magazines = m->next_magazine;
+		if (depot_push(pool, m))
+			continue;
+		counter_sub(&pool->held, m->count * m->room);
+		m->next_magazine = NULL;
+		forget_magazines(m);
+	}
+}
+
+/* One block by itself. Returns as depot_push. */
+static bool depot_keep(weft_buf_pool *pool, struct weft_buf_block *b)
+{
+	size_t room = b->room;
+
+	if (!counter_try_add(&pool->held, room, pool->held_max))
+		return false;
+	b->next = NULL;
+	b->count = 1;
+	if (depot_push(pool, b))
+		return true;
+	counter_sub(&pool->held, room);
+	return false;
+}
+
+/* Takes all there is, and waits for claims; puts it in front of *out. */
+static void depots_empty(weft_buf_pool *pool, struct weft_buf_block **out)
+{
+	for (unsigned class = 0; class < BUF_CLASSES; class ++) {
+		struct buf_depot *depot = &pool->depots[class];
+		struct weft_buf_block *m;
+
+		while (!depot_claim(depot))
+			sched_yield();
+		while ((m = depot->magazines)) {
+			depot->magazines = m->next_magazine;
+			counter_sub(&pool->held, m->count * m->room);
+			m->next_magazine = *out;
+			*out = m;
+		}
+		counter_set(&depot->blocks, 0);
+		claim_release(&depot->claim);
+	}
+}
+
+/* --- caches --------------------------------------------------------------------------- */
+
+/* Inside, or the owner is kept out. Puts a magazine in front of *out, with its part of what
+ * the cache has reserved. */
+static void detach(struct buf_cache *cache, struct weft_buf_block **magazine, uint32_t *count,
+	struct weft_buf_block **out)
+{
+	struct weft_buf_block *m = *magazine;
+	size_t bytes;
+
+	if (!m)
+		return;
+	bytes = *count * m->room;
+	counter_own_sub(&cache->bytes, bytes);
+	counter_own_sub(&cache->reserved, bytes);
+	m->count = (uint16_t)*count;
+	m->next_magazine = *out;
+	*out = m;
+	*magazine = NULL;
+	*count = 0;
+}
+
+static void detach_bin(struct buf_cache *cache, struct buf_bin *bin, struct weft_buf_block **out)
+{
+	detach(cache, &bin->spare, &bin->spare_count, out);
+	detach(cache, &bin->top, &bin->top_count, out);
+}
+
+/* Inside. Makes room by halves, a class after the other in turn, so that classes which are
+ * no longer used do not fill the cache. */
+static void evict(struct buf_cache *cache, struct weft_buf_block **out)
+{
+	uint64_t bytes_max = counter_get(&cache->bytes) / 2;
+
+	for (unsigned i = 0; i < BUF_CLASSES && counter_get(&cache->bytes) > bytes_max; i++) {
+		detach_bin(cache, &cache->bins[cache->evict_next], out);
+		cache->evict_next = (cache->evict_next + 1) % BUF_CLASSES;
+	}
+}
+
+/* Inside. Room for so many bytes more than are cached. */
+static bool reserve(weft_buf_pool *pool, struct buf_cache *cache, size_t room)
+{
+	uint64_t reserved = counter_get(&cache->reserved);
+	uint64_t left = reserved < pool->cache_max ? pool->cache_max - reserved : 0;
+	uint64_t step = left < RESERVE_STEP ? left : RESERVE_STEP;
+
+	if (counter_get(&cache->bytes) + room <= reserved)
+		return true;
+	if (room > left)
+		return false;
+	if (step < room)
+		step = room;
+	if (!counter_try_add(&pool->held, step, pool->held_max)) {
+		step = room;
+		if (!counter_try_add(&pool->held, step, pool->held_max))
+			return false;
+	}
+	counter_own_add(&cache->reserved, step);
+	return true;
+}
+
+/* Registry locked. */
+static void cache_empty(weft_buf_pool *pool, struct buf_cache *cache, struct weft_buf_block **out)
+{
+	counter_sub(&pool->held, counter_get(&cache->reserved));
+	for (unsigned class = 0; class < BUF_CLASSES; class ++)
+		detach_bin(cache, &cache->bins[class], out);
+	counter_set(&cache->reserved, 0);
+}
+
+/* Registry locked. Takes what all caches hold; for_good: their owners find them closed from
+ * now on. */
+static void caches_empty(weft_buf_pool *pool, struct weft_buf_block **out, bool for_good)
+{
+	bool others = false;
+
+	list_for_each(it, &pool->caches) {
+		struct buf_cache *cache = container_of(it, struct buf_cache, in_pool);
+
+		owned_want(&cache->owned);
+		others |= cache->thread != thread_number;
+	}
+	if (others)
+		owned_barrier();
+	list_for_each(it, &pool->caches) {
+		struct buf_cache *cache = container_of(it, struct buf_cache, in_pool);
+
+		owned_await(&cache->owned);
+		cache_empty(pool, cache, out);
+		if (!for_good)
+			owned_give_back(&cache->owned);
+	}
+}
+
+/* Registry locked. */
+static struct buf_cache *cache_find(const weft_buf_pool *pool)
+{
+	list_for_each(it, &pool->caches) {
+		struct buf_cache *cache = container_of(it, struct buf_cache, in_pool);
+
+		if (cache->thread == thread_number)
+			return cache;
+	}
+	return NULL;
+}
+
+/* Registry locked; the thread that ends is the owner. */
+static void cache_dissolve(
+	weft_buf_pool *pool, struct buf_cache *cache, struct weft_buf_block **out)
+{
+	struct buf_totals *totals = &pool->totals;
+
+	for (unsigned class = 0; class < BUF_CLASSES; class ++) {
+		struct buf_bin *bin = &cache->bins[class];
+		uint64_t taken = counter_get(&bin->taken), given = counter_get(&bin->given);
+
+		counter_add(&totals->taken_blocks, taken);
+		counter_add(&totals->taken_bytes, taken * class_bytes(class));
+		counter_add(&totals->given_blocks, given);
+		counter_add(&totals->given_bytes, given * class_bytes(class));
+		detach_bin(cache, bin, out);
+	}
+	counter_add(&totals->misses, counter_get(&cache->misses));
+	counter_sub(&pool->held, counter_get(&cache->reserved));
+	list_remove(&cache->in_pool);
+	mem_free(cache);
+}
+
+/* Registry locked, which keeps the pool. What finds no place goes in front of *out. */
+static void thread_leaves_pool(weft_buf_pool *pool, struct weft_buf_block **out)
+{
+	struct buf_cache *cache = cache_find(pool);
+	struct weft_buf_block *m, *rest = NULL;
+
+	if (!cache)
+		return;
+	cache_dissolve(pool, cache, &rest);
+	while ((m = rest)) {
+		rest = m->next_magazine;
+		if (depot_push(pool, m))
+			continue;
+		counter_sub(&pool->held, m->count * m->room);
+		m->next_magazine = *out;
+		*out = m;
+	}
+}
+
+static void thread_gone(void *unused)
+{
+	struct weft_buf_block *out = NULL;
+
+	(void)unused;
+	pthread_mutex_lock(&registry.lock);
+	list_for_each(it, &registry.pools)
+		thread_leaves_pool(container_of(it, weft_buf_pool, in_pools), &out);
+	memset(buf_slots, 0, sizeof(buf_slots));
+	pthread_mutex_unlock(&registry.lock);
+	forget_magazines(out);
+}
+
+static void make_thread_key(void)
+{
+	has_thread_key = pthread_key_create(&thread_key, thread_gone) == 0;
+}
+
+static struct buf_cache *cache_make(void)
+{
+	struct buf_cache *cache;
+
+	pthread_once(&thread_key_once, make_thread_key);
+	/* without it nobody would empty the cache when the thread ends */
+	if (!has_thread_key || pthread_setspecific(thread_key, &registry))
+		return NULL;
+	cache = mem_aligned(CACHE_LINE, sizeof(*cache));
+	if (!cache)
+		return NULL;
+	memset(cache, 0, sizeof(*cache));
+	owned_init(&cache->owned);
+	for (unsigned class = 0; class < BUF_CLASSES; class ++)
+		cache->bins[class].limit = class_limit(class);
+	return cache;
+}
+
+/* The calling thread's; NULL: the pool's owner has gone, or there is no memory for one. */
+static struct buf_cache *cache_get(weft_buf_pool *pool)
+{
+	struct buf_cache *cache = buf_cache_self(pool), *made = NULL;
+
+	if (cache)
+		return cache;
+	pthread_mutex_lock(&registry.lock);
+	if (thread_number == 0)
+		thread_number = ++registry.thread_numbers;
+	cache = cache_find(pool);
+	pthread_mutex_unlock(&registry.lock);
+	if (!cache && !(made = cache_make()))
+		return NULL;
+	pthread_mutex_lock(&registry.lock);
+	if (made && !counter_get(&pool->owner_gone)) {
+		cache = made;
+		made = NULL;
+		cache->thread = thread_number;
+		list_push_front(&pool->caches, &cache->in_pool);
+	}
+	pthread_mutex_unlock(&registry.lock);
+	mem_free(made);
+	if (cache)
+		buf_slots[pool->slot] = (struct buf_slot){ pool->id, cache };
+	return cache;
+}
+
+/* --- pools ---------------------------------------------------------------------------- */
+
+weft_err weft_buf_pool_create(weft_buf_pool **out, const weft_buf_pool_options *options)
+{
+	weft_buf_pool *pool = mem_aligned(CACHE_LINE, sizeof(*pool));
+	uint32_t slot = 0;
+
+	if (!pool)
+		return err_set(WEFT_ENOMEM);
+	memset(pool, 0, sizeof(*pool));
+	refcount_init(&pool->refs, 1);
+	list_init(&pool->caches);
+	pool->held_max = options && options->held_max ? options->held_max : HELD_MAX_DEFAULT;
+	pool->live_max = options ? options->live_max : 0;
+	pool->cache_max = pool->held_max / CACHE_SHARE;
+	if (pool->cache_max > CACHE_BYTES_MAX)
+		pool->cache_max = CACHE_BYTES_MAX;
+	pthread_mutex_lock(&registry.lock);
+	for (uint32_t i = 1; i < BUF_SLOTS; i++)
+		if (registry.slot_pools[i] < registry.slot_pools[slot])
+			slot = i;
+	registry.slot_pools[slot]++;
+	pool->slot = slot;
+	pool->id = ++registry.pool_ids;
+	list_push_back(&registry.pools, &pool->in_pools);
+	pthread_mutex_unlock(&registry.lock);
+	*out = pool;
+	return WEFT_OK;
+}
+
+static void pool_empty(weft_buf_pool *pool, bool for_good)
+{
+	struct weft_buf_block *out = NULL;
+
+	pthread_mutex_lock(&registry.lock);
+	caches_empty(pool, &out, for_good);
+	pthread_mutex_unlock(&registry.lock);
+	depots_empty(pool, &out);
+	forget_magazines(out);
+}
+
+void weft_buf_pool_trim(weft_buf_pool *pool)
+{
+	pool_empty(pool, false);
+	mem_give_back();
+}
+
+void weft_buf_pool_free(weft_buf_pool *pool)
+{
+	if (!pool)
+		return;
+	counter_set(&pool->owner_gone, 1);
+	pool_empty(pool, true);
+	pool_drop(pool);
+}
+
+static uint64_t difference(uint64_t out, uint64_t back)
+{
+	/* read at different times: may be negative while others use the pool */
+	return out > back ? out - back : 0;
+}
+
+void weft_buf_pool_stats_get(const weft_buf_pool *pool, weft_buf_pool_stats *out)
+{
+	const struct buf_totals *totals = &pool->totals;
+	uint64_t blocks = counter_get(&totals->taken_blocks);
+	uint64_t bytes = counter_get(&totals->taken_bytes);
+	uint64_t blocks_back = counter_get(&totals->given_blocks);
+	uint64_t bytes_back = counter_get(&totals->given_bytes);
+	weft_buf_pool_stats s = { .misses = counter_get(&totals->misses),
+		.oversized = counter_get(&totals->oversized) };
+
+	pthread_mutex_lock(&registry.lock);
+	list_for_each(it, &pool->caches) {
+		const struct buf_cache *cache = container_of(it, struct buf_cache, in_pool);
+
+		for (unsigned class = 0; class < BUF_CLASSES; class ++) {
+			uint64_t taken = counter_get(&cache->bins[class].taken);
+			uint64_t given = counter_get(&cache->bins[class].given);
+
+			blocks += taken;
+			bytes += taken * class_bytes(class);
+			blocks_back += given;
+			bytes_back += given * class_bytes(class);
+		}
+		s.misses += counter_get(&cache->misses);
+		s.cached_bytes += counter_get(&cache->bytes);
+	}
+	pthread_mutex_unlock(&registry.lock);
+	s.hits = difference(blocks, s.misses + s.oversized);
+	s.live_blocks = difference(blocks, blocks_back);
+	s.live_bytes = difference(bytes, bytes_back);
+	s.held_bytes = s.cached_bytes;
+	for (unsigned class = 0; class < BUF_CLASSES; class ++)
+		s.held_bytes += counter_get(&pool->depots[class].blocks) * class_bytes(class);
+	*out = s;
+}
+
+/* --- taking --------------------------------------------------------------------------- */
+
+/* What the fast path does, and the spare magazine. */
+static struct weft_buf_block *cache_take(struct buf_cache *cache, unsigned class)
+{
+	struct buf_bin *bin = &cache->bins[class];
+	struct weft_buf_block *b = NULL;
+
+	if (!owned_enter(&cache->owned))
+		return NULL;
+	if (!bin->top) {
+		bin->top = bin->spare;
+		bin->top_count = bin->spare_count;
+		bin->spare = NULL;
+		bin->spare_count = 0;
+	}
+	if (bin->top)
+		b = buf_bin_pop(cache, bin);
+	owned_leave(&cache->owned);
+	return b;
+}
+
+/* Puts a magazine that brings its part of held into an empty bin; false: not now. */
+static bool cache_fill(weft_buf_pool *pool, struct buf_cache *cache, struct weft_buf_block *m)
+{
+	struct buf_bin *bin = &cache->bins[m->class];
+	uint64_t bytes = m->count * m->room, reserved, unused;
+
+	if (!owned_enter(&cache->owned))
+		return false;
+	bytes += counter_get(&cache->bytes);
+	if (bin->top || bytes > pool->cache_max) {
+		owned_leave(&cache->owned);
+		return false;
+	}
+	bin->top = m;
+	bin->top_count = m->count;
+	reserved = counter_get(&cache->reserved) + m->count * m->room;
+	unused = reserved > pool->cache_max ? reserved - pool->cache_max : 0;
+	counter_set(&cache->bytes, bytes);
+	counter_set(&cache->reserved, reserved - unused);
+	if (unused)
+		counter_sub(&pool->held, unused);
+	owned_leave(&cache->owned);
+	return true;
+}
+
+/* cache may be NULL. */
+static struct weft_buf_block *depot_take(
+	weft_buf_pool *pool, struct buf_cache *cache, unsigned class)
+{
+	struct weft_buf_block *b = depot_pop(&pool->depots[class]), *rest;
+
+	if (!b)
+		return NULL;
+	counter_sub(&pool->held, b->room);
+	rest = b->next;
+	if (!rest)
+		return b;
+	rest->count = (uint16_t)(b->count - 1);
+	rest->next_magazine = NULL;
+	if (!cache || !cache_fill(pool, cache, rest))
+		depot_push_all(pool, rest);
+	return b;
+}
+
+static struct weft_buf_block *take_kept(
+	weft_buf_pool *pool, struct buf_cache *cache, unsigned class)
+{
+	for (unsigned up = 0; up < CLASSES_UP && class + up < BUF_CLASSES; up++) {
+		struct weft_buf_block *b = cache ? cache_take(cache, class + up) : NULL;
+
+		if (!b)
+			b = depot_take(pool, cache, class + up);
+		if (b)
+			return b;
+	}
+	return NULL;
+}
+
+static bool live_add(weft_buf_pool *pool, size_t room)
+{
+	if (!pool->live_max || counter_try_add(&pool->live, room, pool->live_max))
+		return true;
+	if (counter_get(&pool->held) == 0)
+		return false;
+	pool_empty(pool, false);
+	return counter_try_add(&pool->live, room, pool->live_max);
+}
+
+static struct weft_buf_block *make_new(
+	weft_buf_pool *pool, uint8_t class, size_t size, weft_err *err)
+{
+	size_t room = class == BUF_CLASS_NONE ? size : class_bytes(class);
+	struct weft_buf_block *b;
+
+	if (!live_add(pool, room)) {
+		*err = err_setf(WEFT_ECAPACITY, "buffer pool: %zu bytes more than live_max %zu",
+			room, pool->live_max);
+		return NULL;
+	}
+	b = buf_block_make(room);
+	if (!b) {
+		if (pool->live_max)
+			counter_sub(&pool->live, room);
+		*err = err_set(WEFT_ENOMEM);
+		return NULL;
+	}
+	b->class = class;
+	b->pool = pool;
+	refcount_hold(&pool->refs);
+	return b;
+}
+
+static void count_taken(
+	weft_buf_pool *pool, struct buf_cache *cache, const struct weft_buf_block *b, bool missed)
+{
+	if (cache) {
+		counter_own_add(&cache->bins[b->class].taken, 1);
+		counter_own_add(&cache->misses, missed);
+		return;
+	}
+	counter_add(&pool->totals.taken_blocks, 1);
+	counter_add(&pool->totals.taken_bytes, b->room);
+	if (missed)
+		counter_add(
+			b->class == BUF_CLASS_NONE ? &pool->totals.oversized : &pool->totals.misses,
+			1);
+}
+
+struct weft_buf_block *buf_pool_take(weft_buf_pool *pool, size_t size, weft_err *err)
+{
+	uint8_t class = buf_class_of(size);
+	struct buf_cache *cache = NULL;
+	struct weft_buf_block *b = NULL;
+	bool missed;
+
+	if (class != BUF_CLASS_NONE) {
+		cache = cache_get(pool);
+		b = take_kept(pool, cache, class);
+	}
+	missed = !b;
+	if (missed)
+		b = make_new(pool, class, size, err);
+	if (b)
+		count_taken(pool, cache, b, missed);
+	return b;
+}
+
+/* --- giving back ---------------------------------------------------------------------- */
+
+/*
+ * Puts b into its bin, which is full, or is when the cache is: whole magazines that have to
+ * make room go in front of *out. False: b has no place here.
+ */
+static bool cache_give(weft_buf_pool *pool, struct buf_cache *cache, struct weft_buf_block *b,
+	struct weft_buf_block **out)
+{
+	struct buf_bin *bin = &cache->bins[b->class];
+	bool fits = false;
+
+	if (bin->limit == 0 || b->room > pool->cache_max || !owned_enter(&cache->owned))
+		return false;
+	if (bin->top_count == bin->limit) {
+		detach(cache, &bin->spare, &bin->spare_count, out);
+		bin->spare = bin->top;
+		bin->spare_count = bin->top_count;
+		bin->top = NULL;
+		bin->top_count = 0;
+	}
+	fits = reserve(pool, cache, b->room);
+	if (!fits && counter_get(&cache->reserved) + b->room > pool->cache_max) {
+		evict(cache, out);
+		fits = reserve(pool, cache, b->room);
+	}
+	if (fits)
+		buf_bin_push(cache, bin, b);
+	owned_leave(&cache->owned);
+	return fits;
+}
+
+void buf_pool_give(struct weft_buf_block *b)
+{
+	weft_buf_pool *pool = b->pool;
+	struct buf_cache *cache = NULL;
+	struct weft_buf_block *out = NULL;
+	bool is_kept;
+
+	if (b->class != BUF_CLASS_NONE && !counter_get(&pool->owner_gone))
+		cache = cache_get(pool);
+	/* now: afterwards the pool may be gone */
+	if (cache) {
+		counter_own_add(&cache->bins[b->class].given, 1);
+	} else {
+		counter_add(&pool->totals.given_blocks, 1);
+		counter_add(&pool->totals.given_bytes, b->room);
+	}
+	is_kept = cache && cache_give(pool, cache, b, &out);
+	depot_push_all(pool, out);
+	if (is_kept)
+		return;
+	if (b->class == BUF_CLASS_NONE || !depot_keep(pool, b))
+		forget(b);
+}
