@@ -8,12 +8,6 @@
 
 #define SERVE_MAX 64 /* waiters that one call does the work of */
 
-static bool is_closed(const weft_chan *chan)
-{
-	/* acquire; pairs with the close: what its caller did before */
-	return atomic_load_explicit(&chan->tail, memory_order_acquire) & chan->closed_bit;
-}
-
 /* The smallest power of two that is no smaller. */
 static uint64_t power_of_two(uint64_t n)
 {
@@ -101,6 +95,7 @@ weft_err weft_chan_create(
 		chan->options = *options;
 	wait_queue_init(&chan->receivers);
 	wait_queue_init(&chan->senders);
+	wait_queue_init(&chan->closers);
 	refcount_init(&chan->refs, 1);
 	chan_layout(chan);
 	if (kind_init(chan) != WEFT_OK) {
@@ -293,12 +288,8 @@ weft_err weft_chan_try_recv(weft_chan *chan, void *message)
 	return weft_likely(err == WEFT_OK) ? WEFT_OK : err_set(err);
 }
 
-void weft_chan_close(weft_chan *chan)
+static void queues_close(weft_chan *chan)
 {
-	if (chan->kind == CHAN_RENDEZVOUS) {
-		rendezvous_close(chan);
-		return;
-	}
 	/* seq_cst; pairs with the loads of tail by those who have entered a list: before
 	 * their nodes are looked for */
 	atomic_fetch_or_explicit(&chan->tail, chan->closed_bit, memory_order_seq_cst);
@@ -306,9 +297,28 @@ void weft_chan_close(weft_chan *chan)
 	wait_wake_all(&chan->senders, &chan->senders.lock, WEFT_ECLOSED);
 }
 
+void weft_chan_close(weft_chan *chan)
+{
+	if (chan->kind == CHAN_RENDEZVOUS)
+		rendezvous_close(chan);
+	else
+		queues_close(chan);
+	wait_wake_all(&chan->closers, &chan->closers.lock, WEFT_OK);
+}
+
+static bool is_closed(const void *object)
+{
+	return chan_is_closed(object);
+}
+
+weft_err weft_chan_wait_closed(weft_chan *chan, weft_deadline until)
+{
+	return wait_until(&chan->closers, is_closed, chan, until, "chan close");
+}
+
 bool weft_chan_is_closed(const weft_chan *chan)
 {
-	return is_closed(chan);
+	return chan_is_closed(chan);
 }
 
 size_t weft_chan_len(const weft_chan *chan)

@@ -52,7 +52,9 @@ struct weft_chan {
 	alignas(CACHE_APART) struct wait_queue receivers;
 	alignas(CACHE_APART) struct wait_queue senders;
 
+	/* Seldom written: */
 	alignas(CACHE_APART) struct refcount refs;
+	struct wait_queue closers; /* who waits for the close */
 };
 
 /* A send (target is NULL) or a receive (source is NULL and target may be, too, when
@@ -101,6 +103,13 @@ static inline _Atomic uint64_t *chan_stamp(const weft_chan *chan, char *slot)
 
 /* Lays out slots: the message first, so that it is aligned, its stamp behind it. */
 void chan_layout(weft_chan *chan);
+
+static inline bool chan_is_closed(const weft_chan *chan)
+{
+	/* seq_cst; pairs with the close: what its caller did before; and the look after
+	 * entering the closers' list */
+	return atomic_load_explicit(&chan->tail, memory_order_seq_cst) & chan->closed_bit;
+}
 
 /* blocks.c */
 weft_err blocks_init(weft_chan *chan);

@@ -16,7 +16,7 @@
 enum {
 	SENT = 1,	     /* by the sender, unless RECEIVER_CLOSED was first */
 	SENDER_CLOSED = 2,   /* by the sender */
-	RECEIVER_CLOSED = 4, /* by the receiver */
+	RECEIVER_SHUT = 4,   /* by the receiver, at its close at the latest */
 };
 
 struct weft_oneshot {
@@ -60,10 +60,10 @@ weft_err weft_oneshot_send(weft_oneshot *o, const void *value)
 
 	if (flags & SENT)
 		return err_setf(WEFT_EINVAL, "send to oneshot: already sent");
-	if (!(flags & RECEIVER_CLOSED) && o->size != 0)
+	if (!(flags & RECEIVER_SHUT) && o->size != 0)
 		memcpy(o->value, value, o->size);
 	do {
-		if (flags & RECEIVER_CLOSED)
+		if (flags & RECEIVER_SHUT)
 			return err_set(WEFT_ECLOSED);
 		/* seq_cst; pairs with flags_of: publishes the value, before wait_any */
 	} while (!atomic_compare_exchange_weak_explicit(
@@ -83,12 +83,12 @@ weft_err oneshot_try_recv(weft_oneshot *o, void *value)
 		o->taken = true;
 		return WEFT_OK;
 	}
-	return flags & (SENT | SENDER_CLOSED) ? WEFT_ECLOSED : WEFT_EAGAIN;
+	return flags != 0 ? WEFT_ECLOSED : WEFT_EAGAIN;
 }
 
 bool oneshot_is_ready(const weft_oneshot *o)
 {
-	return flags_of(o) & (SENT | SENDER_CLOSED);
+	return flags_of(o) != 0;
 }
 
 struct wait_queue *oneshot_receivers(weft_oneshot *o)
@@ -101,9 +101,19 @@ static bool value_is_ready(const void *object)
 	return oneshot_is_ready(object);
 }
 
+bool oneshot_is_shut(const weft_oneshot *o)
+{
+	return flags_of(o) & RECEIVER_SHUT;
+}
+
+struct wait_queue *oneshot_senders(weft_oneshot *o)
+{
+	return &o->senders;
+}
+
 static bool receiver_is_gone(const void *object)
 {
-	return flags_of(object) & RECEIVER_CLOSED;
+	return oneshot_is_shut(object);
 }
 
 weft_err weft_oneshot_recv(weft_oneshot *o, void *value, weft_deadline until)
@@ -116,17 +126,39 @@ weft_err weft_oneshot_recv(weft_oneshot *o, void *value, weft_deadline until)
 	return err == WEFT_OK ? WEFT_OK : err_set(err);
 }
 
+weft_err weft_oneshot_try_recv(weft_oneshot *o, void *value)
+{
+	weft_err err = oneshot_try_recv(o, value);
+
+	return err == WEFT_OK ? WEFT_OK : err_set(err);
+}
+
+bool weft_oneshot_is_closed(const weft_oneshot *o)
+{
+	return oneshot_is_shut(o);
+}
+
 weft_err weft_oneshot_wait_closed(weft_oneshot *o, weft_deadline until)
 {
 	return wait_until(&o->senders, receiver_is_gone, o, until, "oneshot close");
 }
 
-static void end_close(weft_oneshot *o, uint32_t flag, struct wait_queue *others)
+static void end_shut(weft_oneshot *o, uint32_t flag, struct wait_queue *others)
 {
 	/* seq_cst; pairs with flags_of: before wait_any */
 	atomic_fetch_or_explicit(&o->flags, flag, memory_order_seq_cst);
 	if (wait_any(others))
 		wait_wake_all(others, &others->lock, WEFT_OK);
+}
+
+void weft_oneshot_shut(weft_oneshot *o)
+{
+	end_shut(o, RECEIVER_SHUT, &o->senders);
+}
+
+static void end_close(weft_oneshot *o, uint32_t flag, struct wait_queue *others)
+{
+	end_shut(o, flag, others);
 	if (refcount_drop(&o->refs))
 		mem_free(o);
 }
@@ -140,5 +172,5 @@ void weft_oneshot_close_sender(weft_oneshot *o)
 void weft_oneshot_close_receiver(weft_oneshot *o)
 {
 	if (o)
-		end_close(o, RECEIVER_CLOSED, &o->senders);
+		end_close(o, RECEIVER_SHUT, &o->senders);
 }

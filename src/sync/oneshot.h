@@ -2,7 +2,7 @@
 #ifndef SYNC_ONESHOT_H
 #define SYNC_ONESHOT_H
 
-/* What select needs of a oneshot's receiving end. */
+/* What select needs of a oneshot. */
 #include "sync/wait.h"
 
 #include <weft/oneshot.h>
@@ -12,5 +12,8 @@ weft_err oneshot_try_recv(weft_oneshot *o, void *value);
 /* The attempt would not end in WEFT_EAGAIN; seq_cst. */
 bool oneshot_is_ready(const weft_oneshot *o);
 struct wait_queue *oneshot_receivers(weft_oneshot *o);
+/* No send can succeed any more; seq_cst. */
+bool oneshot_is_shut(const weft_oneshot *o);
+struct wait_queue *oneshot_senders(weft_oneshot *o);
 
 #endif

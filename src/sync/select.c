@@ -9,7 +9,7 @@
  *   claimed by a rendezvous partner, a token, a close of a rendezvous:	that case is done
  *   claimed by a channel with room: that case is done, or it is a wake, that is: try again;
  *	when the wake is not used (another case was done) it is passed on
- *   claimed by a oneshot:	a wake, too
+ *   claimed by an object of select.h: a wake, too
  *   claimed by itself (a case was ready after entering, time-out, cancellation):	nobody
  *	else can claim it now; on time-out and cancellation nothing was done
  *
@@ -23,9 +23,8 @@
 #include "base/err.h"
 #include "rt/token.h"
 #include "sync/chan.h"
-#include "sync/oneshot.h"
+#include "sync/select.h"
 
-#include <weft/select.h>
 #include <weft/sim.h>
 
 #define CHUNK 16 /* nodes in one frame: most selects need one, and frames are bounded */
@@ -43,12 +42,32 @@ struct selection {
 	weft_select_mode mode;
 	size_t *chosen;
 	weft_deadline until;
+	weft_deadline timer_at; /* the first timer */
 	struct select_node *chunks[CHUNKS_MAX];
 	size_t locks_count;
 	uint8_t order[WEFT_SELECT_CASES_MAX]; /* in which cases are tried */
 	uint8_t locks[WEFT_SELECT_CASES_MAX]; /* cases, one for each rendezvous channel, by
 					       * address */
 };
+
+/* NULL: a channel, a token or nothing. */
+static const struct select_ops *ops_of(const weft_select_case *c)
+{
+	switch (c->kind) {
+	case WEFT_SELECT_ONESHOT:
+		return &select_oneshot;
+	case WEFT_SELECT_TIMER:
+		return &select_timer;
+	case WEFT_SELECT_CLOSED:
+		return &select_closed;
+	case WEFT_SELECT_NONE:
+	case WEFT_SELECT_SEND:
+	case WEFT_SELECT_RECV:
+	case WEFT_SELECT_CANCELLED:
+		break;
+	}
+	return NULL;
+}
 
 static bool is_chan(const weft_select_case *c)
 {
@@ -83,10 +102,9 @@ static const char *case_flaw(const weft_select_case *c)
 	case WEFT_SELECT_CANCELLED:
 		return c->token ? NULL : "no token";
 	case WEFT_SELECT_ONESHOT:
-		return c->oneshot ? NULL : "no oneshot";
 	case WEFT_SELECT_TIMER:
 	case WEFT_SELECT_CLOSED:
-		break;
+		return ops_of(c)->flaw(c);
 	}
 	return "no such kind";
 }
@@ -145,6 +163,15 @@ static void order_init(struct selection *s)
 	}
 }
 
+static void timers_init(struct selection *s)
+{
+	s->timer_at = WEFT_FOREVER;
+	for (size_t i = 0; i < s->count; i++) {
+		if (s->cases[i].kind == WEFT_SELECT_TIMER && s->cases[i].at < s->timer_at)
+			s->timer_at = s->cases[i].at;
+	}
+}
+
 static void locks_init(struct selection *s)
 {
 	s->locks_count = 0;
@@ -171,8 +198,6 @@ static weft_err case_try(const weft_select_case *c)
 
 	switch (c->kind) {
 	case WEFT_SELECT_NONE:
-	case WEFT_SELECT_TIMER:
-	case WEFT_SELECT_CLOSED:
 		break;
 	case WEFT_SELECT_SEND:
 	case WEFT_SELECT_RECV:
@@ -181,9 +206,17 @@ static weft_err case_try(const weft_select_case *c)
 	case WEFT_SELECT_CANCELLED:
 		return weft_cancel_is_cancelled(c->token) ? WEFT_OK : WEFT_EAGAIN;
 	case WEFT_SELECT_ONESHOT:
-		return oneshot_try_recv(c->oneshot, c->message);
+	case WEFT_SELECT_TIMER:
+	case WEFT_SELECT_CLOSED:
+		return ops_of(c)->attempt(c);
 	}
 	return WEFT_EAGAIN;
+}
+
+/* The case is done by this, whatever it means to it. */
+static bool is_result(weft_err err)
+{
+	return err == WEFT_OK || err == WEFT_ECLOSED || err == WEFT_ELAGGED;
 }
 
 static weft_err case_done(struct selection *s, size_t i, weft_err result)
@@ -200,7 +233,7 @@ static weft_err all_try(struct selection *s)
 		size_t i = s->order[k];
 		weft_err err = case_try(&s->cases[i]);
 
-		if (err == WEFT_OK || err == WEFT_ECLOSED)
+		if (is_result(err))
 			return case_done(s, i, err);
 		if (err != WEFT_EAGAIN)
 			return err;
@@ -271,15 +304,15 @@ static bool others_enter(struct selection *s)
 	for (size_t i = 0; i < s->count; i++) {
 		const weft_select_case *c = &s->cases[i];
 		struct select_node *node = node_of(s, i);
+		const struct select_ops *ops = ops_of(c);
 		bool send = c->kind == WEFT_SELECT_SEND;
 
 		if (is_chan(c) && !is_rendezvous(c)) {
 			node->wait.result = WEFT_EAGAIN;
 			wait_push(chan_queue(c->chan, send), &node->wait, false);
 			ready = ready || chan_is_ready(c->chan, send);
-		} else if (c->kind == WEFT_SELECT_ONESHOT) {
-			wait_push(oneshot_receivers(c->oneshot), &node->wait, false);
-			ready = ready || oneshot_is_ready(c->oneshot);
+		} else if (ops) {
+			ready = ops->enter(c, &node->wait) || ready;
 		} else if (c->kind == WEFT_SELECT_CANCELLED) {
 			ready = !rt_token_add(c->token, &node->token) || ready;
 		}
@@ -302,8 +335,8 @@ static void all_leave(struct selection *s)
 			rt_lock_release(&c->chan->receivers.lock);
 		} else if (is_chan(c)) {
 			wait_remove(chan_queue(c->chan, c->kind == WEFT_SELECT_SEND), &node->wait);
-		} else if (c->kind == WEFT_SELECT_ONESHOT) {
-			wait_remove(oneshot_receivers(c->oneshot), &node->wait);
+		} else if (ops_of(c)) {
+			ops_of(c)->leave(c, &node->wait);
 		} else if (c->kind == WEFT_SELECT_CANCELLED) {
 			rt_token_remove(c->token, &node->token);
 		}
@@ -324,12 +357,16 @@ static weft_err claimed(struct selection *s, size_t i)
 		return case_done(s, i, WEFT_OK);
 	if (s->mode == WEFT_SELECT_FAIR) {
 		err = case_try(c);
-		if (err == WEFT_OK || err == WEFT_ECLOSED)
+		if (is_result(err))
 			return case_done(s, i, err);
 	}
 	err = all_try(s);
-	if (is_chan(c) && err != WEFT_EAGAIN && (err != WEFT_OK || *s->chosen != i))
-		chan_pass_on(c->chan, c->kind == WEFT_SELECT_SEND);
+	if (err != WEFT_EAGAIN && (err != WEFT_OK || *s->chosen != i)) {
+		if (is_chan(c))
+			chan_pass_on(c->chan, c->kind == WEFT_SELECT_SEND);
+		else if (ops_of(c)->pass_on)
+			ops_of(c)->pass_on(c);
+	}
 	return err;
 }
 
@@ -346,7 +383,10 @@ static weft_err round_run(struct selection *s)
 		return WEFT_OK;
 	ready = others_enter(s);
 	if (!ready && !wait_spin(&s->ctx))
-		park = wait_park(&s->ctx, s->until, "select");
+		park = wait_park(&s->ctx, s->timer_at < s->until ? s->timer_at : s->until, "select");
+	/* a timer is a case like others, to be tried */
+	if (park == WEFT_ETIMEDOUT && s->timer_at <= s->until && s->timer_at != WEFT_FOREVER)
+		park = WEFT_OK;
 	if (wait_claim_self(&s->ctx, &state)) {
 		all_leave(s);
 		return park == WEFT_OK ? all_try(s) : park;
@@ -401,6 +441,7 @@ weft_err weft_select(weft_select_case *cases, size_t count, weft_select_mode mod
 		return err == WEFT_OK ? WEFT_OK : err_set(err);
 	if (wait_ctx_init(&s.ctx) != WEFT_OK)
 		return WEFT_ENOMEM;
+	timers_init(&s);
 	locks_init(&s);
 	err = nodes_make(&s, 0);
 	return err == WEFT_OK ? WEFT_OK : err_set(err);
