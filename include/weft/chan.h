@@ -114,8 +114,8 @@ WEFT_API WEFT_MUST_CHECK weft_err weft_chan_try_recv(weft_chan *chan, void *mess
  * recv; until WEFT_NOW tries.
  */
 #define WEFT_CHAN_BATCH_MAX 256
-WEFT_API WEFT_MUST_CHECK weft_err weft_chan_send_many(weft_chan *chan, const void *messages,
-	size_t count, size_t *sent, weft_deadline until);
+WEFT_API WEFT_MUST_CHECK weft_err weft_chan_send_many(
+	weft_chan *chan, const void *messages, size_t count, size_t *sent, weft_deadline until);
 WEFT_API WEFT_MUST_CHECK weft_err weft_chan_recv_many(
 	weft_chan *chan, void *messages, size_t count, size_t *received, weft_deadline until);
 

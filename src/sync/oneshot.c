@@ -14,9 +14,9 @@
 #include <string.h>
 
 enum {
-	SENT = 1,	     /* by the sender, unless RECEIVER_CLOSED was first */
-	SENDER_CLOSED = 2,   /* by the sender */
-	RECEIVER_SHUT = 4,   /* by the receiver, at its close at the latest */
+	SENT = 1,	   /* by the sender, unless RECEIVER_CLOSED was first */
+	SENDER_CLOSED = 2, /* by the sender */
+	RECEIVER_SHUT = 4, /* by the receiver, at its close at the latest */
 };
 
 struct weft_oneshot {

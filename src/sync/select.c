@@ -20,10 +20,10 @@
  * order of their addresses. The searcher is in no list then, so that it can't meet
  * itself, and nobody can claim it while it claims another.
  */
+#include "sync/select.h"
 #include "base/err.h"
 #include "rt/token.h"
 #include "sync/chan.h"
-#include "sync/select.h"
 
 #include <weft/sim.h>
 
@@ -383,7 +383,8 @@ static weft_err round_run(struct selection *s)
 		return WEFT_OK;
 	ready = others_enter(s);
 	if (!ready && !wait_spin(&s->ctx))
-		park = wait_park(&s->ctx, s->timer_at < s->until ? s->timer_at : s->until, "select");
+		park = wait_park(
+			&s->ctx, s->timer_at < s->until ? s->timer_at : s->until, "select");
 	/* a timer is a case like others, to be tried */
 	if (park == WEFT_ETIMEDOUT && s->timer_at <= s->until && s->timer_at != WEFT_FOREVER)
 		park = WEFT_OK;
