@@ -72,6 +72,7 @@ _Noreturn static void fiber_main(void *arg)
 	errno = 0;
 	result = f->fn(f->arg);
 	CHECK(f->shield == 0);
+	reclaim_check_no_guard();
 	rt_timer_remove(w, &f->timer);
 	list_remove(&f->worker_link);
 	if (f->handle)

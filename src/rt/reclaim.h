@@ -74,7 +74,7 @@
 #define RECLAIM_BACKLOG_MAX ((uint64_t)1 << 16)
 #define RECLAIM_WAIT_NS 1000000
 #define RECLAIM_GUARDS_MAX (1u << 20) /* nested; more is a leave that was forgotten */
-#define RECLAIM_OFFLINE (1u << 30)    /* in guards, while the worker waits */
+#define RECLAIM_OFFLINE (1u << 30)    /* more entered, while the worker waits */
 
 /* In what is to be freed; the domain's from retire until fn is called. */
 struct reclaim_node {
@@ -92,12 +92,13 @@ enum reclaim_mode {
 
 struct reclaim_record;
 
-/* The calling thread's, all fibers of its worker alike. Owner only. */
+/* The calling thread's, of all fibers of its worker. Owner only. Two counts, so that a leave
+ * does not wait for what the enter just wrote. */
 struct reclaim_self {
-	unsigned guards; /* held now */
+	unsigned entered, left; /* guards held: the difference */
 	enum reclaim_mode mode;
-	struct reclaim_record *record; /* NULL: NEW, NAMELESS */
 	bool due;		       /* reclaim_help has something to do */
+	struct reclaim_record *record; /* NULL: NEW, NAMELESS */
 };
 
 extern _Thread_local struct reclaim_self reclaim_self __attribute__((tls_model("initial-exec")));
@@ -115,49 +116,62 @@ struct reclaim_seen {
 	_Alignas(CACHE_APART) _Atomic uint64_t epoch; /* 0: holds no guard */
 };
 
-void reclaim_pin_slow(struct reclaim_self *self);
-void reclaim_unpin_slow(struct reclaim_self *self);
-void reclaim_help_slow(struct reclaim_self *self);
+void reclaim_pin_slow(void);
+void reclaim_unpin_slow(void);
+void reclaim_help_slow(void);
+
+/* The enter of most; false: reclaim_pin_slow must follow. */
+static inline bool reclaim_enter_fast(void)
+{
+	struct reclaim_self *self = &reclaim_self;
+	struct reclaim_seen *seen;
+	bool is_first;
+
+	if (weft_likely(self->mode == RECLAIM_WORKER)) {
+		self->entered++;
+		return true;
+	}
+	is_first = self->entered++ == self->left;
+	if (!is_first)
+		return true;
+	if (weft_unlikely(self->mode != RECLAIM_PLAIN))
+		return false;
+	seen = (struct reclaim_seen *)(void *)self->record;
+	/* acquire; pairs with a batch's advance: what was taken out is seen gone. release: the
+	 * reads of guards before are over. After it, the reclaimer's barrier (head of the file) */
+	atomic_store_explicit(&seen->epoch,
+		atomic_load_explicit(&reclaim_clock.epoch, memory_order_acquire),
+		memory_order_release);
+	/* the compiler moves no load of what is guarded to before the store */
+	__asm__ volatile("" ::: "memory");
+	return true;
+}
 
 /* From here to the leave nothing that is retired meanwhile is freed. Nests. No park and no
  * yield in between (asserted). Any fiber or plain thread; never fails. */
 static inline void reclaim_enter(void)
 {
-	struct reclaim_self *self = &reclaim_self;
-
-	if (self->guards++ != 0 || self->mode == RECLAIM_WORKER)
-		return;
-	if (weft_likely(self->mode == RECLAIM_PLAIN)) {
-		struct reclaim_seen *seen = (struct reclaim_seen *)(void *)self->record;
-
-		/* acquire; pairs with the batch's advance: what it took out is seen gone.
-		 * relaxed store: the reclaimer's barrier orders it (head of the file) */
-		atomic_store_explicit(&seen->epoch,
-			atomic_load_explicit(&reclaim_clock.epoch, memory_order_acquire),
-			memory_order_relaxed);
-		/* the compiler moves no load of the guarded to before the store */
-		__asm__ volatile("" ::: "memory");
-		return;
-	}
-	reclaim_pin_slow(self);
+	if (weft_unlikely(!reclaim_enter_fast()))
+		reclaim_pin_slow();
 }
 
 static inline void reclaim_leave(void)
 {
 	struct reclaim_self *self = &reclaim_self;
-	unsigned guards = --self->guards;
+	unsigned left = ++self->left;
+	struct reclaim_seen *seen;
 
-	CHECK(guards < RECLAIM_GUARDS_MAX);
-	if (guards != 0 || self->mode == RECLAIM_WORKER)
+	/* none was entered; or a worker's, that is offline */
+	CHECK(self->entered - left < RECLAIM_GUARDS_MAX);
+	if (weft_likely(self->mode == RECLAIM_WORKER) || self->entered != left)
 		return;
-	if (weft_likely(self->mode != RECLAIM_NAMELESS)) {
-		struct reclaim_seen *seen = (struct reclaim_seen *)(void *)self->record;
-
-		/* release; pairs with the reclaimer's look: the reads are over */
-		atomic_store_explicit(&seen->epoch, 0, memory_order_release);
+	if (weft_unlikely(self->mode == RECLAIM_NAMELESS)) {
+		reclaim_unpin_slow();
 		return;
 	}
-	reclaim_unpin_slow(self);
+	seen = (struct reclaim_seen *)(void *)self->record;
+	/* release; pairs with the reclaimer's look: the reads are over */
+	atomic_store_explicit(&seen->epoch, 0, memory_order_release);
 }
 
 /*
@@ -176,7 +190,7 @@ void reclaim_retire(struct reclaim_node *node, void (*fn)(struct reclaim_node *n
 static inline void reclaim_help(void)
 {
 	if (weft_unlikely(reclaim_self.due))
-		reclaim_help_slow(&reclaim_self);
+		reclaim_help_slow();
 }
 
 /* Waits until all that was retired before the call is freed. A fiber lets others run
@@ -204,7 +218,7 @@ void reclaim_backlog_max_set(uint64_t max);
 /* Nobody parks or yields inside a guard. */
 static inline void reclaim_check_no_guard(void)
 {
-	CHECK(reclaim_self.guards == 0);
+	CHECK(reclaim_self.entered == reclaim_self.left);
 }
 
 /* Frees all that is in the shared bag; waits for it. A plain thread. */

@@ -134,10 +134,16 @@ static void *value_of(const weft_cell *cell)
 	return atomic_load_explicit(&cell->value, memory_order_acquire);
 }
 
+/* Apart, so that the usual way needs no frame. */
+__attribute__((noinline)) static void *enter_slow(const weft_cell *cell)
+{
+	reclaim_pin_slow();
+	return value_of(cell);
+}
+
 void *weft_cell_enter(const weft_cell *cell)
 {
-	reclaim_enter();
-	return value_of(cell);
+	return weft_likely(reclaim_enter_fast()) ? value_of(cell) : enter_slow(cell);
 }
 
 void weft_cell_leave(const weft_cell *cell)
