@@ -41,6 +41,11 @@ out=$("$WEFT_EXAMPLES/mux")
 [ "$out" = $'stream 1? Yes.\nstream 2? Yes.\nstream 3? Yes.' ] || { echo "mux said: $out" >&2; exit 1; }
 out=$("$WEFT_EXAMPLES/pool")
 [ "$out" = "sum 338350" ] || { echo "pool said: $out" >&2; exit 1; }
+out=$("$WEFT_EXAMPLES/fanout")
+want=$'kept up: sum 36\nkept up: sum 36\nlate: missed 4\nlate: 5\nlate: 6\nlate: 7\nlate: 8'
+[ "$out" = "$want" ] || { echo "fanout said: $out" >&2; exit 1; }
+out=$("$WEFT_EXAMPLES/settings")
+[ "$out" = $'level 3, limit 400\nnow level 8, limit 800' ] || { echo "settings said: $out" >&2; exit 1; }
 printf '#!/bin/sh\necho slow; exec sleep 100\n' >"$work/slow"
 chmod +x "$work/slow"
 out=$("$WEFT_EXAMPLES/children" true false no-such-program "$work/slow" | sed "s,$work/,," | LC_ALL=C sort)

@@ -17,9 +17,10 @@ WEFT_BEGIN_DECLS
  *           one of its own. The value stays to be looked at after a close.
  * Threads:  every call from any fiber or thread that holds a reference. A receiver is used by
  *           one fiber or thread at a time.
- * Blocking: weft_watch_sub_changed and _wait_for; cancellation points. One that can complete
- *           without waiting does, cancelled or not. Looking never waits for a writer, and
- *           writes nothing that others read: any number may look at once.
+ * Blocking: weft_watch_sub_changed, _wait_for and weft_watch_wait_unwatched; cancellation
+ *           points. One that can complete without waiting does, cancelled or not. Looking
+ *           writes nothing that others read, so that any number may look at once, and waits
+ *           for nobody, unless the value changes faster than it can be copied.
  * Close:    changes get WEFT_ECLOSED at once; receivers that have seen the last version get
  *           it when they wait. By weft_watch_close, or when the last counted sender goes.
  *

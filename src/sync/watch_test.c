@@ -1,0 +1,906 @@
+/* SPDX-License-Identifier: MIT */
+/* One watch: step by step, then under races, as threads, as fibers, and simulated.
+ * weft-test: timeout=300 */
+#include "support/crew.h"
+#include "support/t.h"
+#include "sync/watch.h"
+
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static const weft_watch_options boxed_options = { true, NULL, NULL, NULL };
+
+static weft_watch *watch_of(uint64_t value, bool boxed)
+{
+	weft_watch *w = NULL;
+
+	ck_assert_int_eq(
+		weft_watch_create(&w, sizeof(value), &value, boxed ? &boxed_options : NULL),
+		WEFT_OK);
+	return w;
+}
+
+static weft_watch_sub *sub_of(weft_watch *w)
+{
+	weft_watch_sub *sub = NULL;
+
+	ck_assert_int_eq(weft_watch_sub_create(&sub, w), WEFT_OK);
+	return sub;
+}
+
+static void send_ok(weft_watch *w, uint64_t value)
+{
+	ck_assert_int_eq(weft_watch_send(w, &value), WEFT_OK);
+}
+
+static uint64_t get(weft_watch *w)
+{
+	uint64_t value = 0;
+
+	weft_watch_get(w, &value);
+	return value;
+}
+
+/* --- one caller ------------------------------------------------------------------------ */
+
+static void refer(void *value, void *user)
+{
+	(void)value;
+	(void)user;
+}
+
+START_TEST(watch_create_refuses_what_is_out_of_range)
+{
+	static const char zero[WEFT_WATCH_SIZE_MAX + 1];
+	weft_watch_options options = WEFT_WATCH_OPTIONS_DEFAULT;
+	weft_watch *w = NULL;
+
+	ck_assert_int_eq(
+		weft_watch_create(&w, WEFT_WATCH_SIZE_MAX + 1, zero, &options), WEFT_EINVAL);
+	ck_assert_ptr_nonnull(strstr(weft_error_detail(), "size 4097"));
+	options.ref = options.unref = refer;
+	ck_assert_int_eq(weft_watch_create(&w, 8, zero, &options), WEFT_EINVAL);
+	ck_assert_ptr_nonnull(strstr(weft_error_detail(), "only when boxed"));
+	options.boxed = true;
+	options.unref = NULL;
+	ck_assert_int_eq(weft_watch_create(&w, 8, zero, &options), WEFT_EINVAL);
+	ck_assert_ptr_nonnull(strstr(weft_error_detail(), "both or neither"));
+	options.ref = NULL;
+	ck_assert_int_eq(
+		weft_watch_create(&w, WEFT_WATCH_BOXED_SIZE_MAX + 1, zero, &options), WEFT_EINVAL);
+	ck_assert_ptr_null(w);
+	ck_assert_int_eq(weft_watch_create(&w, WEFT_WATCH_SIZE_MAX + 1, zero, &options), WEFT_OK);
+	weft_watch_unref(w);
+	weft_watch_unref(NULL);
+	weft_watch_sender_unref(NULL);
+	weft_watch_sub_free(NULL);
+}
+END_TEST
+
+static void add(void *value, void *arg)
+{
+	*(uint64_t *)value += *(uint64_t *)arg;
+}
+
+static bool add_unless_zero(void *value, void *arg)
+{
+	add(value, arg);
+	return *(uint64_t *)arg != 0;
+}
+
+START_TEST(watch_survives_every_failing_allocation)
+{
+	T_EACH_FAILING_MALLOC(n) {
+		uint64_t first = 1, second = 2, one = 1, value = 0;
+		weft_watch_sub *sub = NULL, *copy = NULL;
+		weft_watch *w = NULL;
+		weft_err err = weft_watch_create(&w, 8, &first, _i ? &boxed_options : NULL);
+
+		if (err == WEFT_OK)
+			err = weft_watch_sub_create(&sub, w);
+		if (err == WEFT_OK)
+			err = weft_watch_sub_copy(&copy, sub);
+		if (err == WEFT_OK)
+			err = weft_watch_send(w, &second);
+		if (err == WEFT_OK)
+			err = weft_watch_modify(w, add, &one);
+		ck_assert(err == WEFT_OK || (err == WEFT_ENOMEM && t_malloc_failed()));
+		if (w)
+			weft_watch_get(w, &value);
+		ck_assert(err != WEFT_OK || value == 3);
+		weft_watch_sub_free(copy);
+		weft_watch_sub_free(sub);
+		weft_watch_unref(w);
+		reclaim_synchronize();
+	}
+}
+END_TEST
+
+START_TEST(watch_gives_the_latest_and_remembers_what_was_seen)
+{
+	weft_watch *w = watch_of(1, _i);
+	weft_watch_sub *sub = sub_of(w), *other = NULL;
+	uint64_t value = 0;
+
+	ck_assert_ptr_eq(weft_watch_sub_source(sub), w);
+	ck_assert_uint_eq(weft_watch_sub_count(w), 1);
+	ck_assert(!weft_watch_sub_has_changed(sub));
+	ck_assert_int_eq(weft_watch_sub_changed(sub, WEFT_NOW), WEFT_ETIMEDOUT);
+	send_ok(w, 2);
+	send_ok(w, 3);
+	ck_assert(weft_watch_sub_has_changed(sub));
+	weft_watch_sub_borrow(sub, &value);
+	ck_assert_uint_eq(value, 3);
+	ck_assert(weft_watch_sub_has_changed(sub));
+	ck_assert_int_eq(weft_watch_sub_copy(&other, sub), WEFT_OK);
+	ck_assert_uint_eq(weft_watch_sub_count(w), 2);
+	weft_watch_sub_borrow_and_update(sub, &value);
+	ck_assert_uint_eq(value, 3);
+	ck_assert(!weft_watch_sub_has_changed(sub));
+	/* the copy has seen what the original had, and once */
+	ck_assert_int_eq(weft_watch_sub_changed(other, WEFT_NOW), WEFT_OK);
+	ck_assert(!weft_watch_sub_has_changed(other));
+	ck_assert_int_eq(weft_watch_sub_changed(other, WEFT_NOW), WEFT_ETIMEDOUT);
+	weft_watch_sub_mark_changed(other);
+	ck_assert(weft_watch_sub_has_changed(other));
+	ck_assert_int_eq(weft_watch_sub_changed(other, WEFT_NOW), WEFT_OK);
+	weft_watch_sub_free(other);
+	other = sub_of(w);
+	ck_assert(!weft_watch_sub_has_changed(other));
+	weft_watch_sub_free(other);
+	weft_watch_sub_free(sub);
+	ck_assert_uint_eq(weft_watch_sub_count(w), 0);
+	weft_watch_unref(w);
+}
+END_TEST
+
+START_TEST(watch_changes_in_every_way)
+{
+	weft_watch *w = watch_of(1, _i);
+	weft_watch_sub *sub = sub_of(w);
+	uint64_t value = 5, by = 3;
+	bool modified = false;
+
+	ck_assert_int_eq(weft_watch_replace(w, &value, &value), WEFT_OK);
+	ck_assert_uint_eq(value, 1);
+	ck_assert_uint_eq(get(w), 5);
+	ck_assert_int_eq(weft_watch_sub_changed(sub, WEFT_NOW), WEFT_OK);
+	ck_assert_int_eq(weft_watch_modify(w, add, &by), WEFT_OK);
+	ck_assert_uint_eq(get(w), 8);
+	ck_assert_int_eq(weft_watch_sub_changed(sub, WEFT_NOW), WEFT_OK);
+	ck_assert_int_eq(weft_watch_send_if_modified(w, add_unless_zero, &by, &modified), WEFT_OK);
+	ck_assert(modified);
+	ck_assert_uint_eq(get(w), 11);
+	ck_assert_int_eq(weft_watch_sub_changed(sub, WEFT_NOW), WEFT_OK);
+	by = 0;
+	ck_assert_int_eq(weft_watch_send_if_modified(w, add_unless_zero, &by, &modified), WEFT_OK);
+	ck_assert(!modified);
+	ck_assert(!weft_watch_sub_has_changed(sub));
+	ck_assert_int_eq(weft_watch_send_if_modified(w, add_unless_zero, &by, NULL), WEFT_OK);
+	weft_watch_close(w);
+	modified = true;
+	ck_assert_int_eq(weft_watch_send(w, &value), WEFT_ECLOSED);
+	ck_assert_int_eq(weft_watch_replace(w, &value, &value), WEFT_ECLOSED);
+	ck_assert_int_eq(weft_watch_modify(w, add, &by), WEFT_ECLOSED);
+	ck_assert_int_eq(
+		weft_watch_send_if_modified(w, add_unless_zero, &by, &modified), WEFT_ECLOSED);
+	ck_assert(modified);
+	ck_assert_uint_eq(value, 1);
+	ck_assert_uint_eq(get(w), 11);
+	weft_watch_sub_free(sub);
+	weft_watch_unref(w);
+}
+END_TEST
+
+static bool scribble(void *value, void *arg)
+{
+	(void)arg;
+	memset(value, 0xee, 100);
+	return false;
+}
+
+START_TEST(watch_not_modified_is_as_it_was)
+{
+	unsigned char value[100], got[100];
+	weft_watch *w = NULL;
+
+	memset(value, 0x5a, sizeof(value));
+	ck_assert_int_eq(
+		weft_watch_create(&w, sizeof(value), value, _i ? &boxed_options : NULL), WEFT_OK);
+	for (int i = 0; i < 3; i++) {
+		ck_assert_int_eq(weft_watch_send_if_modified(w, scribble, NULL, NULL), WEFT_OK);
+		weft_watch_get(w, got);
+		ck_assert_mem_eq(got, value, sizeof(value));
+		/* what the next one modifies, too */
+		ck_assert_int_eq(weft_watch_replace(w, value, got), WEFT_OK);
+		ck_assert_mem_eq(got, value, sizeof(value));
+	}
+	weft_watch_unref(w);
+}
+END_TEST
+
+START_TEST(watch_holds_values_of_every_size)
+{
+	static const size_t sizes[] = { 0, 1, 3, 7, 8, 9, 15, 16, 17, 100, 4095, 4096 };
+	unsigned char in[4096], out[4097];
+
+	for (size_t s = 0; s < sizeof(sizes) / sizeof(sizes[0]); s++) {
+		weft_watch *w = NULL;
+
+		memset(in, 0, sizeof(in));
+		ck_assert_int_eq(weft_watch_create(&w, sizes[s], sizes[s] ? in : NULL,
+					 _i ? &boxed_options : NULL),
+			WEFT_OK);
+		for (int i = 0; i < 5; i++) {
+			memset(out, 0xee, sizeof(out));
+			weft_watch_get(w, sizes[s] ? out : NULL);
+			ck_assert_mem_eq(out, in, sizes[s]);
+			ck_assert_uint_eq(out[sizes[s]], 0xee);
+			memset(in, i + 1, sizeof(in));
+			ck_assert_int_eq(weft_watch_send(w, sizes[s] ? in : NULL), WEFT_OK);
+		}
+		weft_watch_unref(w);
+	}
+}
+END_TEST
+
+START_TEST(watch_versions_may_overflow)
+{
+	for (uint64_t before = 0; before < 6; before++) {
+		for (int boxed = 0; boxed < 2; boxed++) {
+			uint64_t value = 0;
+			weft_watch_sub *sub;
+			weft_watch *w = NULL;
+
+			ck_assert_int_eq(
+				watch_create_at(&w, 8, &value, boxed ? &boxed_options : NULL,
+					(_i ? INT64_MAX - 1 : 0) - 2 * before),
+				WEFT_OK);
+			sub = sub_of(w);
+			for (uint64_t i = 1; i < 10; i++) {
+				ck_assert(!weft_watch_sub_has_changed(sub));
+				send_ok(w, i);
+				ck_assert_int_eq(weft_watch_sub_changed(sub, WEFT_NOW), WEFT_OK);
+				weft_watch_sub_borrow(sub, &value);
+				ck_assert_uint_eq(value, i);
+			}
+			weft_watch_close(w);
+			ck_assert_int_eq(weft_watch_sub_changed(sub, WEFT_NOW), WEFT_ECLOSED);
+			weft_watch_sub_free(sub);
+			weft_watch_unref(w);
+		}
+	}
+}
+END_TEST
+
+START_TEST(watch_closed_tells_of_the_last_change_first)
+{
+	weft_watch *w = watch_of(1, _i);
+	weft_watch_sub *sub = sub_of(w), *late;
+	uint64_t value = 0;
+
+	send_ok(w, 2);
+	weft_watch_close(w);
+	weft_watch_close(w);
+	ck_assert(weft_watch_is_closed(w));
+	ck_assert(weft_watch_sub_has_changed(sub));
+	ck_assert_int_eq(weft_watch_sub_changed(sub, WEFT_FOREVER), WEFT_OK);
+	ck_assert_int_eq(weft_watch_sub_changed(sub, WEFT_FOREVER), WEFT_ECLOSED);
+	late = sub_of(w);
+	weft_watch_unref(w); /* the receivers have their own */
+	ck_assert_int_eq(weft_watch_sub_changed(late, WEFT_FOREVER), WEFT_ECLOSED);
+	weft_watch_sub_borrow_and_update(late, &value);
+	ck_assert_uint_eq(value, 2);
+	weft_watch_sub_free(late);
+	weft_watch_sub_free(sub);
+}
+END_TEST
+
+START_TEST(watch_closes_when_the_last_counted_sender_goes)
+{
+	weft_watch *w = watch_of(1, false);
+
+	ck_assert_ptr_null(weft_watch_sender_try_ref(w));
+	ck_assert_ptr_eq(weft_watch_sender_ref(w), w);
+	ck_assert_ptr_eq(weft_watch_sender_try_ref(w), w);
+	ck_assert_uint_eq(weft_watch_sender_count(w), 2);
+	weft_watch_sender_unref(w);
+	ck_assert(!weft_watch_is_closed(w));
+	weft_watch_sender_unref(w);
+	ck_assert(weft_watch_is_closed(w));
+	ck_assert_ptr_null(weft_watch_sender_try_ref(w));
+	weft_watch_unref(weft_watch_ref(w));
+	weft_watch_unref(w);
+}
+END_TEST
+
+static void see(const void *value, void *arg)
+{
+	memcpy(arg, value, sizeof(uint64_t));
+}
+
+START_TEST(watch_views_boxed_values_in_place)
+{
+	weft_watch *plain = watch_of(1, false), *w = watch_of(1, true);
+	weft_watch_sub *sub = sub_of(w), *other = sub_of(plain);
+	uint64_t value = 7;
+
+	ck_assert_int_eq(weft_watch_view(plain, see, &value), WEFT_EINVAL);
+	ck_assert_int_eq(weft_watch_sub_view_and_update(other, see, &value), WEFT_EINVAL);
+	ck_assert_uint_eq(value, 7);
+	send_ok(w, 2);
+	ck_assert_int_eq(weft_watch_sub_view(sub, see, &value), WEFT_OK);
+	ck_assert_uint_eq(value, 2);
+	ck_assert(weft_watch_sub_has_changed(sub));
+	ck_assert_int_eq(weft_watch_sub_view_and_update(sub, see, &value), WEFT_OK);
+	ck_assert(!weft_watch_sub_has_changed(sub));
+	ck_assert_int_eq(weft_watch_view(w, see, &value), WEFT_OK);
+	weft_watch_sub_free(other);
+	weft_watch_sub_free(sub);
+	weft_watch_unref(plain);
+	weft_watch_unref(w);
+}
+END_TEST
+
+/* --- waiting ---------------------------------------------------------------------------- */
+
+struct waiter {
+	weft_watch_sub *sub;
+	uint64_t wanted, value;
+	weft_err err;
+	bool returned;
+};
+
+static weft_err await_change(void *arg)
+{
+	struct waiter *w = arg;
+
+	w->err = weft_watch_sub_changed(w->sub, WEFT_FOREVER);
+	w->returned = true;
+	return WEFT_OK;
+}
+
+static bool is_wanted(const void *value, void *arg)
+{
+	struct waiter *w = arg;
+
+	return *(const uint64_t *)value >= w->wanted;
+}
+
+static weft_err await_value(void *arg)
+{
+	struct waiter *w = arg;
+
+	w->err = weft_watch_sub_wait_for(w->sub, is_wanted, w, &w->value, WEFT_FOREVER);
+	w->returned = true;
+	return WEFT_OK;
+}
+
+static void start(weft_scope *scope, weft_fiber_fn fn, struct waiter *waiter, weft_watch *w)
+{
+	waiter->sub = sub_of(w);
+	waiter->returned = false;
+	ck_assert_int_eq(weft_scope_spawn(scope, "waiter", fn, waiter), WEFT_OK);
+	crew_settle();
+}
+
+static weft_err waiting(void *arg)
+{
+	struct waiter changed[3] = { 0 }, wanting = { .wanted = 10 }, vain = { .wanted = 99 };
+	weft_watch *w = watch_of(1, *(int *)arg);
+	weft_scope *scope;
+
+	ck_assert_int_eq(weft_scope_create(&scope), WEFT_OK);
+	for (size_t i = 0; i < 3; i++)
+		start(scope, await_change, &changed[i], w);
+	start(scope, await_value, &wanting, w);
+	start(scope, await_value, &vain, w);
+	ck_assert(!changed[0].returned && !wanting.returned);
+	send_ok(w, 5);
+	crew_settle();
+	for (size_t i = 0; i < 3; i++)
+		ck_assert(changed[i].returned && changed[i].err == WEFT_OK);
+	ck_assert(!wanting.returned);
+	send_ok(w, 10);
+	crew_settle();
+	ck_assert(wanting.returned && wanting.err == WEFT_OK && wanting.value == 10);
+	/* the latest counts, seen or not */
+	ck_assert_int_eq(
+		weft_watch_sub_wait_for(wanting.sub, is_wanted, &wanting, &wanting.value, WEFT_NOW),
+		WEFT_OK);
+	ck_assert_int_eq(weft_watch_sub_wait_for(
+				 wanting.sub, is_wanted, &vain, &wanting.value, weft_after_ms(1)),
+		WEFT_ETIMEDOUT);
+	ck_assert(!vain.returned);
+	weft_watch_close(w);
+	crew_settle();
+	ck_assert(vain.returned && vain.err == WEFT_ECLOSED);
+	weft_scope_free(scope);
+	for (size_t i = 0; i < 3; i++)
+		weft_watch_sub_free(changed[i].sub);
+	weft_watch_sub_free(wanting.sub);
+	weft_watch_sub_free(vain.sub);
+	weft_watch_unref(w);
+	return WEFT_OK;
+}
+
+START_TEST(watch_wakes_all_who_wait_for_a_change_or_a_value)
+{
+	ck_assert_int_eq(crew_main(1, waiting, &_i), WEFT_OK);
+}
+END_TEST
+
+static weft_err cancelled(void *arg)
+{
+	struct waiter first = { 0 }, second = { 0 }, staying = { 0 };
+	weft_watch *w = watch_of(1, false);
+	weft_scope *scope, *doom;
+
+	(void)arg;
+	ck_assert_int_eq(weft_scope_create(&scope), WEFT_OK);
+	ck_assert_int_eq(weft_scope_create(&doom), WEFT_OK);
+	start(doom, await_change, &first, w);
+	start(scope, await_change, &staying, w);
+	weft_scope_cancel(doom);
+	crew_settle();
+	ck_assert(first.returned && first.err == WEFT_ECANCELED);
+	ck_assert_uint_eq(atomic_load(&w->waiters.count), 1);
+	weft_scope_free(doom);
+	/* now woken and cancelled in one moment */
+	ck_assert_int_eq(weft_scope_create(&doom), WEFT_OK);
+	start(doom, await_change, &second, w);
+	send_ok(w, 2);
+	weft_scope_cancel(doom);
+	crew_settle();
+	ck_assert(second.returned && second.err == WEFT_OK);
+	ck_assert(staying.returned && staying.err == WEFT_OK);
+	weft_scope_free(doom);
+	weft_scope_free(scope);
+	weft_watch_sub_free(first.sub);
+	weft_watch_sub_free(second.sub);
+	weft_watch_sub_free(staying.sub);
+	weft_watch_unref(w);
+	return WEFT_OK;
+}
+
+/* spec: failure 1 */
+START_TEST(watch_cancelled_receiver_takes_no_wake_with_it)
+{
+	ck_assert_int_eq(crew_main(1, cancelled, NULL), WEFT_OK);
+}
+END_TEST
+
+static weft_err free_soon(void *arg)
+{
+	(void)weft_yield();
+	weft_watch_sub_free(arg);
+	return WEFT_OK;
+}
+
+static weft_err unwatched(void *arg)
+{
+	weft_watch *w = watch_of(1, false);
+	weft_scope *scope;
+
+	(void)arg;
+	ck_assert_int_eq(weft_watch_wait_unwatched(w, WEFT_NOW), WEFT_OK);
+	ck_assert_int_eq(weft_scope_create(&scope), WEFT_OK);
+	for (int i = 0; i < 3; i++)
+		ck_assert_int_eq(weft_scope_spawn(scope, "free", free_soon, sub_of(w)), WEFT_OK);
+	ck_assert_int_eq(weft_watch_wait_unwatched(w, WEFT_NOW), WEFT_ETIMEDOUT);
+	ck_assert_int_eq(weft_watch_wait_unwatched(w, WEFT_FOREVER), WEFT_OK);
+	ck_assert_uint_eq(weft_watch_sub_count(w), 0);
+	weft_scope_free(scope);
+	weft_watch_unref(w);
+	return WEFT_OK;
+}
+
+START_TEST(watch_tells_when_nobody_watches)
+{
+	ck_assert_int_eq(crew_main(1, unwatched, NULL), WEFT_OK);
+}
+END_TEST
+
+static void yields(void *value, void *arg)
+{
+	(void)value;
+	(void)arg;
+	(void)weft_yield();
+}
+
+static weft_err modify_yields(void *arg)
+{
+	return weft_watch_modify(arg, yields, NULL);
+}
+
+START_TEST(watch_modify_that_yields_is_a_bug_that_is_found)
+{
+	int status = 0;
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		(void)!freopen("/dev/null", "w", stderr);
+		(void)!crew_main(1, modify_yields, watch_of(1, false));
+		_exit(0);
+	}
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert(WIFSIGNALED(status));
+}
+END_TEST
+
+/* --- counted values ------------------------------------------------------------------------- */
+
+struct thing {
+	_Atomic int refs;
+	uint64_t value;
+	uint64_t check; /* ~value */
+};
+
+static _Atomic int things; /* alive */
+
+static struct thing *thing_new(uint64_t value)
+{
+	struct thing *t = malloc(sizeof(*t));
+
+	T_OUGHT(t);
+	atomic_init(&t->refs, 1);
+	t->value = value;
+	t->check = ~value;
+	atomic_fetch_add(&things, 1);
+	return t;
+}
+
+static void thing_ref(void *value, void *user)
+{
+	struct thing *t = *(struct thing **)value;
+
+	T_OUGHT(user == &things);
+	T_OUGHT(atomic_fetch_add(&t->refs, 1) > 0);
+}
+
+static void thing_unref(void *value, void *user)
+{
+	struct thing *t = *(struct thing **)value;
+	int before = atomic_fetch_sub(&t->refs, 1);
+
+	T_OUGHT(user == &things);
+	T_OUGHT(before > 0);
+	if (before == 1) {
+		t->check = t->value;
+		free(t);
+		atomic_fetch_sub(&things, 1);
+	}
+}
+
+static const weft_watch_options thing_options = { true, thing_ref, thing_unref, &things };
+
+static void thing_next(void *value, void *arg)
+{
+	struct thing *next = thing_new((*(struct thing **)value)->value + 1);
+
+	(void)arg;
+	thing_unref(value, &things);
+	*(struct thing **)value = next;
+}
+
+static bool thing_is(const void *value, void *arg)
+{
+	return (*(struct thing *const *)value)->value == *(uint64_t *)arg;
+}
+
+static bool unmodified(void *value, void *arg)
+{
+	(void)arg;
+	thing_next(value, NULL);
+	return false;
+}
+
+START_TEST(watch_counted_values_are_given_up_once)
+{
+	struct thing *t = thing_new(1), *got = NULL;
+	uint64_t wanted = 4;
+	weft_watch_sub *sub;
+	weft_watch *w = NULL;
+
+	ck_assert_int_eq(weft_watch_create(&w, sizeof(t), &t, &thing_options), WEFT_OK);
+	sub = sub_of(w);
+	weft_watch_get(w, &got);
+	ck_assert(got == t && atomic_load(&t->refs) == 2);
+	t = thing_new(2);
+	ck_assert_int_eq(weft_watch_send(w, &t), WEFT_OK);
+	reclaim_synchronize();
+	ck_assert_int_eq(atomic_load(&got->refs), 1); /* ours alone */
+	thing_unref(&got, &things);
+	ck_assert_int_eq(atomic_load(&things), 1);
+	t = thing_new(3);
+	ck_assert_int_eq(weft_watch_replace(w, &t, &got), WEFT_OK);
+	reclaim_synchronize();
+	ck_assert(got->value == 2 && atomic_load(&got->refs) == 1);
+	thing_unref(&got, &things);
+	ck_assert_int_eq(weft_watch_modify(w, thing_next, NULL), WEFT_OK);
+	ck_assert_int_eq(weft_watch_send_if_modified(w, unmodified, NULL, NULL), WEFT_OK);
+	reclaim_synchronize();
+	ck_assert_int_eq(atomic_load(&things), 1);
+	ck_assert_int_eq(weft_watch_sub_wait_for(sub, thing_is, &wanted, &got, WEFT_NOW), WEFT_OK);
+	ck_assert_int_eq(atomic_load(&got->refs), 2);
+	wanted = 99;
+	ck_assert_int_eq(
+		weft_watch_sub_wait_for(sub, thing_is, &wanted, &t, WEFT_NOW), WEFT_ETIMEDOUT);
+	ck_assert_int_eq(atomic_load(&got->refs), 2);
+	weft_watch_close(w);
+	t = thing_new(5);
+	ck_assert_int_eq(weft_watch_send(w, &t), WEFT_ECLOSED);
+	ck_assert_int_eq(weft_watch_modify(w, thing_next, NULL), WEFT_ECLOSED);
+	thing_unref(&t, &things); /* still the sender's */
+	weft_watch_sub_free(sub);
+	weft_watch_unref(w);
+	ck_assert_int_eq(atomic_load(&things), 1);
+	thing_unref(&got, &things);
+	ck_assert_int_eq(atomic_load(&things), 0);
+}
+END_TEST
+
+/* --- races ---------------------------------------------------------------------------------- */
+
+enum { SENDERS = 2, READERS = 4, WORDS = 6, SIM_SEEDS = 10 };
+enum kind { PLAIN, BOXED, COUNTED, KINDS };
+
+struct traffic {
+	weft_watch *w;
+	enum kind kind;
+	uint64_t seed;
+	uint32_t each; /* changes a sender */
+};
+
+struct party {
+	struct traffic *traffic;
+	uint32_t id;
+	weft_watch_sub *sub;
+};
+
+static void words_fill(uint64_t *words, uint64_t value)
+{
+	for (size_t i = 0; i < WORDS; i++)
+		words[i] = value ^ i * 0x9e3779b97f4a7c15;
+}
+
+/* Every change is one more, so that the last value tells whether one was lost. */
+static void one_more(void *value, void *arg)
+{
+	struct traffic *t = arg;
+
+	if (t->kind == COUNTED)
+		thing_next(value, NULL);
+	else
+		words_fill(value, *(uint64_t *)value + 1);
+}
+
+static bool one_more_perhaps(void *value, void *arg)
+{
+	struct party *p = arg;
+
+	one_more(value, p->traffic);
+	return p->sub != NULL;
+}
+
+static uint64_t value_of(const struct traffic *t, const void *value)
+{
+	uint64_t words[WORDS], first;
+	struct thing *thing;
+
+	if (t->kind == COUNTED) {
+		memcpy(&thing, value, sizeof(thing));
+		T_OUGHT(thing->check == ~thing->value);
+		return thing->value;
+	}
+	memcpy(&first, value, sizeof(first));
+	words_fill(words, first);
+	T_OUGHT(memcmp(value, words, sizeof(words)) == 0);
+	return first;
+}
+
+static weft_err send_all(void *arg)
+{
+	struct party *p = arg;
+	uint64_t state = p->traffic->seed + p->id;
+
+	for (uint32_t i = 0; i < p->traffic->each; i++) {
+		T_OUGHT(weft_watch_modify(p->traffic->w, one_more, p->traffic) == WEFT_OK);
+		if (t_random(&state) % 8 == 0)
+			T_OUGHT(weft_watch_send_if_modified(
+					p->traffic->w, one_more_perhaps, p, NULL) == WEFT_OK);
+		if (t_random(&state) % 8 == 0)
+			(void)weft_yield();
+	}
+	weft_watch_sender_unref(p->traffic->w);
+	return WEFT_OK;
+}
+
+struct sight {
+	const struct traffic *traffic;
+	uint64_t value;
+};
+
+static void see_whole(const void *value, void *arg)
+{
+	struct sight *sight = arg;
+
+	sight->value = value_of(sight->traffic, value);
+}
+
+static uint64_t look(struct party *p, uint64_t *state)
+{
+	struct sight sight = { p->traffic, 0 };
+	uint64_t words[WORDS], value;
+
+	if (p->traffic->kind != PLAIN && t_random(state) % 2) {
+		T_OUGHT(weft_watch_sub_view_and_update(p->sub, see_whole, &sight) == WEFT_OK);
+		return sight.value;
+	}
+	weft_watch_sub_borrow_and_update(p->sub, words);
+	value = value_of(p->traffic, words);
+	if (p->traffic->kind == COUNTED)
+		thing_unref(words, &things);
+	return value;
+}
+
+/* What is seen only grows, after a change it has grown, and the last one is seen. */
+static weft_err watch_all(void *arg)
+{
+	struct party *p = arg;
+	uint64_t state = p->traffic->seed + 100 + p->id, last = 0;
+	weft_err err;
+
+	for (;;) {
+		weft_deadline until = t_random(&state) % 4
+			? WEFT_FOREVER
+			: weft_after_ns((int64_t)(t_random(&state) % 20000));
+		uint64_t value;
+
+		err = weft_watch_sub_changed(p->sub, until);
+		if (err == WEFT_ECLOSED)
+			break;
+		T_OUGHT(err == WEFT_OK || err == WEFT_ETIMEDOUT);
+		value = look(p, &state);
+		T_OUGHT(value >= last + (err == WEFT_OK));
+		last = value;
+	}
+	T_OUGHT(last == (uint64_t)SENDERS * p->traffic->each);
+	return WEFT_OK;
+}
+
+static void traffic_run(struct traffic *t, enum crew_mode mode)
+{
+	struct crew_member members[SENDERS + READERS];
+	struct party parties[SENDERS + READERS];
+	uint64_t words[WORDS];
+	struct thing *thing;
+	bool counted = t->kind == COUNTED;
+
+	words_fill(words, 0);
+	thing = counted ? thing_new(0) : NULL;
+	ck_assert_int_eq(weft_watch_create(&t->w, counted ? sizeof(thing) : sizeof(words),
+				 counted ? (void *)&thing : (void *)words,
+				 counted		    ? &thing_options
+					 : t->kind == BOXED ? &boxed_options
+							    : NULL),
+		WEFT_OK);
+	for (uint32_t i = 0; i < SENDERS + READERS; i++) {
+		parties[i] = (struct party){ t, i, NULL };
+		members[i] =
+			(struct crew_member){ i < SENDERS ? send_all : watch_all, &parties[i] };
+		if (i < SENDERS)
+			weft_watch_sender_ref(t->w);
+		else
+			parties[i].sub = sub_of(t->w);
+	}
+	crew_run(mode, t->seed, members, SENDERS + READERS);
+	for (uint32_t i = SENDERS; i < SENDERS + READERS; i++)
+		weft_watch_sub_free(parties[i].sub);
+	weft_watch_unref(t->w);
+	reclaim_synchronize();
+	ck_assert_int_eq(atomic_load(&things), 0);
+}
+
+START_TEST(watch_values_are_whole_and_no_change_is_lost)
+{
+	enum crew_mode mode = (enum crew_mode)(_i / KINDS);
+
+	for (uint64_t seed = 0; seed < (mode == CREW_SIM ? SIM_SEEDS : 1); seed++) {
+		struct traffic t = { NULL, (enum kind)(_i % KINDS), t_seed() + seed,
+			mode == CREW_SIM ? 100 : 3000 };
+
+		traffic_run(&t, mode);
+	}
+}
+END_TEST
+
+/* --- without deadlines, so that a lost wake is a dead stop ----------------------------------- */
+
+struct pair {
+	weft_watch *there, *back;
+	weft_watch_sub *sub;
+	uint64_t rounds;
+};
+
+static weft_err serve(void *arg)
+{
+	struct pair *pair = arg;
+	uint64_t value;
+
+	for (uint64_t i = 1; i <= pair->rounds; i++) {
+		T_OUGHT(weft_watch_send(pair->there, &i) == WEFT_OK);
+		T_OUGHT(weft_watch_sub_changed(pair->sub, WEFT_FOREVER) == WEFT_OK);
+		weft_watch_sub_borrow(pair->sub, &value);
+		T_OUGHT(value == i);
+	}
+	weft_watch_close(pair->there);
+	return WEFT_OK;
+}
+
+static weft_err answer(void *arg)
+{
+	struct pair *pair = arg;
+	uint64_t value, next = 1;
+
+	while (weft_watch_sub_changed(pair->sub, WEFT_FOREVER) == WEFT_OK) {
+		weft_watch_sub_borrow(pair->sub, &value);
+		T_OUGHT(value == next++);
+		T_OUGHT(weft_watch_send(pair->back, &value) == WEFT_OK);
+	}
+	return WEFT_OK;
+}
+
+static void pair_run(enum crew_mode mode, uint64_t seed, uint64_t rounds)
+{
+	weft_watch *there = watch_of(0, false), *back = watch_of(0, false);
+	struct pair left = { there, back, sub_of(back), rounds };
+	struct pair right = { there, back, sub_of(there), rounds };
+	struct crew_member members[2] = { { serve, &left }, { answer, &right } };
+
+	crew_run(mode, seed, members, 2);
+	weft_watch_sub_free(left.sub);
+	weft_watch_sub_free(right.sub);
+	weft_watch_unref(there);
+	weft_watch_unref(back);
+}
+
+/* spec: failure 10 */
+START_TEST(watch_loses_no_wake_when_nothing_follows)
+{
+	enum crew_mode mode = (enum crew_mode)_i;
+
+	if (mode != CREW_SIM) {
+		pair_run(mode, 0, 3000);
+		return;
+	}
+	for (uint64_t i = 0; i < SIM_SEEDS; i++)
+		pair_run(mode, t_seed() + i, 50);
+}
+END_TEST
+
+static void watch_tests(TCase *tc)
+{
+	t_add(tc, watch_create_refuses_what_is_out_of_range);
+	t_add_loop(tc, watch_survives_every_failing_allocation, 0, 2);
+	t_add_loop(tc, watch_gives_the_latest_and_remembers_what_was_seen, 0, 2);
+	t_add_loop(tc, watch_changes_in_every_way, 0, 2);
+	t_add_loop(tc, watch_not_modified_is_as_it_was, 0, 2);
+	t_add_loop(tc, watch_holds_values_of_every_size, 0, 2);
+	t_add_loop(tc, watch_versions_may_overflow, 0, 2);
+	t_add_loop(tc, watch_closed_tells_of_the_last_change_first, 0, 2);
+	t_add(tc, watch_closes_when_the_last_counted_sender_goes);
+	t_add(tc, watch_views_boxed_values_in_place);
+	t_add_loop(tc, watch_wakes_all_who_wait_for_a_change_or_a_value, 0, 2);
+	t_add(tc, watch_cancelled_receiver_takes_no_wake_with_it);
+	t_add(tc, watch_tells_when_nobody_watches);
+	t_add(tc, watch_modify_that_yields_is_a_bug_that_is_found);
+	t_add(tc, watch_counted_values_are_given_up_once);
+	t_add_loop(tc, watch_values_are_whole_and_no_change_is_lost, 0, KINDS * CREW_MODES);
+	t_add_loop(tc, watch_loses_no_wake_when_nothing_follows, 0, CREW_MODES);
+}
+T_SUITE("watch", watch_tests)
