@@ -156,21 +156,21 @@ void weft_broadcast_sender_unref(weft_broadcast *b)
 
 /* --- sending --------------------------------------------------------------------------- */
 
-/* The positions of count messages from *position on are the caller's. */
-static inline weft_err claim(weft_broadcast *b, size_t count, uint64_t *position)
+/* The positions of count messages from *position on are the caller's. False: closed. */
+static inline bool claim(weft_broadcast *b, size_t count, uint64_t *position)
 {
 	/* relaxed: the exchange checks it */
 	uint64_t tail = atomic_load_explicit(&b->tail, memory_order_relaxed);
 
 	do {
 		if (weft_unlikely(tail & BROADCAST_CLOSED))
-			return err_set(WEFT_ECLOSED);
+			return false;
 		/* seq_cst; pairs with broadcast_is_ready and the looks of those who wait:
 		 * before wait_any. relaxed on failure: tried again */
 	} while (!atomic_compare_exchange_weak_explicit(
 		&b->tail, &tail, tail + 2 * count, memory_order_seq_cst, memory_order_relaxed));
 	*position = tail;
-	return WEFT_OK;
+	return true;
 }
 
 /* With the position claimed and the slot free for it: whoever had pinned the message before
@@ -227,10 +227,9 @@ static inline void put(weft_broadcast *b, uint64_t position, const void *message
 weft_err weft_broadcast_send(weft_broadcast *b, const void *message)
 {
 	uint64_t position;
-	weft_err err = claim(b, 1, &position);
 
-	if (weft_unlikely(err != WEFT_OK))
-		return err;
+	if (weft_unlikely(!claim(b, 1, &position)))
+		return err_set(WEFT_ECLOSED);
 	put(b, position, message);
 	if (wait_any(&b->waiters))
 		crowd_wake(&b->waiters);
@@ -241,10 +240,9 @@ weft_err weft_broadcast_send_many(weft_broadcast *b, const void *messages, size_
 {
 	const char *message = messages;
 	uint64_t position;
-	weft_err err = claim(b, count, &position);
 
-	if (err != WEFT_OK)
-		return err;
+	if (!claim(b, count, &position))
+		return err_set(WEFT_ECLOSED);
 	for (size_t i = 0; i < count; i++, position += 2, message += b->message_size)
 		put(b, position, message);
 	if (count > 0 && wait_any(&b->waiters))
@@ -348,7 +346,7 @@ weft_broadcast *weft_broadcast_sub_source(const weft_broadcast_sub *sub)
 
 uint64_t weft_broadcast_sub_missed(const weft_broadcast_sub *sub)
 {
-	/* relaxed: a number */
+	/* relaxed: a number that orders nothing */
 	return atomic_load_explicit(&sub->missed, memory_order_relaxed);
 }
 
