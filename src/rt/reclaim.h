@@ -120,23 +120,25 @@ void reclaim_pin_slow(void);
 void reclaim_unpin_slow(void);
 void reclaim_help_slow(void);
 
+/* These two name reclaim_self each time: of a pointer to it UBSan asks whether it is NULL, by
+ * flags that the linker's shorter access to what is thread-local does not set. */
+
 /* The enter of most; false: reclaim_pin_slow must follow. */
 static inline bool reclaim_enter_fast(void)
 {
-	struct reclaim_self *self = &reclaim_self;
 	struct reclaim_seen *seen;
 	bool is_first;
 
-	if (weft_likely(self->mode == RECLAIM_WORKER)) {
-		self->entered++;
+	if (weft_likely(reclaim_self.mode == RECLAIM_WORKER)) {
+		reclaim_self.entered++;
 		return true;
 	}
-	is_first = self->entered++ == self->left;
+	is_first = reclaim_self.entered++ == reclaim_self.left;
 	if (!is_first)
 		return true;
-	if (weft_unlikely(self->mode != RECLAIM_PLAIN))
+	if (weft_unlikely(reclaim_self.mode != RECLAIM_PLAIN))
 		return false;
-	seen = (struct reclaim_seen *)(void *)self->record;
+	seen = (struct reclaim_seen *)(void *)reclaim_self.record;
 	/* acquire; pairs with a batch's advance: what was taken out is seen gone. release: the
 	 * reads of guards before are over. After it, the reclaimer's barrier (head of the file) */
 	atomic_store_explicit(&seen->epoch,
@@ -157,19 +159,18 @@ static inline void reclaim_enter(void)
 
 static inline void reclaim_leave(void)
 {
-	struct reclaim_self *self = &reclaim_self;
-	unsigned left = ++self->left;
+	unsigned left = ++reclaim_self.left;
 	struct reclaim_seen *seen;
 
 	/* none was entered; or a worker's, that is offline */
-	CHECK(self->entered - left < RECLAIM_GUARDS_MAX);
-	if (weft_likely(self->mode == RECLAIM_WORKER) || self->entered != left)
+	CHECK(reclaim_self.entered - left < RECLAIM_GUARDS_MAX);
+	if (weft_likely(reclaim_self.mode == RECLAIM_WORKER) || reclaim_self.entered != left)
 		return;
-	if (weft_unlikely(self->mode == RECLAIM_NAMELESS)) {
+	if (weft_unlikely(reclaim_self.mode == RECLAIM_NAMELESS)) {
 		reclaim_unpin_slow();
 		return;
 	}
-	seen = (struct reclaim_seen *)(void *)self->record;
+	seen = (struct reclaim_seen *)(void *)reclaim_self.record;
 	/* release; pairs with the reclaimer's look: the reads are over */
 	atomic_store_explicit(&seen->epoch, 0, memory_order_release);
 }
