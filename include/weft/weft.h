@@ -12,6 +12,7 @@
 #include <weft/chan.h>
 #include <weft/conn.h>
 #include <weft/log.h>
+#include <weft/map.h>
 #include <weft/mutex.h>
 #include <weft/mux.h>
 #include <weft/net.h>

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef BASE_HASH_H
+#define BASE_HASH_H
+
+/*
+ * Keyed hashes for tables: the folded multiply, as in Wang Yi's wyhash (2019): the high and
+ * the low half of a product of 128 bits, one xor the other. One multiplication a number, one
+ * for every 16 bytes of a string and one at the end.
+ *
+ * Against keys that were chosen to collide: both factors hold words of the seed, which is
+ * random for each process and never shown. For numbers the low half is multiply-shift
+ * hashing, universal over its odd random factor (Dietzfelbinger and others, 1997); the high
+ * half is what makes the upper bits of a key count in the lower bits of the hash. There are
+ * no other constants that one could know. Not for secrets, and not a cryptographic hash: who
+ * can measure the time of single look-ups might learn something of the seed.
+ */
+#include <stddef.h>
+#include <stdint.h>
+
+struct hash_seed {
+	uint64_t k[3]; /* k[1] is odd */
+};
+
+/* The process's own, random; any thread. */
+void hash_seed_process(struct hash_seed *seed);
+/* One that depends on the number only: where runs must repeat. */
+void hash_seed_from(struct hash_seed *seed, uint64_t number);
+
+static inline uint64_t hash_fold(uint64_t a, uint64_t b)
+{
+	__extension__ unsigned __int128 product = (unsigned __int128)a * b;
+
+	return (uint64_t)product ^ (uint64_t)(product >> 64);
+}
+
+static inline uint64_t hash_number(const struct hash_seed *seed, uint64_t number)
+{
+	return hash_fold(number ^ seed->k[0], seed->k[1]);
+}
+
+uint64_t hash_bytes(const struct hash_seed *seed, const void *data, size_t size);
+
+#endif
