@@ -2,9 +2,11 @@
 #ifndef WEFT_SELECT_H
 #define WEFT_SELECT_H
 
+#include <weft/broadcast.h>
 #include <weft/cancel.h>
 #include <weft/chan.h>
 #include <weft/oneshot.h>
+#include <weft/watch.h>
 
 WEFT_BEGIN_DECLS
 /*
@@ -24,6 +26,9 @@ typedef enum weft_select_kind {
 	WEFT_SELECT_ONESHOT,   /* oneshot, message: receives into message */
 	WEFT_SELECT_TIMER,     /* at: ready from then on */
 	WEFT_SELECT_CLOSED,    /* chan, or else oneshot (its sender's): ready once closed */
+	WEFT_SELECT_BROADCAST, /* sub, message: receives into message; or WEFT_ELAGGED */
+	WEFT_SELECT_WATCH,     /* watch, message: a version that was not seen, which is seen
+				* then; NULL, or gets it as borrow_and_update */
 } weft_select_kind;
 
 typedef struct weft_select_case {
@@ -32,8 +37,10 @@ typedef struct weft_select_case {
 	weft_oneshot *oneshot;
 	weft_cancel *token;
 	weft_deadline at;
+	weft_broadcast_sub *sub;
+	weft_watch_sub *watch;
 	void *message;	 /* borrowed for the call; not written for SEND */
-	weft_err result; /* out, for the chosen case: WEFT_OK or WEFT_ECLOSED */
+	weft_err result; /* out, for the chosen case: WEFT_OK, WEFT_ECLOSED, WEFT_ELAGGED */
 } weft_select_case;
 
 #define WEFT_SELECT_CASES_MAX 64

@@ -4,6 +4,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "sync/select.h"
 #include "sync/words.h"
 
 struct slot {
@@ -471,3 +472,33 @@ weft_err weft_broadcast_sub_try_recv(weft_broadcast_sub *sub, void *message)
 
 	return weft_likely(err == WEFT_OK) ? WEFT_OK : err_set(err);
 }
+
+/* --- in a select ----------------------------------------------------------------------- */
+
+static const char *select_flaw(const weft_select_case *c)
+{
+	return c->sub ? NULL : "no subscriber";
+}
+
+static weft_err select_attempt(const weft_select_case *c)
+{
+	return broadcast_try_recv(c->sub, c->message);
+}
+
+static bool select_enter(const weft_select_case *c, struct wait_node *node)
+{
+	wait_push(&c->sub->source->waiters, node, false);
+	return broadcast_is_ready(c->sub);
+}
+
+static void select_leave(const weft_select_case *c, struct wait_node *node)
+{
+	wait_remove(&c->sub->source->waiters, node);
+}
+
+const struct select_ops select_broadcast = {
+	.flaw = select_flaw,
+	.attempt = select_attempt,
+	.enter = select_enter,
+	.leave = select_leave,
+};

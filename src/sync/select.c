@@ -60,6 +60,10 @@ static const struct select_ops *ops_of(const weft_select_case *c)
 		return &select_timer;
 	case WEFT_SELECT_CLOSED:
 		return &select_closed;
+	case WEFT_SELECT_BROADCAST:
+		return &select_broadcast;
+	case WEFT_SELECT_WATCH:
+		return &select_watch;
 	case WEFT_SELECT_NONE:
 	case WEFT_SELECT_SEND:
 	case WEFT_SELECT_RECV:
@@ -104,6 +108,8 @@ static const char *case_flaw(const weft_select_case *c)
 	case WEFT_SELECT_ONESHOT:
 	case WEFT_SELECT_TIMER:
 	case WEFT_SELECT_CLOSED:
+	case WEFT_SELECT_BROADCAST:
+	case WEFT_SELECT_WATCH:
 		return ops_of(c)->flaw(c);
 	}
 	return "no such kind";
@@ -208,6 +214,8 @@ static weft_err case_try(const weft_select_case *c)
 	case WEFT_SELECT_ONESHOT:
 	case WEFT_SELECT_TIMER:
 	case WEFT_SELECT_CLOSED:
+	case WEFT_SELECT_BROADCAST:
+	case WEFT_SELECT_WATCH:
 		return ops_of(c)->attempt(c);
 	}
 	return WEFT_EAGAIN;

@@ -39,5 +39,7 @@ struct select_ops {
 extern const struct select_ops select_oneshot; /* select_kinds.c */
 extern const struct select_ops select_timer;
 extern const struct select_ops select_closed;
+extern const struct select_ops select_broadcast; /* broadcast.c */
+extern const struct select_ops select_watch;	 /* watch.c */
 
 #endif

@@ -4,6 +4,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "sync/select.h"
 #include "sync/words.h"
 
 #define COPIES_MAX 16 /* tries before a reader takes the lock */
@@ -612,3 +613,37 @@ weft_err weft_watch_sub_wait_for(weft_watch_sub *sub, bool (*fn)(const void *val
 			return err;
 	}
 }
+
+/* --- in a select ----------------------------------------------------------------------- */
+
+static const char *select_flaw(const weft_select_case *c)
+{
+	return c->watch ? NULL : "no receiver";
+}
+
+static weft_err select_attempt(const weft_select_case *c)
+{
+	weft_err err = watch_try_changed(c->watch);
+
+	if (err == WEFT_OK && c->message)
+		weft_watch_sub_borrow_and_update(c->watch, c->message);
+	return err;
+}
+
+static bool select_enter(const weft_select_case *c, struct wait_node *node)
+{
+	wait_push(&c->watch->source->waiters, node, false);
+	return watch_is_ready(c->watch);
+}
+
+static void select_leave(const weft_select_case *c, struct wait_node *node)
+{
+	wait_remove(&c->watch->source->waiters, node);
+}
+
+const struct select_ops select_watch = {
+	.flaw = select_flaw,
+	.attempt = select_attempt,
+	.enter = select_enter,
+	.leave = select_leave,
+};
