@@ -355,6 +355,7 @@ static void all_leave(struct selection *s)
 static weft_err claimed(struct selection *s, size_t i)
 {
 	weft_select_case *c = &s->cases[i];
+	const struct select_ops *ops = ops_of(c);
 	weft_err err;
 
 	if (is_rendezvous(c))
@@ -372,8 +373,8 @@ static weft_err claimed(struct selection *s, size_t i)
 	if (err != WEFT_EAGAIN && (err != WEFT_OK || *s->chosen != i)) {
 		if (is_chan(c))
 			chan_pass_on(c->chan, c->kind == WEFT_SELECT_SEND);
-		else if (ops_of(c)->pass_on)
-			ops_of(c)->pass_on(c);
+		else if (ops && ops->pass_on)
+			ops->pass_on(c);
 	}
 	return err;
 }
