@@ -86,10 +86,10 @@ static inline double bench_repeated(bench_pass *pass, void *arg, uint64_t count)
 	return took / (double)(passes * count);
 }
 
-/* The compiler must believe that what p points to is looked at. */
-static inline void bench_look_at(const void *p)
+/* The compiler must believe that value is looked at, and that all memory may have changed. */
+static inline void bench_look_at(uint64_t value)
 {
-	__asm__ __volatile__("" : : "r"(p) : "memory");
+	__asm__ __volatile__("" : : "r"(value) : "memory");
 }
 
 /* xorshift64*: the keys of map rows; the same in every program. */
@@ -128,16 +128,22 @@ static inline double bench_memory_bytes(void)
 	return (double)total_kib * 1024;
 }
 
+/* Where the process may run: asked by the first call, which comes before any thread is
+ * pinned, because a thread inherits its maker's one core. */
+static inline const cpu_set_t *bench_usable(void)
+{
+	static cpu_set_t usable;
+	if (CPU_COUNT(&usable) == 0 && sched_getaffinity(0, sizeof usable, &usable))
+		bench_die("sched_getaffinity");
+	return &usable;
+}
+
 /* Pins the calling thread to the nth processor that the process may use, if there is one. */
 static inline void bench_pin(int nth)
 {
-	/* as it was before any thread was pinned: a thread inherits its maker's one core */
-	static cpu_set_t usable;
 	cpu_set_t one;
-	if (CPU_COUNT(&usable) == 0 && sched_getaffinity(0, sizeof usable, &usable))
-		bench_die("sched_getaffinity");
 	for (size_t cpu = 0; cpu < CPU_SETSIZE; cpu++) {
-		if (!CPU_ISSET(cpu, &usable) || nth-- > 0)
+		if (!CPU_ISSET(cpu, bench_usable()) || nth-- > 0)
 			continue;
 		CPU_ZERO(&one);
 		CPU_SET(cpu, &one);

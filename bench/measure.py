@@ -37,8 +37,8 @@ def package(name):
     return out.stdout.split("-")[0] or "?"
 
 
-def build_c(name, *flags):
-    out = os.path.join(PEERS, name)
+def build_c(name, *flags, built=None):
+    out = os.path.join(PEERS, built or name)
     done = subprocess.run(["cc", "-O2", "-D_GNU_SOURCE", "-I", HERE, "-o", out,
                            os.path.join(HERE, "peers", name + ".c"), *flags, "-lpthread"],
                           capture_output=True, text=True, check=False)
@@ -72,8 +72,8 @@ class Peers:
         self.go = "go " + version("go", "version") if shutil.which("go") else "go"
         self._go = {}
 
-    def c(self, name, *flags):
-        return build_c(name, *flags)
+    def c(self, name, *flags, built=None):
+        return build_c(name, *flags, built=built)
 
     def go_program(self, name):
         if name not in self._go:
@@ -124,11 +124,12 @@ def weft(name):
 class Row:
     """One row: how weft and each peer are run, and what is aimed at."""
 
-    def __init__(self, name, cpus, programs, args=None, goal=None, target=None, of=None):
+    def __init__(self, name, cpus, programs, args=None, goal=None, target=None, of=None,
+                 limit=None):
+        """of: how the names of the peers begin that the goal speaks of; limit: with a goal,
+        met when the ratio is at most this."""
         self.name, self.cpus, self.programs, self.args = name, cpus, programs, args
-        self.goal, self.target, self.of = goal, target, of
-
-    limit = None      # with goal: met when the ratio is at most this
+        self.goal, self.target, self.of, self.limit = goal, target, of, limit
 
     def among(self, peers):
         """Those of the peers that the goal speaks of."""

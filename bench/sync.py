@@ -7,7 +7,7 @@ import re
 import shutil
 import subprocess
 
-from measure import BOTH, HERE, ONE, WEFT, Row, say, version, weft
+from measure import BOTH, CPUS, HERE, ONE, WEFT, Row, package, say, version, weft
 
 REGISTRY = "/usr/share/cargo/registry"
 CRATES = {"ahash": "librust-ahash-dev", "arc-swap": "librust-arc-swap-dev",
@@ -154,6 +154,104 @@ def select_rows(p, rust):
     return rows
 
 
+def broadcast_rows(p, rust):
+    """Reported: no goal. Go and crossbeam send to a channel for each receiver."""
+    rows = []
+    for where in ("1w", "2w", "threads"):
+        for many in (1, 8, 64):
+            programs = {"weft": weft("broadcast")}
+            rust.add(programs, "broadcast", "crossbeam-channel" if where == "threads" else "tokio")
+            p.add_go(programs)
+            rows.append(Row("broadcast%d-%s" % (many, where), ONE if where == "1w" else BOTH,
+                            programs))
+    return rows
+
+
+# --- shared state -------------------------------------------------------------------------
+
+def map_rows(p, rust):
+    lock, ck = p.c("thread_map"), p.c("ck_map", "-lck")
+    urcu = p.c("urcu_map", "-lurcu", "-lurcu-cds")
+    rows = []
+    threads = [1, 2] + [n for n in (4, 8, 16, 32) if n <= len(CPUS)]
+    for size in ("1Ki", "1Mi"):
+        for count in threads:
+            for mix in ("100", "95", "50", "churn"):
+                programs = {"weft": weft("map"), "weft, fibers": weft("map") + ["fibers"]}
+                if "ahash" in rust.versions:
+                    rust.add(programs, "map", "dashmap")
+                p.add_go(programs)
+                if urcu:
+                    programs["liburcu " + package("liburcu-dev")] = [urcu]
+                if ck:
+                    programs["ck_ht " + package("libck-dev")] = [ck]
+                if lock:
+                    programs["rwlock and a table"] = [lock]
+                row = Row("map-%s-%s-%dt" % (mix, size, count),
+                          ",".join(str(c) for c in CPUS[:count]), programs, of="dashmap")
+                if count == 2 and mix != "churn":
+                    row.goal, row.limit = "twice as fast as DashMap", 0.5
+                rows.append(row)
+    return rows
+
+
+def cell_rows(p, rust):
+    lock, urcu = p.c("thread_cell"), p.c("urcu_cell", "-lurcu")
+    qsbr = p.c("urcu_cell", "-DWITH_QSBR", "-lurcu-qsbr", built="urcu_cell_qsbr")
+    rows = []
+    for kind in ("guarded", "full", "cached", "guarded-writer", "full-writer", "guarded-2r",
+                 "full-2r"):
+        for where in ("fiber", "thread"):
+            programs = {"weft": weft("cell")}
+            rust.add(programs, "cell", "arc-swap")
+            if kind != "cached":
+                p.add_go(programs)
+            if kind.startswith("guarded"):
+                if urcu:
+                    programs["liburcu %s, memb" % package("liburcu-dev")] = [urcu]
+                if qsbr:
+                    programs["liburcu %s, qsbr" % package("liburcu-dev")] = [qsbr]
+                if lock:
+                    programs["rwlock"] = [lock]
+            row = Row("cell-%s-%s" % (kind, where), BOTH, programs, of="arc-swap")
+            if kind.startswith("guarded"):
+                row.goal, row.limit = "4 times as fast as ArcSwap's load", 0.25
+            rows.append(row)
+    return rows
+
+
+def token_rows(p, rust):
+    c = p.c("thread_cell")
+    token = {"weft": weft("token")}
+    rust.add(token, "token", "tokio-util")
+    once = {"weft": weft("token")}
+    rust.add(once, "token", "once_cell", "tokio", "std")
+    for programs, name in ((token, "atomic flag"), (once, "pthread_once")):
+        p.add_go(programs)
+        if c:
+            programs[name] = [c]
+    return [Row("token-check", ONE, token, goal="8 times as fast as tokio's", of="tokio-util",
+                limit=0.125),
+            Row("once-get", ONE, once, goal="equal to OnceCell within 5 %", of="once_cell",
+                limit=1.05)]
+
+
+def pool_rows(p):
+    """Beside glibc's malloc. Reported: no goal."""
+    plain = p.c("malloc_pool")
+    rows = []
+    names = ["pool-%d-%s" % (size, how) for size in (64, 4096, 65536)
+             for how in ("1t", "2t", "handover")]
+    for name in [*names, "pool-memory"]:
+        programs = {"weft": weft("pool")}
+        if plain:
+            programs["malloc, glibc " + package("libc6")] = [plain]
+        rows.append(Row(name, ONE if name.endswith("1t") else BOTH, programs))
+    return rows
+
+
 def suite_sync(p):
     rust = Rust()
-    return chan_rows(p, rust) + select_rows(p, rust) + wake_rows(p, "wake-")
+    return (chan_rows(p, rust) + select_rows(p, rust) + broadcast_rows(p, rust) +
+            wake_rows(p, "wake-") + map_rows(p, rust) + cell_rows(p, rust) + token_rows(p, rust) +
+            pool_rows(p))

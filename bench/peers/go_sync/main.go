@@ -73,7 +73,8 @@ func main() {
 		run    func(row string) (float64, bool)
 	}{
 		{"spsc-", chanRow}, {"mpsc4-", chanRow}, {"mpmc4-", chanRow},
-		{"select", selectRow}, {"broadcast", broadcastRow},
+		{"select", selectRow}, {"broadcast", broadcastRow}, {"map-", mapRowNs},
+		{"cell-", cellRow}, {"token-", tokenRow}, {"once-", onceRow},
 	}
 	for _, r := range rows {
 		if !strings.HasPrefix(row, r.prefix) {

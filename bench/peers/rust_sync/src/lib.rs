@@ -4,9 +4,9 @@
 
 use std::time::Instant;
 
-/// The compiler must believe that the value is looked at.
+/// The compiler must believe that value is looked at, and that all memory may have changed.
 #[inline(always)]
-pub fn look_at<T>(value: &T) {
+pub fn look_at(value: u64) {
     unsafe {
         std::arch::asm!("/* {0} */", in(reg) value, options(nostack, preserves_flags));
     }
@@ -143,4 +143,65 @@ pub fn chan_ns(capacity: Option<usize>, senders: u64, pass: impl FnMut(u64) -> f
             pass(each) * n as f64 / (each * senders) as f64
         }),
     }
+}
+
+extern "C" {
+    fn sched_getaffinity(pid: i32, size: usize, set: *mut u64) -> i32;
+    fn sched_setaffinity(pid: i32, size: usize, set: *const u64) -> i32;
+}
+
+const CPU_WORDS: usize = 16;
+
+/// Where this process may run: asked once, before any thread was pinned.
+fn usable() -> &'static [u64; CPU_WORDS] {
+    static ASKED: std::sync::Once = std::sync::Once::new();
+    static mut USABLE: [u64; CPU_WORDS] = [0; CPU_WORDS];
+    unsafe {
+        ASKED.call_once(|| {
+            let set = std::ptr::addr_of_mut!(USABLE).cast::<u64>();
+            assert!(sched_getaffinity(0, CPU_WORDS * 8, set) >= 0, "sched_getaffinity");
+        });
+        &*std::ptr::addr_of!(USABLE)
+    }
+}
+
+/// Pins the calling thread to the nth processor that the process may use, if there is one.
+pub fn pin(nth: usize) {
+    let set = usable();
+    let all = (0..CPU_WORDS * 64).filter(|cpu| set[cpu / 64] >> (cpu % 64) & 1 == 1);
+    if let Some(cpu) = all.skip(nth).next() {
+        let mut one = [0u64; CPU_WORDS];
+        one[cpu / 64] = 1 << (cpu % 64);
+        unsafe { sched_setaffinity(0, CPU_WORDS * 8, one.as_ptr()) };
+    }
+}
+
+/// The same work in several pinned threads at once: ns from when all may begin until the last
+/// has ended, as if exactly n operations had been done. work(nth, operations).
+pub fn crew(threads: u64, n: u64, work: impl Fn(u64, u64) + Send + Sync + 'static) -> f64 {
+    use std::sync::atomic::{AtomicU64, Ordering};
+    use std::sync::Arc;
+    usable();
+    let each = (n / threads).max(1);
+    let shared = Arc::new((work, AtomicU64::new(0)));
+    let members: Vec<_> = (0..threads)
+        .map(|nth| {
+            let shared = shared.clone();
+            std::thread::spawn(move || {
+                let (work, ready) = &*shared;
+                pin(nth as usize);
+                ready.fetch_add(1, Ordering::AcqRel);
+                while ready.load(Ordering::Acquire) < threads {
+                    std::thread::yield_now();
+                }
+                let begin = Instant::now();
+                work(nth, each);
+                (begin, Instant::now())
+            })
+        })
+        .collect();
+    let times: Vec<_> = members.into_iter().map(|m| m.join().unwrap()).collect();
+    let begin = times.iter().map(|t| t.0).min().unwrap();
+    let end = times.iter().map(|t| t.1).max().unwrap();
+    (end - begin).as_nanos() as f64 * n as f64 / (each * threads) as f64
 }
