@@ -29,19 +29,24 @@ struct end {
 static weft_err sender(void *arg)
 {
 	struct end *end = arg;
-	for (uint64_t i = 1; i <= end->load->each; i++) {
-		must(weft_chan_send(end->load->chan, &i, WEFT_FOREVER), "weft_chan_send");
-		end->sum += i;
+	const struct load *load = end->load;
+	uint64_t sum = 0; /* not in *end, whose line the others' are in */
+	for (uint64_t i = 1; i <= load->each; i++) {
+		must(weft_chan_send(load->chan, &i, WEFT_FOREVER), "weft_chan_send");
+		sum += i;
 	}
+	end->sum = sum;
 	return WEFT_OK;
 }
 
 static weft_err receiver(void *arg)
 {
 	struct end *end = arg;
-	uint64_t message;
-	while (weft_chan_recv(end->load->chan, &message, WEFT_FOREVER) == WEFT_OK)
-		end->sum += message;
+	weft_chan *chan = end->load->chan;
+	uint64_t message, sum = 0;
+	while (weft_chan_recv(chan, &message, WEFT_FOREVER) == WEFT_OK)
+		sum += message;
+	end->sum = sum;
 	return WEFT_OK;
 }
 

@@ -5,6 +5,9 @@
 #include "rt/futex.h"
 #include "rt/rt.h"
 
+#include <sched.h>
+
+#define YIELDS 4
 #define SPINS 100 /* about a microsecond: holders are done by then, unless preempted */
 
 void rt_lock_slow(struct rt_lock *lock)
@@ -24,6 +27,17 @@ void rt_lock_slow(struct rt_lock *lock)
 				    memory_order_acquire, memory_order_relaxed))
 				return;
 		}
+	}
+	/* A holder that was preempted needs the core: giving it away is cheaper than a sleep, after
+	 * which every release costs a call. */
+	for (int i = 0; i < YIELDS; i++) {
+		uint32_t expected = 0;
+
+		sched_yield();
+		/* acquire, relaxed: as above */
+		if (atomic_compare_exchange_strong_explicit(
+			    &lock->word, &expected, 1, memory_order_acquire, memory_order_relaxed))
+			return;
 	}
 	/* acquire; pairs with the release in rt_lock_release. 2 from here on: a sleeper
 	 * can't tell whether others sleep too. */

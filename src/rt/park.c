@@ -30,6 +30,7 @@
 struct thread_parker {
 	struct weft_parker parker;  /* first */
 	struct thread_parker *next; /* in the pool; under pool.lock */
+	struct rt_idle idle;	    /* how its waits went; the thread itself */
 };
 
 static struct {
@@ -88,6 +89,7 @@ static struct weft_parker *thread_parker_make(void)
 		return NULL;
 	}
 	thread_self = tp;
+	idle_init(&tp->idle, weft_now());
 	return &tp->parker;
 }
 
@@ -261,6 +263,46 @@ bool rt_relax(unsigned *spins, bool may_switch)
 	}
 	sched_yield();
 	return false;
+}
+
+bool rt_backoff(struct rt_backoff *b, weft_deadline until)
+{
+	struct thread_parker *tp = thread_self;
+	int64_t now, look;
+
+	if (rt_tls || rt_cores() < 2)
+		return false;
+	if (weft_likely(b->turns < RT_BACKOFF_PAUSES)) {
+		for (unsigned i = 0; i < 1u << b->turns; i++)
+			cpu_pause();
+		b->turns++;
+		return true;
+	}
+	if (b->turns < RT_BACKOFF_PAUSES + RT_BACKOFF_YIELDS) {
+		b->turns++;
+		sched_yield();
+		return true;
+	}
+	if (!tp)
+		return false;
+	now = weft_now();
+	if (b->until == 0) {
+		look = idle_begin(&tp->idle, now);
+		b->until = until - now < look ? until : now + look;
+	}
+	if (now >= b->until)
+		return false;
+	for (int i = 0; i < 1 << RT_BACKOFF_RACE; i++)
+		cpu_pause();
+	if (++b->turns % 8 == 0)
+		sched_yield();
+	return true;
+}
+
+void rt_backoff_end(struct rt_backoff *b)
+{
+	if (b->until != 0)
+		idle_end(&thread_self->idle, weft_now());
 }
 
 unsigned rt_cores(void)

@@ -7,6 +7,7 @@
  */
 #include "base/align.h"
 #include "io/io.h"
+#include "rt/cpu.h"
 
 #include <weft/park.h>
 #include <weft/runtime.h>
@@ -35,6 +36,12 @@ static inline struct weft_parker *rt_parker_self(void)
 	return weft_parker_self();
 }
 
+enum {
+	RT_BACKOFF_RACE = 6,   /* turns, each of twice as many pauses */
+	RT_BACKOFF_PAUSES = 7, /* the same, of who waits for another */
+	RT_BACKOFF_YIELDS = 4, /* turns after them, each of which gives the core away */
+};
+
 /* Identity of the caller for lock owners: unique among live fibers and threads. */
 static inline uintptr_t rt_self_id(void)
 {
@@ -47,6 +54,27 @@ static inline uintptr_t rt_self_id(void)
  * may_switch). Call with a counter that starts at 0. True while spinning is still cheap.
  */
 bool rt_relax(unsigned *spins, bool may_switch);
+/*
+ * A plain thread that can't go on: whether it is to try again, or to sleep. Before that it waits
+ * a little, longer from turn to turn, gives the core away, and then, if that has been worth it
+ * lately (idle.h), looks on for longer than a sleeping partner takes to wake. Begins as {0}.
+ * False at once in a fiber, and where there is but one core.
+ */
+struct rt_backoff {
+	unsigned turns;
+	int64_t until; /* the end of the long look; 0: not begun */
+};
+bool rt_backoff(struct rt_backoff *backoff, weft_deadline until);
+/* The wait is over: after a sleep, or by a turn that found something. */
+void rt_backoff_end(struct rt_backoff *backoff);
+/* The part of it for who lost a race: waits a little, longer from turn to turn. */
+static inline void rt_backoff_race(unsigned *turns)
+{
+	for (unsigned i = 0; i < 1u << *turns; i++)
+		cpu_pause();
+	if (*turns < RT_BACKOFF_RACE)
+		++*turns;
+}
 /* Cores this process may use (1: spinning for another thread is pointless). */
 unsigned rt_cores(void);
 /* Cores this machine has, for whatever other processes. */

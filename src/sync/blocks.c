@@ -14,10 +14,13 @@
  * block that belongs to it. The same for head. Blocks are looked into only after such a
  * CAS, hence never after they were freed.
  *
- * A block is freed by whoever brings its count of slots read to BLOCK_SLOTS: exactly
- * one receiver, after all others are done with it. Senders are done with it, too: the
- * last thing a sender does there is to publish its slot, which the slot's receiver
- * waited for; the sender of the last slot links the next block before it publishes.
+ * A block is freed by whoever is the last to be done with it, and nobody counts: the
+ * receiver of the last slot goes over the slots before it, and where one is not read yet leaves
+ * word there that its receiver is to go on from there. So done is said in the slot
+ * that the receiver has at hand anyway, not on a line that all of them share. Senders are
+ * done with the block before: the last thing a sender does there is to publish its slot,
+ * which the slot's receiver waited for; the sender of the last slot links the next block
+ * before it publishes.
  */
 #include "base/mem.h"
 #include "sync/chan.h"
@@ -29,22 +32,59 @@ enum {
 	FLAG = 1,
 };
 
+enum { /* parts of a slot's read; each is added once */
+	SLOT_READ = 1,
+	SLOT_GO_ON = 2, /* its receiver is to go on giving the block back */
+};
+
+/* What stands behind a message, in place of the ring's stamp. */
+struct slot_state {
+	_Atomic uint32_t written; /* its sender's: 1 */
+	_Atomic uint32_t read;
+};
+
 struct chan_block {
 	_Atomic(struct chan_block *) next; /* set once, by the sender of the last slot */
-	_Atomic uint32_t done;		   /* slots read */
 	alignas(16) char slots[];
 };
 
-static struct chan_block *block_create(const weft_chan *chan)
+static inline struct slot_state *state_of(const weft_chan *chan, char *slot)
 {
-	struct chan_block *block = mem_alloc(sizeof(*block) + BLOCK_SLOTS * chan->stride);
+	return (struct slot_state *)(void *)(slot + chan->stamp_offset);
+}
 
+/* One that was given back spares the allocator's way from receivers to senders. */
+static struct chan_block *spare_take(weft_chan *chan)
+{
+	/* relaxed: only a hint */
+	if (!atomic_load_explicit(&chan->spare, memory_order_relaxed))
+		return NULL;
+	/* acquire; pairs with the release in spare_put: its readers are done with it */
+	return atomic_exchange_explicit(&chan->spare, NULL, memory_order_acquire);
+}
+
+static void spare_put(weft_chan *chan, struct chan_block *block)
+{
+	/* release; pairs with the acquire in spare_take, and acquire for the one it takes the
+	 * place of, which goes to the allocator */
+	mem_free(atomic_exchange_explicit(&chan->spare, block, memory_order_acq_rel));
+}
+
+static struct chan_block *block_create(weft_chan *chan)
+{
+	struct chan_block *block = spare_take(chan);
+
+	if (!block)
+		block = mem_alloc(sizeof(*block) + BLOCK_SLOTS * chan->stride);
 	if (!block)
 		return NULL;
 	atomic_init(&block->next, NULL);
-	atomic_init(&block->done, 0);
-	for (size_t i = 0; i < BLOCK_SLOTS; i++)
-		atomic_init(chan_stamp(chan, block->slots + i * chan->stride), 0);
+	for (size_t i = 0; i < BLOCK_SLOTS; i++) {
+		struct slot_state *state = state_of(chan, block->slots + i * chan->stride);
+
+		atomic_init(&state->written, 0);
+		atomic_init(&state->read, 0);
+	}
 	return block;
 }
 
@@ -98,6 +138,8 @@ void blocks_fini(weft_chan *chan)
 		}
 	}
 	mem_free(block);
+	/* relaxed: as above, nobody else is here */
+	mem_free(atomic_load_explicit(&chan->spare, memory_order_relaxed));
 }
 
 /* The sender of the last slot: makes the next block the one to send to. */
@@ -117,7 +159,7 @@ weft_err blocks_put(weft_chan *chan, const void *message)
 {
 	struct chan_block *block, *fresh = NULL;
 	weft_err err = WEFT_OK;
-	unsigned spins = 0;
+	unsigned spins = 0, races = 0;
 	size_t offset;
 	char *slot;
 	/* seq_cst; as the CAS below, of which this stands for a failed one */
@@ -147,6 +189,7 @@ weft_err blocks_put(weft_chan *chan, const void *message)
 		if (atomic_compare_exchange_weak_explicit(&chan->tail, &tail, tail + POSITION,
 			    memory_order_seq_cst, memory_order_seq_cst))
 			break;
+		rt_backoff_race(&races);
 	}
 	if (offset + 1 == BLOCK_SLOTS) {
 		tail_advance(chan, block, fresh);
@@ -155,9 +198,10 @@ weft_err blocks_put(weft_chan *chan, const void *message)
 	slot = block->slots + offset * chan->stride;
 	chan_copy(slot, message, chan->message_size);
 	/* release; pairs with the acquire in slot_wait: the message; last touch of the block */
-	atomic_store_explicit(chan_stamp(chan, slot), 1, memory_order_release);
+	atomic_store_explicit(&state_of(chan, slot)->written, 1, memory_order_release);
 out:
-	mem_free(fresh);
+	if (weft_unlikely(fresh))
+		spare_put(chan, fresh);
 	return err;
 }
 
@@ -187,7 +231,7 @@ static char *slot_wait(const weft_chan *chan, struct chan_block *block, size_t o
 	unsigned spins = 0;
 
 	/* acquire; pairs with the release in blocks_put: the message */
-	while (!atomic_load_explicit(chan_stamp(chan, slot), memory_order_acquire))
+	while (!atomic_load_explicit(&state_of(chan, slot)->written, memory_order_acquire))
 		rt_relax(&spins, false);
 	return slot;
 }
@@ -211,12 +255,32 @@ static uint64_t head_next(const weft_chan *chan, uint64_t head, weft_err *err)
 	return head + POSITION;
 }
 
+/* All slots before this one are read, and so is the last. */
+static void block_give_back(weft_chan *chan, struct chan_block *block, size_t offset)
+{
+	for (; offset + 1 < BLOCK_SLOTS; offset++) {
+		_Atomic uint32_t *read =
+			&state_of(chan, block->slots + offset * chan->stride)->read;
+
+		/* acquire; pairs with the receiver's add: it is done with the block. */
+		if (atomic_load_explicit(read, memory_order_acquire) & SLOT_READ)
+			continue;
+		/* acq_rel; pairs with the receiver's add: of the two that comes second
+		 * goes on, and sees what the other and those before it did */
+		if (!(atomic_fetch_add_explicit(read, SLOT_GO_ON, memory_order_acq_rel) &
+			    SLOT_READ))
+			return;
+	}
+	spare_put(chan, block);
+}
+
 weft_err blocks_take(weft_chan *chan, void *message)
 {
 	struct chan_block *block;
-	unsigned spins = 0;
+	unsigned spins = 0, races = 0;
 	size_t offset;
 	uint64_t next;
+	char *slot;
 	/* acquire; pairs with the release in head_advance: head_block is at least as new */
 	uint64_t head = atomic_load_explicit(&chan->head, memory_order_acquire);
 
@@ -240,14 +304,20 @@ weft_err blocks_take(weft_chan *chan, void *message)
 		if (atomic_compare_exchange_weak_explicit(
 			    &chan->head, &head, next, memory_order_acq_rel, memory_order_acquire))
 			break;
+		rt_backoff_race(&races);
 	}
 	if (offset + 1 == BLOCK_SLOTS)
 		head_advance(chan, block, next);
-	chan_copy(message, slot_wait(chan, block, offset), chan->message_size);
-	/* acq_rel; release: this receiver is done with the block; acquire, for the last one:
-	 * all others are, before it is freed */
-	if (atomic_fetch_add_explicit(&block->done, 1, memory_order_acq_rel) + 1 == BLOCK_SLOTS)
-		mem_free(block);
+	slot = slot_wait(chan, block, offset);
+	chan_copy(message, slot, chan->message_size);
+	if (offset + 1 == BLOCK_SLOTS)
+		block_give_back(chan, block, 0);
+	/* acq_rel; pairs with the one in block_give_back: release: this receiver is done with
+	 * the block; acquire, if it is to go on: those before it are */
+	else if (atomic_fetch_add_explicit(
+			 &state_of(chan, slot)->read, SLOT_READ, memory_order_acq_rel) &
+		SLOT_GO_ON)
+		block_give_back(chan, block, offset + 1);
 	return WEFT_OK;
 }
 

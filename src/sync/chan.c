@@ -206,8 +206,8 @@ static weft_err wait_turn(
 	weft_err err, park = WEFT_OK;
 	uint32_t state;
 
-	if (!chan_is_ready(chan, op->send) && !wait_spin(ctx))
-		park = wait_park(ctx, until, op->send ? "chan send" : "chan recv");
+	if (!chan_is_ready(chan, op->send))
+		park = wait_sleep(ctx, until, op->send ? "chan send" : "chan recv");
 	if (wait_claim_self(ctx, &state)) {
 		wait_remove(queue, node);
 		return park == WEFT_OK ? chan_try(chan, op) : park;
@@ -220,8 +220,26 @@ static weft_err wait_turn(
 	return err == WEFT_EAGAIN && park != WEFT_OK ? park : err;
 }
 
+/* A thread that tries on for a while without being in the list is cheaper to its partners: they
+ * need not take the lock to find it. */
+static weft_err try_on(
+	weft_chan *chan, const struct chan_op *op, struct rt_backoff *backoff, weft_deadline until)
+{
+	weft_err err = WEFT_EAGAIN;
+
+	*backoff = (struct rt_backoff){ 0 };
+	while (err == WEFT_EAGAIN && rt_backoff(backoff, until)) {
+		if (chan_is_ready(chan, op->send))
+			err = chan_try(chan, op);
+	}
+	if (err != WEFT_EAGAIN)
+		rt_backoff_end(backoff);
+	return err;
+}
+
 static weft_err queue_wait(weft_chan *chan, const struct chan_op *op, weft_deadline until)
 {
+	struct rt_backoff backoff;
 	struct wait_node node;
 	struct wait_ctx ctx;
 	bool front = false;
@@ -233,11 +251,15 @@ static weft_err queue_wait(weft_chan *chan, const struct chan_op *op, weft_deadl
 	node.source = op->source;
 	node.target = op->target;
 	do {
+		err = try_on(chan, op, &backoff, until);
+		if (err != WEFT_EAGAIN)
+			break;
 		/* relaxed: nobody knows the node between its turns */
 		atomic_store_explicit(&ctx.state, WAIT_OPEN, memory_order_relaxed);
 		node.result = WEFT_EAGAIN;
 		wait_push(chan_queue(chan, op->send), &node, front);
 		err = wait_turn(chan, op, &node, until);
+		rt_backoff_end(&backoff);
 		front = true;
 	} while (err == WEFT_EAGAIN);
 	return err == WEFT_OK ? WEFT_OK : err_set(err);

@@ -10,7 +10,7 @@
  *	ring	send: 1 CAS on tail, 1 release store (the slot), 1 load of the receivers' count
  *		recv: 1 CAS on head, 1 release store (the slot), 1 load of the senders' count
  *	blocks	send: as the ring's; and one allocation every BLOCK_SLOTS messages
- *		recv: 1 CAS on head, 1 add on the block's count of slots read
+ *		recv: 1 CAS on head, 1 add on the slot
  * No lock, no fence, no system call; each of the two ends writes lines of its own, and
  * the slot's.
  */
@@ -42,6 +42,7 @@ struct weft_chan {
 	/* Where the next message is taken. */
 	alignas(CACHE_APART) _Atomic uint64_t head;
 	_Atomic(struct chan_block *) head_block; /* blocks: the one head is in */
+	_Atomic(struct chan_block *) spare;	 /* blocks: one that was given back; or NULL */
 
 	/* Where the next message is put, and whether the channel is closed: in one word, so
 	 * that sends and close have one order. */

@@ -84,8 +84,7 @@ static weft_err wait_turn(
 			wait_remove(&mutex->waiters, node);
 		return WEFT_OK;
 	}
-	if (!wait_spin(node->ctx))
-		park = wait_park(node->ctx, until, "mutex");
+	park = wait_park(node->ctx, until, "mutex");
 	if (park != WEFT_OK && wait_claim_self(node->ctx, &state)) {
 		wait_remove(&mutex->waiters, node);
 		return park;

@@ -87,8 +87,7 @@ weft_err rendezvous_wait(weft_chan *chan, const struct chan_op *op, weft_deadlin
 		return err == WEFT_OK ? WEFT_OK : err_set(err);
 
 	park = WEFT_OK;
-	if (!wait_spin(&ctx))
-		park = wait_park(&ctx, until, op->send ? "chan send" : "chan recv");
+	park = wait_park(&ctx, until, op->send ? "chan send" : "chan recv");
 	rt_lock_acquire(lock_of(chan));
 	wait_remove_locked(queue, &node);
 	/* claimed under this lock only, so that it is decided now */

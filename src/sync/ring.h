@@ -38,7 +38,7 @@ static inline uint64_t ring_next(const weft_chan *chan, uint64_t position, uint6
 /* Without waking: whoever it makes a difference to is the caller's to look for. */
 static inline weft_err ring_put(weft_chan *chan, const void *message)
 {
-	unsigned spins = 0;
+	unsigned spins = 0, races = 0;
 	/* seq_cst; pairs with the CAS below and the close: the look after entering a list */
 	uint64_t tail = atomic_load_explicit(&chan->tail, memory_order_seq_cst);
 
@@ -57,8 +57,10 @@ static inline weft_err ring_put(weft_chan *chan, const void *message)
 			 * who have entered a list: before wait_any. On failure as the load. */
 			if (!atomic_compare_exchange_weak_explicit(&chan->tail, &tail,
 				    ring_next(chan, tail, index), memory_order_seq_cst,
-				    memory_order_seq_cst))
+				    memory_order_seq_cst)) {
+				rt_backoff_race(&races);
 				continue;
+			}
 			chan_copy(slot, message, chan->message_size);
 			/* release; pairs with the acquire in ring_take: the message */
 			atomic_store_explicit(
@@ -78,7 +80,7 @@ static inline weft_err ring_put(weft_chan *chan, const void *message)
 /* The same of a receive. */
 static inline weft_err ring_take(weft_chan *chan, void *message)
 {
-	unsigned spins = 0;
+	unsigned spins = 0, races = 0;
 	/* relaxed: the CAS checks it, and emptiness follows from any old value of it */
 	uint64_t head = atomic_load_explicit(&chan->head, memory_order_relaxed);
 
@@ -95,8 +97,10 @@ static inline weft_err ring_take(weft_chan *chan, void *message)
 			 * list: before wait_any. relaxed on failure: as the load above */
 			if (!atomic_compare_exchange_weak_explicit(&chan->head, &head,
 				    ring_next(chan, head, index), memory_order_seq_cst,
-				    memory_order_relaxed))
+				    memory_order_relaxed)) {
+				rt_backoff_race(&races);
 				continue;
+			}
 			chan_copy(message, slot, chan->message_size);
 			/* release; pairs with the acquire in ring_put: the slot is read */
 			atomic_store_explicit(

@@ -393,7 +393,7 @@ static weft_err round_run(struct selection *s)
 	if (err != WEFT_EAGAIN)
 		return WEFT_OK;
 	ready = others_enter(s);
-	if (!ready && !wait_spin(&s->ctx))
+	if (!ready)
 		park = wait_park(
 			&s->ctx, s->timer_at < s->until ? s->timer_at : s->until, "select");
 	/* a timer is a case like others, to be tried */

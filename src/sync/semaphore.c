@@ -118,8 +118,7 @@ static weft_err acquire_wait(weft_semaphore *s, size_t count, weft_deadline unti
 	if (err != WEFT_EAGAIN)
 		return err;
 
-	if (!wait_spin(&ctx))
-		park = wait_park(&ctx, until, "semaphore");
+	park = wait_park(&ctx, until, "semaphore");
 	rt_lock_acquire(&s->waiters.lock);
 	err = wait_state(&ctx) == WAIT_OPEN ? park : node.result;
 	wait_remove_locked(&s->waiters, &node);

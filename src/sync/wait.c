@@ -195,7 +195,7 @@ bool wait_claim_self(struct wait_ctx *ctx, uint32_t *state)
 	return false;
 }
 
-weft_err wait_park(struct wait_ctx *ctx, weft_deadline until, const char *why)
+weft_err wait_sleep(struct wait_ctx *ctx, weft_deadline until, const char *why)
 {
 	while (wait_state(ctx) == WAIT_OPEN) {
 		weft_err err = rt_park(until, why);
@@ -207,18 +207,20 @@ weft_err wait_park(struct wait_ctx *ctx, weft_deadline until, const char *why)
 	return WEFT_OK;
 }
 
-bool wait_spin(const struct wait_ctx *ctx)
+weft_err wait_park(struct wait_ctx *ctx, weft_deadline until, const char *why)
 {
-	unsigned spins = 0;
+	struct rt_backoff backoff = { 0 };
+	bool claimed = false;
+	weft_err err = WEFT_OK;
 
-	if (weft_in_fiber() || rt_cores() < 2)
-		return false;
-	while (wait_state(ctx) == WAIT_OPEN) {
-		if (!rt_relax(&spins, false))
-			return false;
-	}
-	(void)settled(ctx);
-	return true;
+	while (!claimed && rt_backoff(&backoff, until))
+		claimed = wait_state(ctx) != WAIT_OPEN;
+	if (claimed)
+		(void)settled(ctx);
+	else
+		err = wait_sleep(ctx, until, why);
+	rt_backoff_end(&backoff);
+	return err;
 }
 
 weft_err wait_until(struct wait_queue *q, bool (*ready)(const void *object), const void *object,
@@ -240,7 +242,7 @@ weft_err wait_until(struct wait_queue *q, bool (*ready)(const void *object), con
 		/* relaxed: nobody knows the node between its turns */
 		atomic_store_explicit(&ctx.state, WAIT_OPEN, memory_order_relaxed);
 		wait_push(q, &node, false);
-		if (!ready(object) && !wait_spin(&ctx))
+		if (!ready(object))
 			err = wait_park(&ctx, until, why);
 		if (wait_claim_self(&ctx, &state))
 			wait_remove(q, &node);

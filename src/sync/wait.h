@@ -119,8 +119,11 @@ static inline uint32_t wait_state(const struct wait_ctx *ctx)
 	return atomic_load_explicit(&ctx->state, memory_order_acquire);
 }
 
-/* Parks until claimed, and settled (WEFT_OK), or as rt_park fails. */
+/* Waits until claimed, and settled (WEFT_OK), or as rt_park fails. A plain thread looks for a
+ * while before it pays for a sleep. */
 weft_err wait_park(struct wait_ctx *ctx, weft_deadline until, const char *why);
+/* The same for who has looked already. */
+weft_err wait_sleep(struct wait_ctx *ctx, weft_deadline until, const char *why);
 /*
  * Waits for a condition that, once true, stays true until the caller acts: WEFT_OK when
  * it holds, else as rt_park fails. Whoever makes it true wakes everybody, after asking
@@ -128,8 +131,5 @@ weft_err wait_park(struct wait_ctx *ctx, weft_deadline until, const char *why);
  */
 weft_err wait_until(struct wait_queue *q, bool (*ready)(const void *object), const void *object,
 	weft_deadline until, const char *why);
-/* A plain thread on a machine with several cores: waits a little for a claim before it
- * pays for a sleep. */
-bool wait_spin(const struct wait_ctx *ctx);
 
 #endif

@@ -116,8 +116,7 @@ static weft_err group_wait(weft_waitgroup *group, struct wait_node *node, weft_d
 	if (until <= WEFT_NOW)
 		return err_set(WEFT_ETIMEDOUT);
 
-	if (!wait_spin(node->ctx))
-		err = wait_park(node->ctx, until, "waitgroup");
+	err = wait_park(node->ctx, until, "waitgroup");
 	rt_lock_acquire(&group->waiters.lock);
 	if (wait_state(node->ctx) != WAIT_OPEN)
 		next = next_locked(group);
