@@ -140,7 +140,7 @@ START_TEST(chan_unbounded_gives_memory_back_as_it_empties)
 		/* what is left, and the blocks that the two ends are in */
 		ck_assert_int_le(t_malloc_live() - empty, (int64_t)(10000 - i) / 31 + 2);
 	}
-	ck_assert_int_eq(t_malloc_live(), empty);
+	ck_assert_int_le(t_malloc_live(), empty + 1); /* the spare block */
 	weft_chan_unref(chan);
 	ck_assert_int_eq(t_malloc_live(), before);
 }
