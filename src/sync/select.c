@@ -355,7 +355,6 @@ static void all_leave(struct selection *s)
 static weft_err claimed(struct selection *s, size_t i)
 {
 	weft_select_case *c = &s->cases[i];
-	const struct select_ops *ops = ops_of(c);
 	weft_err err;
 
 	if (is_rendezvous(c))
