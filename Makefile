@@ -6,7 +6,7 @@ CONFIGURE = tools/configure.sh
 CTEST = ctest --output-on-failure -j $(JOBS)
 
 .PHONY: help setup setup-bench setup-peers build run test test-release bench bench-sync bench-mux \
-	asan tsan debug aarch64 fuzz fuzz-long lint format install clean coverage soak
+	model asan tsan debug aarch64 fuzz fuzz-long lint format install clean coverage soak
 
 help: ## This list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 16
@@ -59,6 +59,9 @@ fuzz-long: ## Each fuzzer for an hour (SECONDS_EACH=)
 soak: build ## Hours of load, watching memory and descriptors
 	tools/soak.sh
 
+model: ## Run the lock-free sources under every schedule, and their mutants
+	model/run.py --jobs $(JOBS)
+
 bench: build ## Benchmarks against peers, into bench/results
 	cmake --build build -j $(JOBS) --target benches
 	bench/run
@@ -79,4 +82,4 @@ format: ## Format C files in place
 install: build ## Install below PREFIX=/usr/local
 	cmake --install build --prefix "$(PREFIX)"
 clean: ## Remove every build folder
-	rm -rf build build-asan build-tsan build-debug build-fuzz build-coverage build-aarch64
+	rm -rf build build-asan build-tsan build-debug build-fuzz build-coverage build-aarch64 build-model
