@@ -11,29 +11,26 @@
  * inits, who then runs its own init; a claimed one that was cancelled claims the next.
  * So while inits are queued, one is claimed or the state is busy.
  */
+#include "sync/once.h"
 #include "base/err.h"
 #include "base/mem.h"
-#include "sync/wait.h"
 
-#include <weft/once.h>
-
-struct weft_once {
-	_Atomic(void *) value;	 /* set once, under the lock of inits; first: weft_once_head */
-	uintptr_t owner;	 /* who runs init; under the lock of inits */
-	struct wait_queue inits; /* would run their own init */
-	struct wait_queue waits; /* only wait */
-	void (*destroy)(void *value);
-};
-
-weft_err weft_once_create(weft_once **out, void (*destroy)(void *value))
+void once_init(weft_once *once, void (*destroy)(void *value))
 {
-	weft_once *once = mem_calloc(1, sizeof(*once));
-
-	if (!once)
-		return err_set(WEFT_ENOMEM);
+	atomic_init(&once->value, NULL);
+	once->owner = 0;
 	wait_queue_init(&once->inits);
 	wait_queue_init(&once->waits);
 	once->destroy = destroy;
+}
+
+weft_err weft_once_create(weft_once **out, void (*destroy)(void *value))
+{
+	weft_once *once = mem_alloc(sizeof(*once));
+
+	if (!once)
+		return err_set(WEFT_ENOMEM);
+	once_init(once, destroy);
 	*out = once;
 	return WEFT_OK;
 }

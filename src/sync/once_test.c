@@ -286,6 +286,87 @@ START_TEST(once_waiting_is_a_cancellation_point)
 }
 END_TEST
 
+enum { MANY = 24 };
+
+struct crowd {
+	weft_once *once;
+	weft_chan *begun; /* numbers of those whose init has begun */
+	weft_scope *scopes[MANY];
+	struct member {
+		struct crowd *crowd;
+		unsigned number;
+		weft_err err;
+	} members[MANY];
+};
+
+static weft_err init_until_cancelled(void *arg, void **value)
+{
+	struct member *m = arg;
+
+	ck_assert_int_eq(weft_chan_try_send(m->crowd->begun, &m->number), WEFT_OK);
+	*value = &one;
+	return m->number == MANY - 1 ? WEFT_OK : weft_sleep_until(WEFT_FOREVER);
+}
+
+static weft_err ask_in_crowd(void *arg)
+{
+	struct member *m = arg;
+	void *value = NULL;
+
+	m->err = weft_once_get_or_init(
+		m->crowd->once, &value, init_until_cancelled, m, WEFT_FOREVER);
+	ck_assert(m->err == WEFT_ECANCELED || (m->err == WEFT_OK && value == &one));
+	return WEFT_OK;
+}
+
+/* Whoever makes it is cancelled, and now and then others with it, who may have been woken in
+ * this moment; but never the last. When nobody has a turn any more, this does not end. */
+static weft_err all_but_one_are_cancelled(void *arg)
+{
+	uint64_t *seed = arg;
+	struct crowd c = { .once = once_new(NULL) };
+	unsigned number;
+
+	ck_assert_int_eq(
+		weft_chan_create(&c.begun, sizeof(unsigned), WEFT_CHAN_UNBOUNDED, NULL), WEFT_OK);
+	for (unsigned i = 0; i < MANY; i++) {
+		c.members[i] = (struct member){ &c, i, WEFT_OK };
+		ck_assert_int_eq(weft_scope_create(&c.scopes[i]), WEFT_OK);
+		ck_assert_int_eq(weft_scope_spawn_on(c.scopes[i], i % weft_worker_count(), "member",
+					 ask_in_crowd, &c.members[i]),
+			WEFT_OK);
+	}
+	do {
+		unsigned others = (unsigned)(t_random(seed) % 3);
+
+		ck_assert_int_eq(weft_chan_recv(c.begun, &number, WEFT_FOREVER), WEFT_OK);
+		if (number == MANY - 1)
+			break;
+		weft_scope_cancel(c.scopes[number]);
+		while (others-- > 0)
+			weft_scope_cancel(c.scopes[t_random(seed) % (MANY - 1)]);
+	} while (true);
+	for (unsigned i = 0; i < MANY; i++) {
+		ck_assert_int_eq(weft_scope_wait(c.scopes[i], WEFT_FOREVER), WEFT_OK);
+		weft_scope_free(c.scopes[i]);
+	}
+	ck_assert_int_eq(c.members[MANY - 1].err, WEFT_OK);
+	weft_chan_unref(c.begun);
+	weft_once_free(c.once);
+	return WEFT_OK;
+}
+
+/* spec: failures 1 and 8 */
+START_TEST(once_4496_cancelled_initialisers_leave_nobody_asleep)
+{
+	uint64_t seed = t_seed();
+
+	for (int i = 0; i < 30; i++)
+		ck_assert_int_eq(
+			crew_main(1 + (unsigned)_i, all_but_one_are_cancelled, &seed), WEFT_OK);
+}
+END_TEST
+
 /* --- races ----------------------------------------------------------------------------------- */
 
 enum { PARTIES = 6, ONCES = 300 };
@@ -371,6 +452,7 @@ static void once_tests(TCase *tc)
 	t_add(tc, once_failed_or_cancelled_init_hands_over_to_the_next);
 	t_add(tc, once_waiter_cancelled_when_its_turn_came_passes_it_on);
 	t_add(tc, once_waiting_is_a_cancellation_point);
+	t_add_loop(tc, once_4496_cancelled_initialisers_leave_nobody_asleep, 0, 2);
 	t_add_loop(tc, once_is_made_by_one_of_many, 0, CREW_MODES);
 }
 T_SUITE("once", once_tests)
