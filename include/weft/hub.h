@@ -38,8 +38,7 @@ typedef struct weft_hub_type {
 	void (*destroy)(void *object); /* may be NULL */
 } weft_hub_type;
 
-/* UTF-8, 1 to WEFT_HUB_NAME_MAX bytes each; borrowed for the call (a handle: until it is
- * bound, or ended). */
+/* Scope and name: UTF-8, 1 to WEFT_HUB_NAME_MAX bytes each; borrowed for the call. */
 typedef struct weft_hub_key {
 	const char *scope; /* NULL: global */
 	const char *name;
@@ -53,13 +52,14 @@ typedef struct weft_hub_key {
 WEFT_API WEFT_MUST_CHECK weft_err weft_hub_create(weft_hub **out);
 /* When no call on it is under way, and nobody waits. NULL is allowed. */
 WEFT_API void weft_hub_free(weft_hub *hub);
-/* The process's own: needs no creation. */
+/* The process's own: needs no creation. A hub that is NULL stands for it, in all that
+ * follows. What is in it at the process's end is not destroyed: see weft_hub_clear. */
 WEFT_API weft_hub *weft_hub_global(void);
 
 /*
  * Registers an object. On WEFT_OK the hub owns it; on any error it is still the caller's.
  * Errors: WEFT_EDUPLICATE (the key is taken, or somebody's init runs for it: of any number
- * of racing calls one succeeds), WEFT_EINVAL (NULL object, bad name), WEFT_ECAPACITY
+ * of racing sets one succeeds), WEFT_EINVAL (NULL object, bad name), WEFT_ECAPACITY
  * (WEFT_HUB_OBJECTS_MAX), WEFT_ENOMEM. The detail has scope, name and type, in all calls.
  */
 WEFT_API WEFT_MUST_CHECK weft_err weft_hub_set(
@@ -85,8 +85,9 @@ WEFT_API WEFT_MUST_CHECK weft_err weft_hub_each(
 /* --- handles ----------------------------------------------------------------------------- */
 
 /*
- * Begins as WEFT_HUB_HANDLE(hub, scope, name, type), also a static one; hub NULL: the
- * global one. The caller's memory; the fields are for the functions below.
+ * Begins as WEFT_HUB_HANDLE(hub, scope, name, type), also a static one. The
+ * caller's memory, its strings borrowed until it is bound; the fields are for the functions
+ * below.
  */
 typedef struct weft_hub_handle {
 	void *object;		      /* NULL: not bound */

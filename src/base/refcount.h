@@ -30,6 +30,23 @@ static inline void refcount_hold(struct refcount *ref)
 	CHECK(old - 1 < REFCOUNT_MAX);
 }
 
+/* A reference, unless the last one is gone: for who found the thing where its holders are
+ * not known, and knows that its memory is still there. */
+static inline bool refcount_try_hold(struct refcount *ref)
+{
+	/* relaxed: only the count matters; what the thing holds was published with it */
+	uint32_t old = atomic_load_explicit(&ref->count, memory_order_relaxed);
+
+	while (old > 0) {
+		CHECK(old < REFCOUNT_MAX);
+		/* relaxed both: as above */
+		if (atomic_compare_exchange_weak_explicit(
+			    &ref->count, &old, old + 1, memory_order_relaxed, memory_order_relaxed))
+			return true;
+	}
+	return false;
+}
+
 /* True for the last one, who sees everything that the others did. */
 static inline bool refcount_drop(struct refcount *ref)
 {
