@@ -370,6 +370,8 @@ static weft_err claimed(struct selection *s, size_t i)
 	}
 	err = all_try(s);
 	if (err != WEFT_EAGAIN && (err != WEFT_OK || *s->chosen != i)) {
+		const struct select_ops *ops = ops_of(c);
+
 		if (is_chan(c))
 			chan_pass_on(c->chan, c->kind == WEFT_SELECT_SEND);
 		else if (ops && ops->pass_on)
