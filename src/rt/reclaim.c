@@ -16,10 +16,11 @@ _Thread_local struct reclaim_self reclaim_self __attribute__((tls_model("initial
 
 static _Atomic uint64_t backlog_max = RECLAIM_BACKLOG_MAX;
 static _Atomic uint64_t waits;
+static _Atomic bool no_records;
 static pthread_key_t thread_key;
 static pthread_once_t thread_key_once = PTHREAD_ONCE_INIT;
 
-static void thread_forget(struct reclaim_self *self);
+static void thread_forget(void);
 
 static uint64_t number(const _Atomic uint64_t *n)
 {
@@ -55,7 +56,7 @@ static void become(enum reclaim_mode mode, struct reclaim_record *r)
 
 void reclaim_worker_begin(struct reclaim_record *r)
 {
-	thread_forget(&reclaim_self);
+	thread_forget();
 	become(RECLAIM_WORKER, r);
 	reclaim_come_online(r);
 }
@@ -80,7 +81,7 @@ void reclaim_worker_end(void)
 {
 	struct reclaim_record *r = reclaim_self.record;
 
-	CHECK(reclaim_guards(&reclaim_self) == 0);
+	CHECK(reclaim_guards() == 0);
 	hand_over(r);
 	/* release; pairs with bag_passed: this worker's reads are over */
 	atomic_store_explicit(&r->seen.epoch, 0, memory_order_release);
@@ -149,20 +150,20 @@ bool reclaim_offline(int64_t *until)
 void reclaim_online(void)
 {
 	reclaim_self.entered -= RECLAIM_OFFLINE;
-	CHECK(reclaim_guards(&reclaim_self) == 0);
+	CHECK(reclaim_guards() == 0);
 	reclaim_come_online(reclaim_self.record);
 }
 
 /* --- plain threads -------------------------------------------------------------------- */
 
-static void thread_forget(struct reclaim_self *self)
+static void thread_forget(void)
 {
-	struct reclaim_record *r = self->record;
+	struct reclaim_record *r = reclaim_self.record;
 
-	CHECK(reclaim_guards(self) == 0);
-	if (self->mode != RECLAIM_PLAIN && self->mode != RECLAIM_EXCHANGE)
+	CHECK(reclaim_guards() == 0);
+	if (reclaim_self.mode != RECLAIM_PLAIN && reclaim_self.mode != RECLAIM_EXCHANGE)
 		return;
-	if (self->mode == RECLAIM_PLAIN)
+	if (reclaim_self.mode == RECLAIM_PLAIN)
 		reclaim_plain_thread(false);
 	become(RECLAIM_NEW, NULL);
 	(void)pthread_setspecific(thread_key, NULL);
@@ -177,7 +178,7 @@ static void thread_exit(void *record)
 		return;
 	while (shared_drive(UINT64_MAX))
 		;
-	thread_forget(&reclaim_self);
+	thread_forget();
 }
 
 static void thread_key_make(void)
@@ -187,9 +188,12 @@ static void thread_key_make(void)
 
 static void thread_register(void)
 {
-	struct reclaim_record *r = reclaim_record_get();
+	/* relaxed: for tests, set while there is one thread */
+	bool none = atomic_load_explicit(&no_records, memory_order_relaxed);
+	struct reclaim_record *r = none ? NULL : reclaim_record_get();
 	unsigned entered = reclaim_self.entered;
 
+	reclaim_make();
 	pthread_once(&thread_key_once, thread_key_make);
 	if (r && pthread_setspecific(thread_key, r) != 0) {
 		reclaim_record_put(r);
@@ -199,6 +203,15 @@ static void thread_register(void)
 	reclaim_self.entered = entered;
 	if (reclaim_self.mode == RECLAIM_PLAIN)
 		reclaim_plain_thread(true);
+}
+
+/* The barrier failed after it had worked once: from now on this thread needs none. */
+static void thread_settle(void)
+{
+	if (weft_likely(reclaim_self.mode != RECLAIM_PLAIN || reclaim_has_barrier()))
+		return;
+	reclaim_self.mode = RECLAIM_EXCHANGE;
+	reclaim_plain_thread(false);
 }
 
 void reclaim_pin_slow(void)
@@ -289,6 +302,8 @@ static uint64_t help_once(void)
 		run_own(r, UINT64_MAX);
 		return bag_len(&r->bag);
 	}
+	if (r)
+		shared_take_stack(r);
 	while (shared_drive(UINT64_MAX))
 		;
 	return shared_backlog();
@@ -300,10 +315,11 @@ void reclaim_help_slow(void)
 	unsigned spins = 0;
 	int64_t end;
 
-	if (reclaim_guards(&reclaim_self) != 0)
+	if (reclaim_guards() != 0)
 		return;
 	if (reclaim_self.record && reclaim_self.mode != RECLAIM_WORKER)
 		reclaim_self.record->ticks = 0;
+	thread_settle();
 	left = help_once();
 	if (left > max) {
 		/* relaxed: a statistic, which orders nothing */
@@ -351,8 +367,9 @@ void reclaim_stats_get(struct reclaim_stats *out)
 	out->backlog = out->retired > out->freed ? out->retired - out->freed : 0;
 }
 
-void reclaim_backlog_max_set(uint64_t max)
+void reclaim_limits_set(uint64_t max, bool none)
 {
-	/* relaxed: a number, which orders nothing */
+	/* relaxed both: numbers, which order nothing */
 	atomic_store_explicit(&backlog_max, max ? max : RECLAIM_BACKLOG_MAX, memory_order_relaxed);
+	atomic_store_explicit(&no_records, none, memory_order_relaxed);
 }

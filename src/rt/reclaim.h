@@ -35,7 +35,8 @@
  *   visible to the reclaimer's look; after it: its loads see the objects gone. A store of seen
  *   that comes after it may hold an older clock: that only makes the reclaimer wait.
  *   membarrier may be missing (kernel, seccomp), and the thread sanitizer can't see it: then
- *   threads exchange.
+ *   threads exchange. If it is taken away later, nothing is freed until every thread that
+ *   pinned by plain stores has ended, or has retired and helped, and so knows.
  * - The owner has no record yet: it registers (sequentially consistent), then loads the clock.
  *
  * Workers are quiescent whenever they hold no guard, for a fiber holds none across a switch
@@ -93,7 +94,8 @@ enum reclaim_mode {
 struct reclaim_record;
 
 /* The calling thread's, of all fibers of its worker. Owner only. Two counts, so that a leave
- * does not wait for what the enter just wrote. */
+ * does not wait for what the enter just wrote. Always named, never through a pointer: the
+ * linker's relaxation of a thread-local address breaks the sanitizer's check of it for NULL. */
 struct reclaim_self {
 	unsigned entered, left; /* guards held: the difference */
 	enum reclaim_mode mode;
@@ -211,8 +213,9 @@ struct reclaim_stats {
 };
 
 void reclaim_stats_get(struct reclaim_stats *out);
-/* For tests: another limit in place of RECLAIM_BACKLOG_MAX; 0: that again. */
-void reclaim_backlog_max_set(uint64_t max);
+/* For tests: another limit in place of RECLAIM_BACKLOG_MAX (0: that again); and whether plain
+ * threads find no memory for a record. */
+void reclaim_limits_set(uint64_t backlog_max, bool no_records);
 
 /* --- for the worker ------------------------------------------------------------------- */
 

@@ -95,7 +95,7 @@ void reclaim_come_online(struct reclaim_record *r)
 	(void)atomic_load_explicit(&reclaim_clock.epoch, memory_order_seq_cst);
 }
 
-static bool have_barrier; /* changes only while no other thread takes part */
+static _Atomic bool have_barrier;
 
 static long membarrier(int command)
 {
@@ -105,13 +105,17 @@ static long membarrier(int command)
 void reclaim_barrier_register(void)
 {
 #ifndef RT_TSAN
-	have_barrier = membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED) == 0;
+	bool have = membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED) == 0;
+
+	/* relaxed: before any thread has a record */
+	atomic_store_explicit(&have_barrier, have, memory_order_relaxed);
 #endif
 }
 
 bool reclaim_has_barrier(void)
 {
-	return have_barrier;
+	/* relaxed: threads that come too early are counted as plain, and so judged */
+	return atomic_load_explicit(&have_barrier, memory_order_relaxed);
 }
 
 void reclaim_plain_thread(bool comes)
@@ -142,12 +146,13 @@ void reclaim_nameless_retired(void)
 	atomic_fetch_add_explicit(&nameless_retired, 1, memory_order_relaxed);
 }
 
-void reclaim_only_thread(const struct reclaim_self *self)
+void reclaim_only_thread(void)
 {
-	bool is_nameless = self->mode == RECLAIM_NAMELESS && reclaim_guards(self) != 0;
+	bool is_nameless = reclaim_self.mode == RECLAIM_NAMELESS && reclaim_guards() != 0;
 
 	/* relaxed both: there is one thread */
-	atomic_store_explicit(&plain_threads, self->mode == RECLAIM_PLAIN, memory_order_relaxed);
+	atomic_store_explicit(
+		&plain_threads, reclaim_self.mode == RECLAIM_PLAIN, memory_order_relaxed);
 	atomic_store_explicit(&nameless_guards, is_nameless, memory_order_relaxed);
 }
 
@@ -161,14 +166,16 @@ static bool barrier(void)
 		return true;
 	/* relaxed: a statistic, which orders nothing */
 	atomic_fetch_add_explicit(&barriers, 1, memory_order_relaxed);
-	return membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED) == 0;
+	if (membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED) == 0)
+		return true;
+	/* relaxed: see reclaim_has_barrier */
+	atomic_store_explicit(&have_barrier, false, memory_order_relaxed);
+	return false;
 }
 
 /* Open becomes waiting. */
 static void bag_close(struct bag *bag)
 {
-	const struct reclaim_self *self = &reclaim_self;
-
 	fifo_append(&bag->waiting, &bag->open);
 	/* seq_cst: after all that took the objects out; before the looks at the records, in one
 	 * order with those who come online */
@@ -176,9 +183,9 @@ static void bag_close(struct bag *bag)
 	bag->blind = !barrier();
 	bag->cursor = reclaim_first_record();
 	/* relaxed: the caller's own; offline it stays 0 */
-	if (self->mode == RECLAIM_WORKER && reclaim_guards(self) == 0 &&
-		atomic_load_explicit(&self->record->seen.epoch, memory_order_relaxed) != 0)
-		reclaim_announce(self->record);
+	if (reclaim_self.mode == RECLAIM_WORKER && reclaim_guards() == 0 &&
+		atomic_load_explicit(&reclaim_self.record->seen.epoch, memory_order_relaxed) != 0)
+		reclaim_announce(reclaim_self.record);
 }
 
 /* Whether everybody was seen once, outside of guards or knowing of the target. */

@@ -71,9 +71,10 @@ static inline uint64_t reclaim_counted(const _Atomic uint64_t *count)
 	return atomic_load_explicit(count, memory_order_acquire);
 }
 
-static inline unsigned reclaim_guards(const struct reclaim_self *self)
+/* That the caller holds. */
+static inline unsigned reclaim_guards(void)
 {
-	return self->entered - self->left;
+	return reclaim_self.entered - reclaim_self.left;
 }
 
 /* reclaim_bag.c: the clock, who takes part, batches */
@@ -99,12 +100,13 @@ void reclaim_plain_thread(bool comes);
 void reclaim_nameless_enter(void);
 void reclaim_nameless_leave(void);
 void reclaim_nameless_retired(void);
-/* In a forked child: the only thread's mode. */
-void reclaim_only_thread(const struct reclaim_self *self);
+/* In a forked child: the caller is. */
+void reclaim_only_thread(void);
 /* What of the statistics has no lock. */
 void reclaim_bag_stats(struct reclaim_stats *out);
 
 /* reclaim_shared.c: the shared bag, which any thread may reach */
+void reclaim_make(void); /* before all else; again does no harm */
 void shared_add(struct fifo *list);
 /* What is in a thread's stack; NULL: in everybody's. */
 void shared_take_stack(struct reclaim_record *r);

@@ -35,6 +35,11 @@ static void domain_make(void)
 		reclaim_add_record(&records_static[i]);
 }
 
+void reclaim_make(void)
+{
+	(void)pthread_once(&once, domain_make);
+}
+
 static struct reclaim_record *find_locked(void)
 {
 	struct reclaim_record *r = reclaim_first_record();
@@ -62,7 +67,7 @@ struct reclaim_record *reclaim_record_get(void)
 {
 	struct reclaim_record *r;
 
-	pthread_once(&once, domain_make);
+	reclaim_make();
 	rt_lock_acquire(&shared.lock);
 	r = find_locked();
 	if (!r) {
@@ -270,7 +275,7 @@ static void fork_child(void)
 	shared.lost += out - reclaim_counted(&shared.out);
 	/* relaxed: the child has one thread */
 	atomic_store_explicit(&shared.out, out, memory_order_relaxed);
-	reclaim_only_thread(&reclaim_self);
+	reclaim_only_thread();
 	pending_set_locked();
 	rt_lock_release(&shared.lock);
 	reclaim_barrier_register();
