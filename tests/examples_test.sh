@@ -39,6 +39,9 @@ wait "$server"
 
 out=$("$WEFT_EXAMPLES/mux")
 [ "$out" = $'stream 1? Yes.\nstream 2? Yes.\nstream 3? Yes.' ] || { echo "mux said: $out" >&2; exit 1; }
+out=$("$WEFT_EXAMPLES/map")
+want=$'fetched\nthe: 12, page 7: 700, words: 7\nfrequent: 2'
+[ "$out" = "$want" ] || { echo "map said: $out" >&2; exit 1; }
 out=$("$WEFT_EXAMPLES/pool")
 [ "$out" = "sum 338350" ] || { echo "pool said: $out" >&2; exit 1; }
 out=$("$WEFT_EXAMPLES/fanout")
