@@ -12,67 +12,62 @@
 #include "base/err.h"
 #include "base/mem.h"
 
+#include <stddef.h>
 #include <string.h>
+
+/* Where the memory of a block that is one allocation begins. */
+static uint8_t *buf_block_room(struct weft_buf_block *b)
+{
+	_Static_assert(sizeof(*b) % _Alignof(max_align_t) == 0, "the memory would not be aligned");
+	return (uint8_t *)(b + 1);
+}
 
 struct weft_buf_block *buf_block_make(size_t room)
 {
-	size_t head = (sizeof(struct weft_buf_block) + 15) & ~(size_t)15;
-	struct weft_buf_block *b = mem_alloc(head + room);
+	struct weft_buf_block *b = mem_alloc(sizeof(*b) + room);
 
 	if (!b)
 		return NULL;
 	memset(b, 0, sizeof(*b));
 	b->class = BUF_CLASS_NONE;
 	b->room = room;
-	b->data = (uint8_t *)b + head;
+	b->data = buf_block_room(b);
 	return b;
-}
-
-static weft_err size_refused(size_t size)
-{
-	return err_setf(
-		WEFT_EINVAL, "buffer: size %zu, allowed is 1..%zu", size, WEFT_BUF_SIZE_MAX);
 }
 
 /* What is not at hand for the thread. */
-static struct weft_buf_block *block_find(weft_buf_pool *pool, size_t size, weft_err *err)
+static __attribute__((noinline)) weft_err alloc_slow(
+	weft_buf *out, weft_buf_pool *pool, size_t size)
 {
 	struct weft_buf_block *b;
+	weft_err err = WEFT_ENOMEM;
 
-	if (size == 0 || size > WEFT_BUF_SIZE_MAX) {
-		*err = size_refused(size);
-		return NULL;
-	}
-	if (pool)
-		return buf_pool_take(pool, size, err);
-	b = buf_block_make(size);
+	if (size == 0 || size > WEFT_BUF_SIZE_MAX)
+		return err_setf(WEFT_EINVAL, "buffer: size %zu, allowed is 1..%zu", size,
+			WEFT_BUF_SIZE_MAX);
+	b = pool ? buf_pool_take(pool, size, &err) : buf_block_make(size);
 	if (!b)
-		*err = err_set(WEFT_ENOMEM);
-	return b;
-}
-
-/* size is 1 or more. */
-static struct weft_buf_block *block_at_hand(weft_buf_pool *pool, size_t size)
-{
-	uint8_t class = buf_class_of(size);
-	struct buf_cache *cache = buf_cache_self(pool);
-
-	return cache && class != BUF_CLASS_NONE ? buf_cache_take(cache, class) : NULL;
+		return pool ? err : err_set(err);
+	refcount_init(&b->refs, 1);
+	*out = (weft_buf){ b->data, size, b };
+	return WEFT_OK;
 }
 
 weft_err weft_buf_alloc(weft_buf *out, weft_buf_pool *pool, size_t size)
 {
-	struct weft_buf_block *b = pool && size ? block_at_hand(pool, size) : NULL;
+	struct buf_slot *slot;
+	struct weft_buf_block *b;
 
-	if (weft_unlikely(!b)) {
-		weft_err err = WEFT_OK;
-
-		b = block_find(pool, size, &err);
-		if (!b)
-			return err;
-	}
+	if (weft_unlikely(!pool || size - 1 >= BUF_CLASS_MAX))
+		return alloc_slow(out, pool, size);
+	slot = buf_slot_self(pool);
+	if (weft_unlikely(!buf_slot_is_of(slot, pool)))
+		return alloc_slow(out, pool, size);
+	b = buf_cache_take(slot->cache, buf_class_of(size));
+	if (weft_unlikely(!b))
+		return alloc_slow(out, pool, size);
 	refcount_init(&b->refs, 1);
-	*out = (weft_buf){ b->data, size, b };
+	*out = (weft_buf){ buf_block_room(b), size, b };
 	return WEFT_OK;
 }
 
@@ -152,7 +147,8 @@ size_t weft_buf_room(const weft_buf *buf)
 	return buf->block ? (size_t)(buf->block->data + buf->block->room - buf->data) : 0;
 }
 
-static void block_free(struct weft_buf_block *b)
+/* Of no pool. */
+static __attribute__((noinline)) void block_free(struct weft_buf_block *b)
 {
 	bool embedded = b->embedded; /* release may free it */
 
@@ -162,24 +158,19 @@ static void block_free(struct weft_buf_block *b)
 		mem_free(b);
 }
 
-static void block_give(struct weft_buf_block *b)
-{
-	struct buf_cache *cache = buf_cache_self(b->pool);
-
-	if (weft_likely(cache && b->class != BUF_CLASS_NONE) && buf_cache_give(cache, b))
-		return;
-	buf_pool_give(b);
-}
-
 void weft_buf_unref(weft_buf *buf)
 {
 	struct weft_buf_block *b = buf->block;
+	struct buf_slot *slot;
 
 	*buf = (weft_buf)WEFT_BUF_EMPTY;
 	if (!b || !refcount_drop_sole(&b->refs))
 		return;
-	if (b->pool)
-		block_give(b);
-	else
+	if (!b->pool) {
 		block_free(b);
+		return;
+	}
+	slot = buf_slot_self(b->pool);
+	if (weft_unlikely(!buf_slot_is_of(slot, b->pool) || !buf_cache_give(slot->cache, b)))
+		buf_pool_give(b);
 }

@@ -101,18 +101,19 @@ static void forget(struct weft_buf_block *b)
 {
 	weft_buf_pool *pool = b->pool;
 
-	if (pool->live_max)
-		counter_sub(&pool->live, b->room);
+	counter_sub(&pool->made, b->room);
 	mem_free(b);
 	pool_drop(pool);
 }
 
-static void forget_magazines(struct weft_buf_block *magazines)
+/* Frees all of a pool that are in a list, with their part of held. */
+static void forget_magazines(weft_buf_pool *pool, struct weft_buf_block *magazines)
 {
 	while (magazines) {
 		struct weft_buf_block *b = magazines;
 
 		magazines = b->next_magazine;
+		counter_sub(&pool->held, b->count * b->room);
 		while (b) {
 			struct weft_buf_block *next = b->next;
 
@@ -175,9 +176,8 @@ static void depot_push_all(weft_buf_pool *pool, struct weft_buf_block *magazines
 		magazines = m->next_magazine;
 		if (depot_push(pool, m))
 			continue;
-		counter_sub(&pool->held, m->count * m->room);
 		m->next_magazine = NULL;
-		forget_magazines(m);
+		forget_magazines(pool, m);
 	}
 }
 
@@ -196,7 +196,7 @@ static bool depot_keep(weft_buf_pool *pool, struct weft_buf_block *b)
 	return false;
 }
 
-/* Takes all there is, and waits for claims; puts it in front of *out. */
+/* Takes all there is, and waits for claims; puts it in front of *out, with its part of held. */
 static void depots_empty(weft_buf_pool *pool, struct weft_buf_block **out)
 {
 	for (unsigned class = 0; class < BUF_CLASSES; class ++) {
@@ -207,7 +207,6 @@ static void depots_empty(weft_buf_pool *pool, struct weft_buf_block **out)
 			sched_yield();
 		while ((m = depot->magazines)) {
 			depot->magazines = m->next_magazine;
-			counter_sub(&pool->held, m->count * m->room);
 			m->next_magazine = *out;
 			*out = m;
 		}
@@ -218,73 +217,120 @@ static void depots_empty(weft_buf_pool *pool, struct weft_buf_block **out)
 
 /* --- caches --------------------------------------------------------------------------- */
 
-/* Inside, or the owner is kept out. Puts a magazine in front of *out, with its part of what
- * the cache has reserved. */
-static void detach(struct buf_cache *cache, struct weft_buf_block **magazine, uint32_t *count,
+/* Inside, as all of a bin's and of a cache's below, or the owner is kept out. */
+static void bin_changed(struct buf_bin *bin, unsigned class)
+{
+	uint64_t room = bin->reserved - counter_get(&bin->spare_count);
+	uint32_t limit = class_limit(class);
+
+	bin->top_max = room < limit ? (uint32_t)room : limit;
+}
+
+static void bin_set_top(struct buf_bin *bin, struct weft_buf_block *top, uint64_t count)
+{
+	bin->top = top;
+	counter_set(&bin->base, count + counter_get(&bin->taken) - counter_get(&bin->given));
+}
+
+static void bin_set_spare(struct buf_bin *bin, struct weft_buf_block *spare, uint64_t count)
+{
+	bin->spare = spare;
+	counter_set(&bin->spare_count, count);
+}
+
+/* Reserves so many blocks for a bin, in place of as many as now. */
+static void bin_set_reserved(struct buf_cache *cache, unsigned class, uint64_t blocks)
+{
+	struct buf_bin *bin = &cache->bins[class];
+
+	counter_own_add(&cache->reserved, (blocks - bin->reserved) * class_bytes(class));
+	bin->reserved = (uint32_t)blocks;
+}
+
+/* Puts count blocks that left a bin in front of *out, with their part of held. */
+static void detach(struct buf_cache *cache, struct weft_buf_block *m, uint64_t count,
 	struct weft_buf_block **out)
 {
-	struct weft_buf_block *m = *magazine;
-	size_t bytes;
-
-	if (!m)
-		return;
-	bytes = *count * m->room;
-	counter_own_sub(&cache->bytes, bytes);
-	counter_own_sub(&cache->reserved, bytes);
-	m->count = (uint16_t)*count;
+	bin_set_reserved(cache, m->class, cache->bins[m->class].reserved - count);
+	m->count = (uint16_t)count;
 	m->next_magazine = *out;
 	*out = m;
-	*magazine = NULL;
-	*count = 0;
 }
 
-static void detach_bin(struct buf_cache *cache, struct buf_bin *bin, struct weft_buf_block **out)
+static void detach_spare(struct buf_cache *cache, struct buf_bin *bin, struct weft_buf_block **out)
 {
-	detach(cache, &bin->spare, &bin->spare_count, out);
-	detach(cache, &bin->top, &bin->top_count, out);
+	if (bin->spare)
+		detach(cache, bin->spare, counter_get(&bin->spare_count), out);
+	bin_set_spare(bin, NULL, 0);
 }
 
-/* Inside. Makes room by halves, a class after the other in turn, so that classes which are
- * no longer used do not fill the cache. */
-static void evict(struct buf_cache *cache, struct weft_buf_block **out)
+/* All that a bin has; what it has reserved beside that is given back. */
+static void bin_empty(
+	weft_buf_pool *pool, struct buf_cache *cache, unsigned class, struct weft_buf_block **out)
 {
-	uint64_t bytes_max = counter_get(&cache->bytes) / 2;
+	struct buf_bin *bin = &cache->bins[class];
 
-	for (unsigned i = 0; i < BUF_CLASSES && counter_get(&cache->bytes) > bytes_max; i++) {
-		detach_bin(cache, &cache->bins[cache->evict_next], out);
+	detach_spare(cache, bin, out);
+	if (bin->top)
+		detach(cache, bin->top, buf_bin_count(bin), out);
+	bin_set_top(bin, NULL, 0);
+	counter_sub(&pool->held, bin->reserved * class_bytes(class));
+	bin_set_reserved(cache, class, 0);
+	bin_changed(bin, class);
+}
+
+/* Makes room by halves, a class after the other in turn, so that classes which are no longer
+ * used do not fill the cache. */
+static void evict(weft_buf_pool *pool, struct buf_cache *cache, struct weft_buf_block **out)
+{
+	uint64_t reserved_max = pool->cache_max / 2;
+
+	for (unsigned i = 0; i < BUF_CLASSES && counter_get(&cache->reserved) > reserved_max; i++) {
+		if (cache->bins[cache->evict_next].reserved)
+			bin_empty(pool, cache, cache->evict_next, out);
 		cache->evict_next = (cache->evict_next + 1) % BUF_CLASSES;
 	}
 }
 
-/* Inside. Room for so many bytes more than are cached. */
-static bool reserve(weft_buf_pool *pool, struct buf_cache *cache, size_t room)
+/* So many blocks more, if held_max and the cache's share of it allow that. */
+static bool bin_reserve(
+	weft_buf_pool *pool, struct buf_cache *cache, unsigned class, uint64_t blocks)
 {
-	uint64_t reserved = counter_get(&cache->reserved);
-	uint64_t left = reserved < pool->cache_max ? pool->cache_max - reserved : 0;
-	uint64_t step = left < RESERVE_STEP ? left : RESERVE_STEP;
+	struct buf_bin *bin = &cache->bins[class];
+	uint64_t bytes = blocks * class_bytes(class);
 
-	if (counter_get(&cache->bytes) + room <= reserved)
-		return true;
-	if (room > left)
+	if (counter_get(&cache->reserved) + bytes > pool->cache_max ||
+		!counter_try_add(&pool->held, bytes, pool->held_max))
 		return false;
-	if (step < room)
-		step = room;
-	if (!counter_try_add(&pool->held, step, pool->held_max)) {
-		step = room;
-		if (!counter_try_add(&pool->held, step, pool->held_max))
-			return false;
-	}
-	counter_own_add(&cache->reserved, step);
+	bin_set_reserved(cache, class, bin->reserved + blocks);
+	bin_changed(bin, class);
 	return true;
 }
 
-/* Registry locked. */
+/* At least one block more, for a bin that has not all that it may have. */
+static bool bin_grow(
+	weft_buf_pool *pool, struct buf_cache *cache, unsigned class, struct weft_buf_block **out)
+{
+	uint64_t left = 2 * class_limit(class) - cache->bins[class].reserved;
+	uint64_t step = RESERVE_STEP / class_bytes(class);
+
+	if (step > left)
+		step = left;
+	if (step > 1 && bin_reserve(pool, cache, class, step))
+		return true;
+	if (bin_reserve(pool, cache, class, 1))
+		return true;
+	if (counter_get(&cache->reserved) + class_bytes(class) <= pool->cache_max)
+		return false; /* it is held_max */
+	evict(pool, cache, out);
+	return bin_reserve(pool, cache, class, 1);
+}
+
 static void cache_empty(weft_buf_pool *pool, struct buf_cache *cache, struct weft_buf_block **out)
 {
-	counter_sub(&pool->held, counter_get(&cache->reserved));
 	for (unsigned class = 0; class < BUF_CLASSES; class ++)
-		detach_bin(cache, &cache->bins[class], out);
-	counter_set(&cache->reserved, 0);
+		if (cache->bins[class].reserved)
+			bin_empty(pool, cache, class, out);
 }
 
 /* Registry locked. Takes what all caches hold; for_good: their owners find them closed from
@@ -323,58 +369,71 @@ static struct buf_cache *cache_find(const weft_buf_pool *pool)
 	return NULL;
 }
 
-/* Registry locked; the thread that ends is the owner. */
-static void cache_dissolve(
-	weft_buf_pool *pool, struct buf_cache *cache, struct weft_buf_block **out)
+static void totals_add(struct buf_totals *to, const struct buf_totals *from)
 {
-	struct buf_totals *totals = &pool->totals;
-
-	for (unsigned class = 0; class < BUF_CLASSES; class ++) {
-		struct buf_bin *bin = &cache->bins[class];
-		uint64_t taken = counter_get(&bin->taken), given = counter_get(&bin->given);
-
-		counter_add(&totals->taken_blocks, taken);
-		counter_add(&totals->taken_bytes, taken * class_bytes(class));
-		counter_add(&totals->given_blocks, given);
-		counter_add(&totals->given_bytes, given * class_bytes(class));
-		detach_bin(cache, bin, out);
-	}
-	counter_add(&totals->misses, counter_get(&cache->misses));
-	counter_sub(&pool->held, counter_get(&cache->reserved));
-	list_remove(&cache->in_pool);
-	mem_free(cache);
+	counter_add(&to->taken_blocks, counter_get(&from->taken_blocks));
+	counter_add(&to->taken_bytes, counter_get(&from->taken_bytes));
+	counter_add(&to->given_blocks, counter_get(&from->given_blocks));
+	counter_add(&to->given_bytes, counter_get(&from->given_bytes));
+	counter_add(&to->misses, counter_get(&from->misses));
+	counter_add(&to->oversized, counter_get(&from->oversized));
 }
 
-/* Registry locked, which keeps the pool. What finds no place goes in front of *out. */
-static void thread_leaves_pool(weft_buf_pool *pool, struct weft_buf_block **out)
+/* Adds what a cache and its bins have counted. */
+static void totals_add_cache(struct buf_totals *to, const struct buf_cache *cache)
+{
+	totals_add(to, &cache->totals);
+	for (unsigned class = 0; class < BUF_CLASSES; class ++) {
+		uint64_t taken = counter_get(&cache->bins[class].taken);
+		uint64_t given = counter_get(&cache->bins[class].given);
+
+		counter_add(&to->taken_blocks, taken);
+		counter_add(&to->taken_bytes, taken * class_bytes(class));
+		counter_add(&to->given_blocks, given);
+		counter_add(&to->given_bytes, given * class_bytes(class));
+	}
+}
+
+/* Registry locked, which keeps the pool. False: the thread has no cache of it. */
+static bool cache_dissolve(weft_buf_pool *pool, struct weft_buf_block **out)
 {
 	struct buf_cache *cache = cache_find(pool);
-	struct weft_buf_block *m, *rest = NULL;
 
 	if (!cache)
-		return;
-	cache_dissolve(pool, cache, &rest);
-	while ((m = rest)) {
-		rest = m->next_magazine;
-		if (depot_push(pool, m))
-			continue;
-		counter_sub(&pool->held, m->count * m->room);
-		m->next_magazine = *out;
-		*out = m;
+		return false;
+	cache_empty(pool, cache, out);
+	totals_add_cache(&pool->totals, cache);
+	list_remove(&cache->in_pool);
+	mem_free(cache);
+	return true;
+}
+
+/* One pool at a time: the blocks in hand keep it when the lock is gone. */
+static bool thread_leaves_pool(void)
+{
+	struct weft_buf_block *out = NULL;
+	weft_buf_pool *pool = NULL;
+	bool found = false;
+
+	pthread_mutex_lock(&registry.lock);
+	list_for_each(it, &registry.pools) {
+		pool = container_of(it, weft_buf_pool, in_pools);
+		found = cache_dissolve(pool, &out);
+		if (found)
+			break;
 	}
+	pthread_mutex_unlock(&registry.lock);
+	if (out)
+		depot_push_all(pool, out);
+	return found;
 }
 
 static void thread_gone(void *unused)
 {
-	struct weft_buf_block *out = NULL;
-
 	(void)unused;
-	pthread_mutex_lock(&registry.lock);
-	list_for_each(it, &registry.pools)
-		thread_leaves_pool(container_of(it, weft_buf_pool, in_pools), &out);
+	while (thread_leaves_pool())
+		;
 	memset(buf_slots, 0, sizeof(buf_slots));
-	pthread_mutex_unlock(&registry.lock);
-	forget_magazines(out);
 }
 
 static void make_thread_key(void)
@@ -395,18 +454,17 @@ static struct buf_cache *cache_make(void)
 		return NULL;
 	memset(cache, 0, sizeof(*cache));
 	owned_init(&cache->owned);
-	for (unsigned class = 0; class < BUF_CLASSES; class ++)
-		cache->bins[class].limit = class_limit(class);
 	return cache;
 }
 
 /* The calling thread's; NULL: the pool's owner has gone, or there is no memory for one. */
 static struct buf_cache *cache_get(weft_buf_pool *pool)
 {
-	struct buf_cache *cache = buf_cache_self(pool), *made = NULL;
+	struct buf_slot *slot = buf_slot_self(pool);
+	struct buf_cache *cache, *made = NULL;
 
-	if (cache)
-		return cache;
+	if (buf_slot_is_of(slot, pool))
+		return slot->cache;
 	pthread_mutex_lock(&registry.lock);
 	if (thread_number == 0)
 		thread_number = ++registry.thread_numbers;
@@ -424,7 +482,7 @@ static struct buf_cache *cache_get(weft_buf_pool *pool)
 	pthread_mutex_unlock(&registry.lock);
 	mem_free(made);
 	if (cache)
-		buf_slots[pool->slot] = (struct buf_slot){ pool->id, cache };
+		*slot = (struct buf_slot){ pool->id, cache };
 	return cache;
 }
 
@@ -466,7 +524,7 @@ static void pool_empty(weft_buf_pool *pool, bool for_good)
 	caches_empty(pool, &out, for_good);
 	pthread_mutex_unlock(&registry.lock);
 	depots_empty(pool, &out);
-	forget_magazines(out);
+	forget_magazines(pool, out);
 }
 
 void weft_buf_pool_trim(weft_buf_pool *pool)
@@ -484,42 +542,39 @@ void weft_buf_pool_free(weft_buf_pool *pool)
 	pool_drop(pool);
 }
 
+/* Read while others use the pool a difference may be anything. */
 static uint64_t difference(uint64_t out, uint64_t back)
 {
-	/* read at different times: may be negative while others use the pool */
 	return out > back ? out - back : 0;
+}
+
+static uint64_t bin_kept(const struct buf_bin *bin, unsigned class)
+{
+	uint64_t count = buf_bin_count(bin);
+
+	return (count <= class_limit(class) ? count : 0) + counter_get(&bin->spare_count);
 }
 
 void weft_buf_pool_stats_get(const weft_buf_pool *pool, weft_buf_pool_stats *out)
 {
-	const struct buf_totals *totals = &pool->totals;
-	uint64_t blocks = counter_get(&totals->taken_blocks);
-	uint64_t bytes = counter_get(&totals->taken_bytes);
-	uint64_t blocks_back = counter_get(&totals->given_blocks);
-	uint64_t bytes_back = counter_get(&totals->given_bytes);
-	weft_buf_pool_stats s = { .misses = counter_get(&totals->misses),
-		.oversized = counter_get(&totals->oversized) };
+	struct buf_totals sum = { 0 };
+	weft_buf_pool_stats s = { 0 };
 
 	pthread_mutex_lock(&registry.lock);
+	totals_add(&sum, &pool->totals);
 	list_for_each(it, &pool->caches) {
 		const struct buf_cache *cache = container_of(it, struct buf_cache, in_pool);
 
-		for (unsigned class = 0; class < BUF_CLASSES; class ++) {
-			uint64_t taken = counter_get(&cache->bins[class].taken);
-			uint64_t given = counter_get(&cache->bins[class].given);
-
-			blocks += taken;
-			bytes += taken * class_bytes(class);
-			blocks_back += given;
-			bytes_back += given * class_bytes(class);
-		}
-		s.misses += counter_get(&cache->misses);
-		s.cached_bytes += counter_get(&cache->bytes);
+		totals_add_cache(&sum, cache);
+		for (unsigned class = 0; class < BUF_CLASSES; class ++)
+			s.cached_bytes += bin_kept(&cache->bins[class], class) * class_bytes(class);
 	}
 	pthread_mutex_unlock(&registry.lock);
-	s.hits = difference(blocks, s.misses + s.oversized);
-	s.live_blocks = difference(blocks, blocks_back);
-	s.live_bytes = difference(bytes, bytes_back);
+	s.misses = counter_get(&sum.misses);
+	s.oversized = counter_get(&sum.oversized);
+	s.hits = difference(counter_get(&sum.taken_blocks), s.misses + s.oversized);
+	s.live_blocks = difference(counter_get(&sum.taken_blocks), counter_get(&sum.given_blocks));
+	s.live_bytes = difference(counter_get(&sum.taken_bytes), counter_get(&sum.given_bytes));
 	s.held_bytes = s.cached_bytes;
 	for (unsigned class = 0; class < BUF_CLASSES; class ++)
 		s.held_bytes += counter_get(&pool->depots[class].blocks) * class_bytes(class);
@@ -536,41 +591,42 @@ static struct weft_buf_block *cache_take(struct buf_cache *cache, unsigned class
 
 	if (!owned_enter(&cache->owned))
 		return NULL;
-	if (!bin->top) {
-		bin->top = bin->spare;
-		bin->top_count = bin->spare_count;
-		bin->spare = NULL;
-		bin->spare_count = 0;
+	if (!bin->top && bin->spare) {
+		bin_set_top(bin, bin->spare, counter_get(&bin->spare_count));
+		bin_set_spare(bin, NULL, 0);
+		bin_changed(bin, class);
 	}
 	if (bin->top)
-		b = buf_bin_pop(cache, bin);
+		b = buf_bin_pop(bin);
 	owned_leave(&cache->owned);
 	return b;
 }
 
-/* Puts a magazine that brings its part of held into an empty bin; false: not now. */
+/* Puts a magazine, with its part of held, into an empty bin; false: not now. */
 static bool cache_fill(weft_buf_pool *pool, struct buf_cache *cache, struct weft_buf_block *m)
 {
 	struct buf_bin *bin = &cache->bins[m->class];
-	uint64_t bytes = m->count * m->room, reserved, unused;
+	uint64_t max = 2 * class_limit(m->class), reserved, others;
+	bool fits;
 
 	if (!owned_enter(&cache->owned))
 		return false;
-	bytes += counter_get(&cache->bytes);
-	if (bin->top || bytes > pool->cache_max) {
-		owned_leave(&cache->owned);
-		return false;
+	others = counter_get(&cache->reserved) - bin->reserved * m->room;
+	reserved = bin->reserved + m->count;
+	if (reserved > max)
+		reserved = max;
+	if (others + reserved * m->room > pool->cache_max)
+		reserved = m->count;
+	fits = !bin->top && !bin->spare && others + reserved * m->room <= pool->cache_max;
+	if (fits) {
+		if (bin->reserved + m->count > reserved)
+			counter_sub(&pool->held, (bin->reserved + m->count - reserved) * m->room);
+		bin_set_reserved(cache, m->class, reserved);
+		bin_set_top(bin, m, m->count);
+		bin_changed(bin, m->class);
 	}
-	bin->top = m;
-	bin->top_count = m->count;
-	reserved = counter_get(&cache->reserved) + m->count * m->room;
-	unused = reserved > pool->cache_max ? reserved - pool->cache_max : 0;
-	counter_set(&cache->bytes, bytes);
-	counter_set(&cache->reserved, reserved - unused);
-	if (unused)
-		counter_sub(&pool->held, unused);
 	owned_leave(&cache->owned);
-	return true;
+	return fits;
 }
 
 /* cache may be NULL. */
@@ -592,85 +648,107 @@ static struct weft_buf_block *depot_take(
 	return b;
 }
 
+/* *from_bin: it is counted there. */
 static struct weft_buf_block *take_kept(
-	weft_buf_pool *pool, struct buf_cache *cache, unsigned class)
+	weft_buf_pool *pool, struct buf_cache *cache, unsigned class, bool *from_bin)
 {
-	for (unsigned up = 0; up < CLASSES_UP && class + up < BUF_CLASSES; up++) {
-		struct weft_buf_block *b = cache ? cache_take(cache, class + up) : NULL;
+	struct weft_buf_block *b = NULL;
 
+	for (unsigned up = 0; !b && up < CLASSES_UP && class + up < BUF_CLASSES; up++) {
+		b = cache ? cache_take(cache, class + up) : NULL;
+		*from_bin = b;
 		if (!b)
 			b = depot_take(pool, cache, class + up);
-		if (b)
-			return b;
 	}
-	return NULL;
+	return b;
 }
 
-static bool live_add(weft_buf_pool *pool, size_t room)
+static bool made_add(weft_buf_pool *pool, size_t room)
 {
-	if (!pool->live_max || counter_try_add(&pool->live, room, pool->live_max))
+	if (!pool->live_max) {
+		counter_add(&pool->made, room);
+		return true;
+	}
+	if (counter_try_add(&pool->made, room, pool->live_max))
 		return true;
 	if (counter_get(&pool->held) == 0)
 		return false;
 	pool_empty(pool, false);
-	return counter_try_add(&pool->live, room, pool->live_max);
+	return counter_try_add(&pool->made, room, pool->live_max);
 }
 
 static struct weft_buf_block *make_new(
-	weft_buf_pool *pool, uint8_t class, size_t size, weft_err *err)
+	weft_buf_pool *pool, unsigned class, size_t size, weft_err *err)
 {
 	size_t room = class == BUF_CLASS_NONE ? size : class_bytes(class);
 	struct weft_buf_block *b;
 
-	if (!live_add(pool, room)) {
+	if (!made_add(pool, room)) {
 		*err = err_setf(WEFT_ECAPACITY, "buffer pool: %zu bytes more than live_max %zu",
 			room, pool->live_max);
 		return NULL;
 	}
 	b = buf_block_make(room);
 	if (!b) {
-		if (pool->live_max)
-			counter_sub(&pool->live, room);
+		counter_sub(&pool->made, room);
 		*err = err_set(WEFT_ENOMEM);
 		return NULL;
 	}
-	b->class = class;
+	b->class = (uint8_t) class;
 	b->pool = pool;
 	refcount_hold(&pool->refs);
 	return b;
 }
 
+/* A block from elsewhere than a bin. */
 static void count_taken(
 	weft_buf_pool *pool, struct buf_cache *cache, const struct weft_buf_block *b, bool missed)
 {
+	struct buf_totals *totals = &pool->totals;
+
 	if (cache) {
-		counter_own_add(&cache->bins[b->class].taken, 1);
-		counter_own_add(&cache->misses, missed);
+		totals = &cache->totals;
+		counter_own_add(&totals->taken_blocks, 1);
+		counter_own_add(&totals->taken_bytes, b->room);
+		counter_own_add(&totals->misses, missed);
 		return;
 	}
-	counter_add(&pool->totals.taken_blocks, 1);
-	counter_add(&pool->totals.taken_bytes, b->room);
+	counter_add(&totals->taken_blocks, 1);
+	counter_add(&totals->taken_bytes, b->room);
 	if (missed)
-		counter_add(
-			b->class == BUF_CLASS_NONE ? &pool->totals.oversized : &pool->totals.misses,
-			1);
+		counter_add(b->class == BUF_CLASS_NONE ? &totals->oversized : &totals->misses, 1);
+}
+
+static void count_given(
+	weft_buf_pool *pool, struct buf_cache *cache, const struct weft_buf_block *b)
+{
+	struct buf_totals *totals = &pool->totals;
+
+	if (cache) {
+		totals = &cache->totals;
+		counter_own_add(&totals->given_blocks, 1);
+		counter_own_add(&totals->given_bytes, b->room);
+		return;
+	}
+	counter_add(&totals->given_blocks, 1);
+	counter_add(&totals->given_bytes, b->room);
 }
 
 struct weft_buf_block *buf_pool_take(weft_buf_pool *pool, size_t size, weft_err *err)
 {
-	uint8_t class = buf_class_of(size);
+	unsigned class = buf_class_of(size);
 	struct buf_cache *cache = NULL;
 	struct weft_buf_block *b = NULL;
-	bool missed;
+	bool from_bin = false, missed;
 
 	if (class != BUF_CLASS_NONE) {
 		cache = cache_get(pool);
-		b = take_kept(pool, cache, class);
+		b = take_kept(pool, cache, class, &from_bin);
 	}
 	missed = !b;
 	if (missed)
 		b = make_new(pool, class, size, err);
-	if (b)
+	if (b && !from_bin)
 		count_taken(pool, cache, b, missed);
 	return b;
 }
@@ -678,31 +756,26 @@ struct weft_buf_block *buf_pool_take(weft_buf_pool *pool, size_t size, weft_err 
 /* --- giving back ---------------------------------------------------------------------- */
 
 /*
- * Puts b into its bin, which is full, or is when the cache is: whole magazines that have to
- * make room go in front of *out. False: b has no place here.
+ * Puts b into its bin, which may be full, or may have reserved too little: whole magazines
+ * that have to make room go in front of *out. False: b has no place here.
  */
 static bool cache_give(weft_buf_pool *pool, struct buf_cache *cache, struct weft_buf_block *b,
 	struct weft_buf_block **out)
 {
 	struct buf_bin *bin = &cache->bins[b->class];
-	bool fits = false;
+	uint32_t limit = class_limit(b->class);
+	bool fits;
 
-	if (bin->limit == 0 || b->room > pool->cache_max || !owned_enter(&cache->owned))
+	if (limit == 0 || b->room > pool->cache_max || !owned_enter(&cache->owned))
 		return false;
-	if (bin->top_count == bin->limit) {
-		detach(cache, &bin->spare, &bin->spare_count, out);
-		bin->spare = bin->top;
-		bin->spare_count = bin->top_count;
-		bin->top = NULL;
-		bin->top_count = 0;
+	if (buf_bin_count(bin) == limit) {
+		detach_spare(cache, bin, out);
+		bin_set_spare(bin, bin->top, limit);
+		bin_set_top(bin, NULL, 0);
+		bin_changed(bin, b->class);
 	}
-	fits = reserve(pool, cache, b->room);
-	if (!fits && counter_get(&cache->reserved) + b->room > pool->cache_max) {
-		evict(cache, out);
-		fits = reserve(pool, cache, b->room);
-	}
-	if (fits)
-		buf_bin_push(cache, bin, b);
+	fits = buf_bin_push(bin, b) ||
+		(bin_grow(pool, cache, b->class, out) && buf_bin_push(bin, b));
 	owned_leave(&cache->owned);
 	return fits;
 }
@@ -712,21 +785,18 @@ void buf_pool_give(struct weft_buf_block *b)
 	weft_buf_pool *pool = b->pool;
 	struct buf_cache *cache = NULL;
 	struct weft_buf_block *out = NULL;
-	bool is_kept;
 
 	if (b->class != BUF_CLASS_NONE && !counter_get(&pool->owner_gone))
 		cache = cache_get(pool);
-	/* now: afterwards the pool may be gone */
 	if (cache) {
-		counter_own_add(&cache->bins[b->class].given, 1);
-	} else {
-		counter_add(&pool->totals.given_blocks, 1);
-		counter_add(&pool->totals.given_bytes, b->room);
+		bool is_kept = cache_give(pool, cache, b, &out);
+
+		/* when nothing is left in hand, the pool may be gone */
+		depot_push_all(pool, out);
+		if (is_kept)
+			return;
 	}
-	is_kept = cache && cache_give(pool, cache, b, &out);
-	depot_push_all(pool, out);
-	if (is_kept)
-		return;
+	count_given(pool, cache, b);
 	if (b->class == BUF_CLASS_NONE || !depot_keep(pool, b))
 		forget(b);
 }

@@ -35,19 +35,40 @@ static void find_membarrier(void)
 	has_membarrier = membarrier(MEMBARRIER_REGISTER_PRIVATE_EXPEDITED) == 0;
 }
 
+/* What `wanted` is when nobody wants the thing. */
+static uint32_t not_wanted(void)
+{
+	return has_membarrier ? 0 : OWNED_NO_BARRIER;
+}
+
 void owned_init(struct owned *owned)
 {
 	pthread_once(&once, find_membarrier);
 	/* relaxed both: nobody else knows it yet */
 	atomic_store_explicit(&owned->inside, 0, memory_order_relaxed);
-	atomic_store_explicit(&owned->wanted, 0, memory_order_relaxed);
-	owned->exchange = !has_membarrier;
+	atomic_store_explicit(&owned->wanted, not_wanted(), memory_order_relaxed);
+}
+
+bool owned_enter(struct owned *owned)
+{
+	uint32_t wanted;
+
+	if (owned_enter_fast(owned))
+		return true;
+	/* seq_cst; pairs with owned_want: either side sees the other's store */
+	atomic_exchange_explicit(&owned->inside, 1, memory_order_seq_cst);
+	/* seq_cst; pairs with owned_want, and with owned_give_back: what the taker did */
+	wanted = atomic_load_explicit(&owned->wanted, memory_order_seq_cst);
+	if (!(wanted & OWNED_WANTED))
+		return true;
+	owned_leave(owned);
+	return false;
 }
 
 void owned_want(struct owned *owned)
 {
 	/* seq_cst; pairs with owned_enter where there is no membarrier */
-	atomic_store_explicit(&owned->wanted, 1, memory_order_seq_cst);
+	atomic_store_explicit(&owned->wanted, not_wanted() | OWNED_WANTED, memory_order_seq_cst);
 }
 
 void owned_barrier(void)
@@ -81,5 +102,5 @@ void owned_await(struct owned *owned)
 void owned_give_back(struct owned *owned)
 {
 	/* release; pairs with the load in owned_enter: what the taker did */
-	atomic_store_explicit(&owned->wanted, 0, memory_order_release);
+	atomic_store_explicit(&owned->wanted, not_wanted(), memory_order_release);
 }

@@ -126,15 +126,18 @@ static inline void published_set(struct published *p, void *pointer)
  *
  * An owner that asked before the barrier has stored `inside` before it, too: the taker sees
  * that and waits. An owner that asks later finds `wanted`, and does without the thing. Where
- * the kernel has no membarrier the owner's store is a sequentially consistent exchange.
+ * the kernel has no membarrier, `wanted` always says so, and the owner's store is then a
+ * sequentially consistent exchange.
  *
  * The owner neither waits nor changes threads inside. Takers keep one another out by a lock
  * of their own, under which they want, pass the barrier (one for many), await and give back.
  */
+#define OWNED_WANTED 1u
+#define OWNED_NO_BARRIER 2u
+
 struct owned {
 	_Atomic uint32_t inside; /* stored by the owner only */
-	_Atomic uint32_t wanted; /* stored by takers only */
-	bool exchange;		 /* no membarrier here; fixed */
+	_Atomic uint32_t wanted; /* OWNED_ bits; stored by takers only */
 };
 
 void owned_init(struct owned *owned);
@@ -144,6 +147,8 @@ void owned_barrier(void);
 /* Until the owner is outside: a few instructions of its, unless it was interrupted there. */
 void owned_await(struct owned *owned);
 void owned_give_back(struct owned *owned);
+/* The owner only. False: it is being taken from just now; the owner is not inside. */
+bool owned_enter(struct owned *owned);
 
 static inline void owned_leave(struct owned *owned)
 {
@@ -151,21 +156,16 @@ static inline void owned_leave(struct owned *owned)
 	atomic_store_explicit(&owned->inside, 0, memory_order_release);
 }
 
-/* The owner only. False: it is being taken from just now; the owner is not inside. */
-static inline bool owned_enter(struct owned *owned)
+/* The owner only. False: it is being taken from just now, or only owned_enter will do; the
+ * owner is not inside. */
+static inline bool owned_enter_fast(struct owned *owned)
 {
-	if (weft_unlikely(owned->exchange)) {
-		/* seq_cst; pairs with owned_want: either side sees the other's store */
-		atomic_exchange_explicit(&owned->inside, 1, memory_order_seq_cst);
-	} else {
-		/* relaxed: the taker's barrier puts it in order before the load below; the
-		 * compiler is kept from moving it behind */
-		atomic_store_explicit(&owned->inside, 1, memory_order_relaxed);
-		__asm__ volatile("" ::: "memory");
-	}
-	/* seq_cst; pairs with owned_want, for the exchange above, and with the release in
-	 * owned_give_back: what the taker did. On x86-64 a plain load. */
-	if (weft_likely(atomic_load_explicit(&owned->wanted, memory_order_seq_cst) == 0))
+	/* relaxed: the taker's barrier puts it in order before the load below, from which the
+	 * empty statement keeps the compiler */
+	atomic_store_explicit(&owned->inside, 1, memory_order_relaxed);
+	__asm__ volatile("" ::: "memory");
+	/* acquire; pairs with owned_give_back: what the taker did */
+	if (weft_likely(atomic_load_explicit(&owned->wanted, memory_order_acquire) == 0))
 		return true;
 	owned_leave(owned);
 	return false;
