@@ -261,6 +261,8 @@ static void memory_row(const char *row)
 {
 	memset(server_lanes, 0, sizeof server_lanes);
 	double before = bench_memory_bytes();
+	int64_t begin = bench_now_ns();
+	char speed[64];
 	pthread_barrier_init(&together, NULL, LANES + 1);
 	pthread_barrier_t *all = &together;
 	for (int i = 0; i < LANES; i++) {
@@ -273,6 +275,9 @@ static void memory_row(const char *row)
 	for (int i = 0; i < BURSTS * 9 * 2; i++)
 		pthread_barrier_wait(all);
 	pthread_barrier_wait(all);
+	snprintf(speed, sizeof speed, "%s-ns", row);
+	bench_report(speed, (double)(bench_now_ns() - begin) / (LANES * BURSTS * (double)EXCHANGES),
+		"ns");
 	report_mib(row, "asked", (double)atomic_load(&out_bytes_max));
 	report_mib(row, "peak", peak_bytes() - before);
 	report_mib(row, "idle", bench_memory_bytes() - before);

@@ -51,7 +51,7 @@ typedef struct weft_buf_pool_options {
 		0, 0                  \
 	}
 
-/* Size classes: 64, 128, 192, 256 B, then four for each doubling up to 1 MiB; larger blocks
+/* Size classes: 64 B apart up to 512 B, then eight for each doubling up to 1 MiB; larger blocks
  * are made and freed each time. options may be NULL. Errors: WEFT_ENOMEM. */
 WEFT_API WEFT_MUST_CHECK weft_err weft_buf_pool_create(
 	weft_buf_pool **out, const weft_buf_pool_options *options);

@@ -44,9 +44,10 @@
 #define CACHE_BLOCK_MAX ((size_t)256 << 10) /* larger ones are only in depots */
 #define MAGAZINE_BYTES ((size_t)128 << 10)  /* at most, but one block */
 #define MAGAZINE_BLOCKS 64		    /* at most */
+#define KEPT_SHARE 16 /* keeping more than this part of all is too much when one is made */
 #define RESERVE_STEP ((size_t)64 << 10)
 #define CLAIM_TRIES 16
-#define CLASSES_UP 4 /* a block of a class less than twice as large will do */
+#define CLASSES_UP (BUF_CLASS_PARTS / 2) /* a block half as large again will do */
 
 _Thread_local struct buf_slot buf_slots[BUF_SLOTS] __attribute__((tls_model("initial-exec")));
 static _Thread_local uint64_t thread_number; /* 0: has made no cache yet */
@@ -66,10 +67,10 @@ static size_t class_bytes(unsigned class)
 {
 	size_t base;
 
-	if (class < 4)
+	if (class < BUF_CLASS_PARTS)
 		return (size_t)(class + 1) << BUF_CLASS_STEP_SHIFT;
-	base = (size_t)1 << (BUF_CLASS_FEW_SHIFT + (class - 4) / 4);
-	return base + base / 4 * ((class - 4) % 4 + 1);
+	base = (size_t)1 << (BUF_CLASS_FEW_SHIFT - 1 + class / BUF_CLASS_PARTS);
+	return base + base / BUF_CLASS_PARTS * (class % BUF_CLASS_PARTS + 1);
 }
 
 static uint32_t class_limit(unsigned class)
@@ -663,6 +664,29 @@ static struct weft_buf_block *take_kept(
 	return b;
 }
 
+/*
+ * Before a block is made: frees about as much of other classes, when a good part of all
+ * there is lies in depots. So a pool stays about as large as the most that was out at once,
+ * however the sizes change.
+ */
+static void shed(weft_buf_pool *pool, size_t room)
+{
+	struct weft_buf_block *out = NULL, *m;
+	size_t bytes = 0;
+
+	if (counter_get(&pool->held) <= counter_get(&pool->made) / KEPT_SHARE)
+		return;
+	for (unsigned i = 0; i < BUF_CLASSES && bytes < room; i++) {
+		m = depot_pop(&pool->depots[counter_add(&pool->shed_next, 1) % BUF_CLASSES]);
+		if (!m)
+			continue;
+		bytes += m->count * m->room;
+		m->next_magazine = out;
+		out = m;
+	}
+	forget_magazines(pool, out);
+}
+
 static bool made_add(weft_buf_pool *pool, size_t room)
 {
 	if (!pool->live_max) {
@@ -683,6 +707,7 @@ static struct weft_buf_block *make_new(
 	size_t room = class == BUF_CLASS_NONE ? size : class_bytes(class);
 	struct weft_buf_block *b;
 
+	shed(pool, room);
 	if (!made_add(pool, room)) {
 		*err = err_setf(WEFT_ECAPACITY, "buffer pool: %zu bytes more than live_max %zu",
 			room, pool->live_max);

@@ -18,10 +18,13 @@
 #include "base/counter.h"
 #include "base/list.h"
 
-#define BUF_CLASS_STEP_SHIFT 6 /* 64 B apart up to 256 B */
-#define BUF_CLASS_FEW_SHIFT 8  /* then four a doubling */
-#define BUF_CLASS_MAX_SHIFT 20 /* up to 1 MiB */
-#define BUF_CLASSES (4 + 4 * (BUF_CLASS_MAX_SHIFT - BUF_CLASS_FEW_SHIFT))
+/* Classes: 64 B apart up to 512 B, then eight a doubling up to 1 MiB. */
+#define BUF_CLASS_STEP_SHIFT 6
+#define BUF_CLASS_PART_SHIFT 3
+#define BUF_CLASS_PARTS (1u << BUF_CLASS_PART_SHIFT)
+#define BUF_CLASS_FEW_SHIFT (BUF_CLASS_STEP_SHIFT + BUF_CLASS_PART_SHIFT)
+#define BUF_CLASS_MAX_SHIFT 20
+#define BUF_CLASSES (BUF_CLASS_PARTS * (1 + BUF_CLASS_MAX_SHIFT - BUF_CLASS_FEW_SHIFT))
 #define BUF_CLASS_MAX ((size_t)1 << BUF_CLASS_MAX_SHIFT)
 #define BUF_CLASS_NONE BUF_CLASSES /* its bin is never used */
 #define BUF_SLOTS 8		   /* more pools than these in use by one thread at once: slower */
@@ -70,6 +73,7 @@ struct weft_buf_pool {
 	struct list caches;			  /* buf_cache.in_pool; under the registry's lock */
 	struct list in_pools;			  /* under the registry's lock */
 	_Alignas(CACHE_LINE) struct counter held; /* bytes reserved by caches or in depots */
+	struct counter shed_next;		  /* class whose turn it is */
 	struct counter made;			  /* bytes of all blocks, out or kept */
 	struct counter owner_gone;		  /* 1: blocks that come back are freed */
 	struct buf_totals totals;
@@ -101,7 +105,8 @@ static inline unsigned buf_class_of(size_t size)
 	if (last >= BUF_CLASS_MAX)
 		return BUF_CLASS_NONE;
 	shift = 63 - (unsigned)__builtin_clzll(last);
-	return (unsigned)(4 + (shift - BUF_CLASS_FEW_SHIFT) * 4 + ((last >> (shift - 2)) & 3));
+	return (shift - BUF_CLASS_FEW_SHIFT + 1) * BUF_CLASS_PARTS +
+		((unsigned)(last >> (shift - BUF_CLASS_PART_SHIFT)) & (BUF_CLASS_PARTS - 1));
 }
 
 /* The calling thread's place for its cache of a pool. */
