@@ -1,11 +1,21 @@
 /* SPDX-License-Identifier: MIT */
+#define _GNU_SOURCE
+#include "base/buf_pool.h"
 #include "base/mem.h"
 #include "support/t.h"
 
 #include <weft/buf.h>
 
+#include <errno.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <pthread.h>
+#include <stdatomic.h>
+#include <stddef.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 static weft_buf_pool *pool_make(size_t held_max, size_t live_max)
 {
@@ -161,6 +171,9 @@ START_TEST(buffers_survive_failing_malloc)
 		if (!err)
 			err = weft_buf_copy(&a, pool, "abc", 3);
 		if (!err)
+			err = weft_buf_alloc(&b, pool, WEFT_BUF_SIZE_MAX / 512);
+		weft_buf_unref(&b);
+		if (!err)
 			err = weft_buf_alloc(&b, NULL, 10);
 		if (!err)
 			err = weft_buf_wrap(&c, text, 3, count_release, &released);
@@ -221,6 +234,490 @@ START_TEST(threads_share_a_pool)
 }
 END_TEST
 
+/* --- what threads have at hand ----------------------------------------------------------- */
+
+#define BLOCKS 200
+
+static void alloc_all(weft_buf_pool *pool, weft_buf *bufs, size_t count, size_t size)
+{
+	for (size_t i = 0; i < count; i++)
+		T_OUGHT(weft_buf_alloc(&bufs[i], pool, size) == WEFT_OK);
+}
+
+static void unref_all(weft_buf *bufs, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		weft_buf_unref(&bufs[i]);
+}
+
+START_TEST(a_block_fits_its_size_closely)
+{
+	weft_buf_pool *pool = pool_make(0, 0);
+	uint64_t seed = t_seed();
+
+	for (size_t size = 1; size <= BUF_CLASS_MAX;
+		size += 1 + t_random(&seed) % (1 + size / 16)) {
+		weft_buf a;
+
+		T_OUGHT(weft_buf_alloc(&a, pool, size) == WEFT_OK);
+		T_OUGHT(a.len == size && weft_buf_room(&a) >= size);
+		T_OUGHT(weft_buf_room(&a) < size + 64 + size / 8);
+		T_OUGHT((uintptr_t)a.data % 16 == 0);
+		memset(a.data, 1, weft_buf_room(&a));
+		weft_buf_unref(&a);
+		weft_buf_pool_trim(pool); /* else a larger block may serve */
+	}
+	ck_assert_uint_eq(stats_of(pool).oversized, 0);
+	weft_buf_pool_free(pool);
+}
+END_TEST
+
+START_TEST(blocks_at_hand_cost_no_allocation)
+{
+	weft_buf_pool *pool = pool_make(0, 0);
+	weft_buf bufs[16];
+	uint64_t calls;
+
+	alloc_all(pool, bufs, 16, 3000);
+	unref_all(bufs, 16);
+	calls = t_malloc_calls();
+	for (int i = 0; i < 100; i++) {
+		alloc_all(pool, bufs, 16, 3000);
+		unref_all(bufs, 16);
+	}
+	ck_assert_uint_eq(t_malloc_calls(), calls);
+	ck_assert_uint_eq(stats_of(pool).hits, 1600);
+	ck_assert_uint_eq(stats_of(pool).misses, 16);
+	ck_assert_uint_eq(stats_of(pool).cached_bytes, stats_of(pool).held_bytes);
+	weft_buf_pool_free(pool);
+}
+END_TEST
+
+/* Another thread that does one thing after the other, and lives meanwhile. */
+struct other {
+	pthread_t thread;
+	pthread_barrier_t begin, done;
+	weft_buf_pool *pool;
+	weft_buf bufs[BLOCKS];
+	void (*action)(struct other *other); /* NULL: ends */
+};
+
+static void *other_main(void *arg)
+{
+	struct other *o = arg;
+
+	for (;;) {
+		pthread_barrier_wait(&o->begin);
+		if (!o->action)
+			return NULL;
+		o->action(o);
+		pthread_barrier_wait(&o->done);
+	}
+}
+
+static void other_start(struct other *o, weft_buf_pool *pool)
+{
+	memset(o, 0, sizeof(*o));
+	o->pool = pool;
+	pthread_barrier_init(&o->begin, NULL, 2);
+	pthread_barrier_init(&o->done, NULL, 2);
+	ck_assert_int_eq(pthread_create(&o->thread, NULL, other_main, o), 0);
+}
+
+static void other_does(struct other *o, void (*action)(struct other *other))
+{
+	o->action = action;
+	pthread_barrier_wait(&o->begin);
+	pthread_barrier_wait(&o->done);
+}
+
+static void other_ends(struct other *o)
+{
+	o->action = NULL;
+	pthread_barrier_wait(&o->begin);
+	pthread_join(o->thread, NULL);
+	pthread_barrier_destroy(&o->begin);
+	pthread_barrier_destroy(&o->done);
+}
+
+static void other_allocs(struct other *o)
+{
+	alloc_all(o->pool, o->bufs, BLOCKS, 1000);
+}
+
+static void other_unrefs(struct other *o)
+{
+	unref_all(o->bufs, BLOCKS);
+}
+
+START_TEST(blocks_freed_by_another_thread_come_back)
+{
+	int64_t live = t_malloc_live(), most;
+	weft_buf_pool *pool = pool_make(0, 0);
+	struct other o;
+
+	other_start(&o, pool);
+	for (int round = 0; round < 50; round++) {
+		alloc_all(pool, o.bufs, BLOCKS, 1000);
+		other_does(&o, other_unrefs);
+	}
+	/* at most what is out, what each of two threads has at hand, and a magazine */
+	ck_assert_uint_le(stats_of(pool).misses, BLOCKS + 5 * 64);
+	ck_assert_uint_eq(stats_of(pool).hits + stats_of(pool).misses, 50 * BLOCKS);
+	ck_assert_uint_eq(stats_of(pool).live_blocks, 0);
+	most = t_malloc_live();
+	for (int round = 0; round < 50; round++) {
+		other_does(&o, other_allocs);
+		unref_all(o.bufs, BLOCKS);
+	}
+	ck_assert_int_le(t_malloc_live(), most + BLOCKS);
+	ck_assert_uint_le(stats_of(pool).misses, 2 * BLOCKS + 5 * 64);
+	other_ends(&o);
+	weft_buf_pool_free(pool);
+	ck_assert_int_eq(t_malloc_live(), live);
+}
+END_TEST
+
+START_TEST(a_thread_that_ends_gives_back_what_it_had)
+{
+	weft_buf_pool *pool = pool_make(0, 0);
+	weft_buf bufs[BLOCKS];
+	struct other o;
+
+	other_start(&o, pool);
+	other_does(&o, other_allocs);
+	other_does(&o, other_unrefs);
+	ck_assert_uint_gt(stats_of(pool).cached_bytes, 0);
+	other_ends(&o);
+	ck_assert_uint_eq(stats_of(pool).cached_bytes, 0);
+	ck_assert_uint_eq(stats_of(pool).held_bytes, BLOCKS * 1024);
+	ck_assert_uint_eq(stats_of(pool).misses, BLOCKS);
+	alloc_all(pool, bufs, BLOCKS, 1000);
+	ck_assert_uint_eq(stats_of(pool).misses, BLOCKS);
+	ck_assert_uint_eq(stats_of(pool).hits, BLOCKS);
+	unref_all(bufs, BLOCKS);
+	weft_buf_pool_free(pool);
+}
+END_TEST
+
+START_TEST(a_trim_reaches_what_an_idle_thread_has)
+{
+	weft_buf_pool *pool = pool_make(0, 0);
+	int64_t live;
+	struct other o;
+
+	other_start(&o, pool);
+	other_does(&o, other_allocs);
+	other_does(&o, other_unrefs);
+	live = t_malloc_live();
+	weft_buf_pool_trim(pool);
+	ck_assert_int_eq(t_malloc_live(), live - BLOCKS);
+	ck_assert_uint_eq(stats_of(pool).held_bytes, 0);
+	other_does(&o, other_allocs);
+	other_does(&o, other_unrefs);
+	ck_assert_uint_eq(stats_of(pool).held_bytes, BLOCKS * 1024);
+	other_ends(&o);
+	weft_buf_pool_free(pool);
+}
+END_TEST
+
+START_TEST(a_pool_may_go_before_the_threads_that_use_it)
+{
+	int64_t live = t_malloc_live();
+	weft_buf_pool *pool = pool_make(0, 0);
+	struct other o;
+
+	other_start(&o, pool);
+	other_does(&o, other_allocs);
+	other_does(&o, other_unrefs);
+	weft_buf_pool_free(pool);
+	ck_assert_int_eq(t_malloc_live(), live);
+	/* perhaps where the other was */
+	o.pool = pool_make(0, 0);
+	other_does(&o, other_allocs);
+	ck_assert_uint_eq(stats_of(o.pool).misses, BLOCKS);
+	weft_buf_pool_free(o.pool);
+	other_does(&o, other_unrefs);
+	ck_assert_int_eq(t_malloc_live(), live);
+	other_ends(&o);
+}
+END_TEST
+
+START_TEST(live_max_takes_what_an_idle_thread_has)
+{
+	weft_buf_pool *pool = pool_make(0, BLOCKS * 1024);
+	weft_buf bufs[BLOCKS], one_more;
+	struct other o;
+
+	other_start(&o, pool);
+	other_does(&o, other_allocs);
+	ck_assert_int_eq(weft_buf_alloc(&one_more, pool, 1), WEFT_ECAPACITY);
+	other_does(&o, other_unrefs);
+	alloc_all(pool, bufs, BLOCKS / 2, 2000);
+	ck_assert_int_eq(weft_buf_alloc(&one_more, pool, 1), WEFT_ECAPACITY);
+	unref_all(bufs, BLOCKS / 2);
+	other_ends(&o);
+	weft_buf_pool_free(pool);
+}
+END_TEST
+
+static _Atomic uint64_t out_now;
+static uint64_t limited_seed;
+
+static void *churn_limited(void *arg)
+{
+	weft_buf_pool *pool = arg;
+	uint64_t seed = limited_seed ^ (uint64_t)pthread_self();
+	void *wrong = NULL;
+
+	for (int i = 0; i < ROUNDS / 4; i++) {
+		size_t size = 1 + t_random(&seed) % 3000;
+		weft_buf a;
+		weft_err err = weft_buf_alloc(&a, pool, size);
+
+		if (err && err != WEFT_ECAPACITY)
+			wrong = pool;
+		if (err)
+			continue;
+		size = weft_buf_room(&a);
+		if (atomic_fetch_add(&out_now, size) + size > 8192)
+			wrong = pool;
+		if (i % 16 == 0)
+			sched_yield();
+		atomic_fetch_sub(&out_now, size);
+		weft_buf_unref(&a);
+	}
+	return wrong;
+}
+
+START_TEST(live_max_holds_among_threads)
+{
+	weft_buf_pool *pool = pool_make(0, 8192);
+	pthread_t threads[4];
+	void *wrong;
+
+	limited_seed = t_seed();
+	for (int i = 0; i < 4; i++)
+		ck_assert_int_eq(pthread_create(&threads[i], NULL, churn_limited, pool), 0);
+	for (int i = 0; i < 4; i++) {
+		pthread_join(threads[i], &wrong);
+		ck_assert_ptr_null(wrong);
+	}
+	ck_assert_uint_le(stats_of(pool).held_bytes, 8192);
+	weft_buf_pool_free(pool);
+}
+END_TEST
+
+START_TEST(threads_keep_no_more_than_held_max_together)
+{
+	const size_t held_max = 96 * 1024;
+	weft_buf_pool *pool = pool_make(held_max, 0);
+	static struct other others[6];
+
+	for (int i = 0; i < 6; i++) {
+		other_start(&others[i], pool);
+		other_does(&others[i], other_allocs);
+	}
+	for (int i = 0; i < 6; i++) {
+		other_does(&others[i], other_unrefs);
+		ck_assert_uint_le(stats_of(pool).held_bytes, held_max);
+		ck_assert_uint_le(stats_of(pool).cached_bytes, (size_t)(i + 1) * held_max / 16);
+	}
+	/* a thread's reservation that it does not use is all that may be missing */
+	ck_assert_uint_ge(stats_of(pool).held_bytes, held_max - held_max / 16 * 6);
+	ck_assert_uint_eq(stats_of(pool).live_blocks, 0);
+	for (int i = 0; i < 6; i++)
+		other_ends(&others[i]);
+	ck_assert_uint_le(stats_of(pool).held_bytes, held_max);
+	weft_buf_pool_free(pool);
+}
+END_TEST
+
+START_TEST(a_thread_may_use_many_pools)
+{
+	int64_t live = t_malloc_live();
+	weft_buf_pool *pools[BUF_SLOTS * 3];
+	weft_buf bufs[BUF_SLOTS * 3];
+
+	for (int i = 0; i < BUF_SLOTS * 3; i++)
+		pools[i] = pool_make(0, 0);
+	for (int round = 0; round < 10; round++) {
+		for (int i = 0; i < BUF_SLOTS * 3; i++)
+			T_OUGHT(weft_buf_alloc(&bufs[i], pools[i], 500) == WEFT_OK);
+		unref_all(bufs, BUF_SLOTS * 3);
+	}
+	for (int i = 0; i < BUF_SLOTS * 3; i++) {
+		T_OUGHT(stats_of(pools[i]).misses == 1);
+		T_OUGHT(stats_of(pools[i]).hits == 9);
+		weft_buf_pool_free(pools[i]);
+	}
+	ck_assert_int_eq(t_malloc_live(), live);
+}
+END_TEST
+
+START_TEST(a_pool_does_not_grow_when_sizes_change)
+{
+	static weft_buf bufs[1000];
+	weft_buf_pool *pool = pool_make(0, 0);
+
+	for (size_t size = 1024; size <= 16 * 1024; size *= 2) {
+		alloc_all(pool, bufs, 1000, size);
+		/* what the smaller ones left is less than a part of what is out */
+		ck_assert_uint_le(stats_of(pool).held_bytes, stats_of(pool).live_bytes / 8);
+		unref_all(bufs, 1000);
+	}
+	weft_buf_pool_free(pool);
+}
+END_TEST
+
+static void *drop_slice(void *arg)
+{
+	weft_buf *buf = arg;
+
+	buf->data[0] = 1;
+	weft_buf_unref(buf);
+	return NULL;
+}
+
+static void count_block(void *data, void *user)
+{
+	(void)data;
+	atomic_fetch_add((_Atomic int *)user, 1);
+}
+
+START_TEST(the_last_slice_frees_whoever_drops_it)
+{
+	_Atomic int released = 0;
+	char text[2];
+
+	for (int i = 0; i < 200; i++) {
+		weft_buf a, b;
+		pthread_t thread;
+
+		T_OUGHT(weft_buf_wrap(&a, text, 2, count_block, &released) == WEFT_OK);
+		b = weft_buf_slice(&a, 1, 1);
+		T_OUGHT(pthread_create(&thread, NULL, drop_slice, &b) == 0);
+		drop_slice(&a);
+		pthread_join(thread, NULL);
+		T_OUGHT(atomic_load(&released) == i + 1);
+	}
+}
+END_TEST
+
+/* --- trims, threads and pools at once ------------------------------------------------------ */
+
+static _Atomic bool churn_over;
+
+static void *trim_on(void *arg)
+{
+	weft_buf_pool_stats s;
+
+	while (!atomic_load(&churn_over)) {
+		weft_buf_pool_trim(arg);
+		weft_buf_pool_stats_get(arg, &s);
+		sched_yield();
+	}
+	return NULL;
+}
+
+static void churn_while_trimmed(void)
+{
+	int64_t live = t_malloc_live();
+	weft_buf_pool *pool = pool_make(0, 0);
+	pthread_t threads[4], trimmer;
+	void *wrong;
+
+	ck_assert_int_eq(pthread_create(&trimmer, NULL, trim_on, pool), 0);
+	for (int i = 0; i < 4; i++)
+		ck_assert_int_eq(pthread_create(&threads[i], NULL, churn, pool), 0);
+	for (int i = 0; i < 4; i++) {
+		pthread_join(threads[i], &wrong);
+		ck_assert_ptr_null(wrong);
+	}
+	atomic_store(&churn_over, true);
+	pthread_join(trimmer, NULL);
+	ck_assert_uint_eq(stats_of(pool).live_blocks, 0);
+	ck_assert_uint_eq(stats_of(pool).hits + stats_of(pool).misses, 4 * ROUNDS);
+	weft_buf_pool_trim(pool);
+	ck_assert_uint_eq(stats_of(pool).held_bytes, 0);
+	ck_assert_uint_eq(counter_get(&pool->held), 0);
+	ck_assert_uint_eq(counter_get(&pool->made), 0);
+	weft_buf_pool_free(pool);
+	ck_assert_int_eq(t_malloc_live(), live);
+}
+
+START_TEST(trims_and_threads_do_not_meet)
+{
+	churn_while_trimmed();
+}
+END_TEST
+
+/* The system call fails from now on, as on kernels that do not have it. */
+static bool membarrier_forbid(void)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_membarrier, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog program = { sizeof(code) / sizeof(code[0]), code };
+
+	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+		prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
+}
+
+START_TEST(pools_do_without_membarrier)
+{
+	if (!membarrier_forbid())
+		return; /* not where programs run under another system */
+	ck_assert_int_eq(syscall(SYS_membarrier, 0, 0, 0), -1);
+	churn_while_trimmed();
+}
+END_TEST
+
+static void *use_and_drop(void *arg)
+{
+	weft_buf *bufs = arg, own[8];
+
+	for (int i = 0; i < 8; i++)
+		own[i] = weft_buf_ref(&bufs[i]);
+	for (int i = 0; i < 100; i++) {
+		weft_buf extra;
+
+		if (weft_buf_alloc(&extra, bufs[0].block->pool, 700))
+			return arg;
+		weft_buf_unref(&extra);
+	}
+	unref_all(own, 8);
+	unref_all(bufs, 8);
+	return NULL;
+}
+
+START_TEST(the_last_block_ends_a_freed_pool_in_any_thread)
+{
+	int64_t live = t_malloc_live();
+
+	for (int round = 0; round < 200; round++) {
+		weft_buf_pool *pool = pool_make(0, 0);
+		weft_buf bufs[3][8];
+		pthread_t threads[3];
+		void *wrong;
+
+		for (int i = 0; i < 3; i++) {
+			alloc_all(pool, bufs[i], 8, 700);
+			T_OUGHT(pthread_create(&threads[i], NULL, use_and_drop, bufs[i]) == 0);
+		}
+		weft_buf_pool_free(pool);
+		for (int i = 0; i < 3; i++) {
+			pthread_join(threads[i], &wrong);
+			T_OUGHT(!wrong);
+		}
+		T_OUGHT(t_malloc_live() == live);
+	}
+}
+END_TEST
+
 static void buf_tests(TCase *tc)
 {
 	t_add(tc, a_block_lives_as_long_as_its_last_slice);
@@ -232,5 +729,20 @@ static void buf_tests(TCase *tc)
 	t_add(tc, sizes_out_of_range_are_refused);
 	t_add(tc, buffers_survive_failing_malloc);
 	t_add(tc, threads_share_a_pool);
+	t_add(tc, a_block_fits_its_size_closely);
+	t_add(tc, blocks_at_hand_cost_no_allocation);
+	t_add(tc, blocks_freed_by_another_thread_come_back);
+	t_add(tc, a_thread_that_ends_gives_back_what_it_had);
+	t_add(tc, a_trim_reaches_what_an_idle_thread_has);
+	t_add(tc, a_pool_may_go_before_the_threads_that_use_it);
+	t_add(tc, live_max_takes_what_an_idle_thread_has);
+	t_add(tc, live_max_holds_among_threads);
+	t_add(tc, threads_keep_no_more_than_held_max_together);
+	t_add(tc, a_thread_may_use_many_pools);
+	t_add(tc, a_pool_does_not_grow_when_sizes_change);
+	t_add(tc, the_last_slice_frees_whoever_drops_it);
+	t_add(tc, trims_and_threads_do_not_meet);
+	t_add(tc, pools_do_without_membarrier);
+	t_add(tc, the_last_block_ends_a_freed_pool_in_any_thread);
 }
 T_SUITE("buf", buf_tests)
