@@ -28,26 +28,18 @@
  * Its lock is taken when a pool is made or goes, when a thread uses a pool for the first time
  * or ends, for a trim and for statistics.
  */
-#include "base/buf_pool.h"
+#include "base/buf_keep.h"
 
 #include "base/check.h"
 #include "base/err.h"
 #include "base/mem.h"
 
 #include <pthread.h>
-#include <sched.h>
 #include <string.h>
 
 #define HELD_MAX_DEFAULT ((size_t)64 << 20)
-#define CACHE_BYTES_MAX ((size_t)1 << 20)   /* of one thread, in one pool */
-#define CACHE_SHARE 16			    /* but no more than this part of held_max */
-#define CACHE_BLOCK_MAX ((size_t)256 << 10) /* larger ones are only in depots */
-#define MAGAZINE_BYTES ((size_t)128 << 10)  /* at most, but one block */
-#define MAGAZINE_BLOCKS 64		    /* at most */
-#define KEPT_SHARE 16 /* keeping more than this part of all is too much when one is made */
-#define RESERVE_STEP ((size_t)64 << 10)
-#define CLAIM_TRIES 16
-#define CLASSES_UP (BUF_CLASS_PARTS / 2) /* a block half as large again will do */
+#define CACHE_BYTES_MAX ((size_t)1 << 20) /* of one thread, in one pool */
+#define CACHE_SHARE 16			  /* but no more than this part of held_max */
 
 _Thread_local struct buf_slot buf_slots[BUF_SLOTS] __attribute__((tls_model("initial-exec")));
 static _Thread_local uint64_t thread_number; /* 0: has made no cache yet */
@@ -63,27 +55,6 @@ static pthread_once_t thread_key_once = PTHREAD_ONCE_INIT;
 static pthread_key_t thread_key; /* not NULL in a thread that has caches */
 static bool has_thread_key;
 
-static size_t class_bytes(unsigned class)
-{
-	size_t base;
-
-	if (class < BUF_CLASS_PARTS)
-		return (size_t)(class + 1) << BUF_CLASS_STEP_SHIFT;
-	base = (size_t)1 << (BUF_CLASS_FEW_SHIFT - 1 + class / BUF_CLASS_PARTS);
-	return base + base / BUF_CLASS_PARTS * (class % BUF_CLASS_PARTS + 1);
-}
-
-static uint32_t class_limit(unsigned class)
-{
-	size_t blocks = MAGAZINE_BYTES / class_bytes(class);
-
-	if (class_bytes(class) > CACHE_BLOCK_MAX)
-		return 0;
-	if (blocks > MAGAZINE_BLOCKS)
-		return MAGAZINE_BLOCKS;
-	return blocks ? (uint32_t)blocks : 1;
-}
-
 static void pool_drop(weft_buf_pool *pool)
 {
 	if (!refcount_drop(&pool->refs))
@@ -98,240 +69,13 @@ static void pool_drop(weft_buf_pool *pool)
 }
 
 /* Frees one block of a pool; the pool may go with it. */
-static void forget(struct weft_buf_block *b)
+void buf_forget(struct weft_buf_block *b)
 {
 	weft_buf_pool *pool = b->pool;
 
 	counter_sub(&pool->made, b->room);
 	mem_free(b);
 	pool_drop(pool);
-}
-
-/* Frees all of a pool that are in a list, with their part of held. */
-static void forget_magazines(weft_buf_pool *pool, struct weft_buf_block *magazines)
-{
-	while (magazines) {
-		struct weft_buf_block *b = magazines;
-
-		magazines = b->next_magazine;
-		counter_sub(&pool->held, b->count * b->room);
-		while (b) {
-			struct weft_buf_block *next = b->next;
-
-			forget(b);
-			b = next;
-		}
-	}
-}
-
-/* --- depots --------------------------------------------------------------------------- */
-
-static bool depot_claim(struct buf_depot *depot)
-{
-	for (unsigned i = 0; i < CLAIM_TRIES; i++)
-		if (claim_try(&depot->claim))
-			return true;
-	return false;
-}
-
-/* A magazine and its part of held; NULL: none, or no time to look. */
-static struct weft_buf_block *depot_pop(struct buf_depot *depot)
-{
-	struct weft_buf_block *m;
-
-	if (counter_get(&depot->blocks) == 0 || !depot_claim(depot))
-		return NULL;
-	m = depot->magazines;
-	if (m) {
-		depot->magazines = m->next_magazine;
-		counter_own_sub(&depot->blocks, m->count);
-	}
-	claim_release(&depot->claim);
-	return m;
-}
-
-/* With its part of held. False: it is still the caller's. Else the pool may be gone. */
-static bool depot_push(weft_buf_pool *pool, struct weft_buf_block *m)
-{
-	struct buf_depot *depot = &pool->depots[m->class];
-
-	if (!depot_claim(depot))
-		return false;
-	if (counter_get(&pool->owner_gone)) {
-		claim_release(&depot->claim);
-		return false;
-	}
-	m->next_magazine = depot->magazines;
-	depot->magazines = m;
-	counter_own_add(&depot->blocks, m->count);
-	claim_release(&depot->claim);
-	return true;
-}
-
-/* The same for all in a list; frees those for which there is no place. */
-static void depot_push_all(weft_buf_pool *pool, struct weft_buf_block *magazines)
-{
-	while (magazines) {
-		struct weft_buf_block *m = magazines;
-
-		magazines = m->next_magazine;
-		if (depot_push(pool, m))
-			continue;
-		m->next_magazine = NULL;
-		forget_magazines(pool, m);
-	}
-}
-
-/* One block by itself. Returns as depot_push. */
-static bool depot_keep(weft_buf_pool *pool, struct weft_buf_block *b)
-{
-	size_t room = b->room;
-
-	if (!counter_try_add(&pool->held, room, pool->held_max))
-		return false;
-	b->next = NULL;
-	b->count = 1;
-	if (depot_push(pool, b))
-		return true;
-	counter_sub(&pool->held, room);
-	return false;
-}
-
-/* Takes all there is, and waits for claims; puts it in front of *out, with its part of held. */
-static void depots_empty(weft_buf_pool *pool, struct weft_buf_block **out)
-{
-	for (unsigned class = 0; class < BUF_CLASSES; class ++) {
-		struct buf_depot *depot = &pool->depots[class];
-		struct weft_buf_block *m;
-
-		while (!depot_claim(depot))
-			sched_yield();
-		while ((m = depot->magazines)) {
-			depot->magazines = m->next_magazine;
-			m->next_magazine = *out;
-			*out = m;
-		}
-		counter_set(&depot->blocks, 0);
-		claim_release(&depot->claim);
-	}
-}
-
-/* --- caches --------------------------------------------------------------------------- */
-
-/* Inside, as all of a bin's and of a cache's below, or the owner is kept out. */
-static void bin_changed(struct buf_bin *bin, unsigned class)
-{
-	uint64_t room = bin->reserved - counter_get(&bin->spare_count);
-	uint32_t limit = class_limit(class);
-
-	bin->top_max = room < limit ? (uint32_t)room : limit;
-}
-
-static void bin_set_top(struct buf_bin *bin, struct weft_buf_block *top, uint64_t count)
-{
-	bin->top = top;
-	counter_set(&bin->base, count + counter_get(&bin->taken) - counter_get(&bin->given));
-}
-
-static void bin_set_spare(struct buf_bin *bin, struct weft_buf_block *spare, uint64_t count)
-{
-	bin->spare = spare;
-	counter_set(&bin->spare_count, count);
-}
-
-/* Reserves so many blocks for a bin, in place of as many as now. */
-static void bin_set_reserved(struct buf_cache *cache, unsigned class, uint64_t blocks)
-{
-	struct buf_bin *bin = &cache->bins[class];
-
-	counter_own_add(&cache->reserved, (blocks - bin->reserved) * class_bytes(class));
-	bin->reserved = (uint32_t)blocks;
-}
-
-/* Puts count blocks that left a bin in front of *out, with their part of held. */
-static void detach(struct buf_cache *cache, struct weft_buf_block *m, uint64_t count,
-	struct weft_buf_block **out)
-{
-	bin_set_reserved(cache, m->class, cache->bins[m->class].reserved - count);
-	m->count = (uint16_t)count;
-	m->next_magazine = *out;
-	*out = m;
-}
-
-static void detach_spare(struct buf_cache *cache, struct buf_bin *bin, struct weft_buf_block **out)
-{
-	if (bin->spare)
-		detach(cache, bin->spare, counter_get(&bin->spare_count), out);
-	bin_set_spare(bin, NULL, 0);
-}
-
-/* All that a bin has; what it has reserved beside that is given back. */
-static void bin_empty(
-	weft_buf_pool *pool, struct buf_cache *cache, unsigned class, struct weft_buf_block **out)
-{
-	struct buf_bin *bin = &cache->bins[class];
-
-	detach_spare(cache, bin, out);
-	if (bin->top)
-		detach(cache, bin->top, buf_bin_count(bin), out);
-	bin_set_top(bin, NULL, 0);
-	counter_sub(&pool->held, bin->reserved * class_bytes(class));
-	bin_set_reserved(cache, class, 0);
-	bin_changed(bin, class);
-}
-
-/* Makes room by halves, a class after the other in turn, so that classes which are no longer
- * used do not fill the cache. */
-static void evict(weft_buf_pool *pool, struct buf_cache *cache, struct weft_buf_block **out)
-{
-	uint64_t reserved_max = pool->cache_max / 2;
-
-	for (unsigned i = 0; i < BUF_CLASSES && counter_get(&cache->reserved) > reserved_max; i++) {
-		if (cache->bins[cache->evict_next].reserved)
-			bin_empty(pool, cache, cache->evict_next, out);
-		cache->evict_next = (cache->evict_next + 1) % BUF_CLASSES;
-	}
-}
-
-/* So many blocks more, if held_max and the cache's share of it allow that. */
-static bool bin_reserve(
-	weft_buf_pool *pool, struct buf_cache *cache, unsigned class, uint64_t blocks)
-{
-	struct buf_bin *bin = &cache->bins[class];
-	uint64_t bytes = blocks * class_bytes(class);
-
-	if (counter_get(&cache->reserved) + bytes > pool->cache_max ||
-		!counter_try_add(&pool->held, bytes, pool->held_max))
-		return false;
-	bin_set_reserved(cache, class, bin->reserved + blocks);
-	bin_changed(bin, class);
-	return true;
-}
-
-/* At least one block more, for a bin that has not all that it may have. */
-static bool bin_grow(
-	weft_buf_pool *pool, struct buf_cache *cache, unsigned class, struct weft_buf_block **out)
-{
-	uint64_t left = 2 * class_limit(class) - cache->bins[class].reserved;
-	uint64_t step = RESERVE_STEP / class_bytes(class);
-
-	if (step > left)
-		step = left;
-	if (step > 1 && bin_reserve(pool, cache, class, step))
-		return true;
-	if (bin_reserve(pool, cache, class, 1))
-		return true;
-	if (counter_get(&cache->reserved) + class_bytes(class) <= pool->cache_max)
-		return false; /* it is held_max */
-	evict(pool, cache, out);
-	return bin_reserve(pool, cache, class, 1);
-}
-
-static void cache_empty(weft_buf_pool *pool, struct buf_cache *cache, struct weft_buf_block **out)
-{
-	for (unsigned class = 0; class < BUF_CLASSES; class ++)
-		if (cache->bins[class].reserved)
-			bin_empty(pool, cache, class, out);
 }
 
 /* Registry locked. Takes what all caches hold; for_good: their owners find them closed from
@@ -352,7 +96,7 @@ static void caches_empty(weft_buf_pool *pool, struct weft_buf_block **out, bool 
 		struct buf_cache *cache = container_of(it, struct buf_cache, in_pool);
 
 		owned_await(&cache->owned);
-		cache_empty(pool, cache, out);
+		buf_cache_empty(pool, cache, out);
 		if (!for_good)
 			owned_give_back(&cache->owned);
 	}
@@ -389,9 +133,9 @@ static void totals_add_cache(struct buf_totals *to, const struct buf_cache *cach
 		uint64_t given = counter_get(&cache->bins[class].given);
 
 		counter_add(&to->taken_blocks, taken);
-		counter_add(&to->taken_bytes, taken * class_bytes(class));
+		counter_add(&to->taken_bytes, taken * buf_class_bytes(class));
 		counter_add(&to->given_blocks, given);
-		counter_add(&to->given_bytes, given * class_bytes(class));
+		counter_add(&to->given_bytes, given * buf_class_bytes(class));
 	}
 }
 
@@ -402,7 +146,7 @@ static bool cache_dissolve(weft_buf_pool *pool, struct weft_buf_block **out)
 
 	if (!cache)
 		return false;
-	cache_empty(pool, cache, out);
+	buf_cache_empty(pool, cache, out);
 	totals_add_cache(&pool->totals, cache);
 	list_remove(&cache->in_pool);
 	mem_free(cache);
@@ -425,7 +169,7 @@ static bool thread_leaves_pool(void)
 	}
 	pthread_mutex_unlock(&registry.lock);
 	if (out)
-		depot_push_all(pool, out);
+		buf_depots_push(pool, out);
 	return found;
 }
 
@@ -524,8 +268,8 @@ static void pool_empty(weft_buf_pool *pool, bool for_good)
 	pthread_mutex_lock(&registry.lock);
 	caches_empty(pool, &out, for_good);
 	pthread_mutex_unlock(&registry.lock);
-	depots_empty(pool, &out);
-	forget_magazines(pool, out);
+	buf_depots_empty(pool, &out);
+	buf_forget_all(pool, out);
 }
 
 void weft_buf_pool_trim(weft_buf_pool *pool)
@@ -553,7 +297,7 @@ static uint64_t bin_kept(const struct buf_bin *bin, unsigned class)
 {
 	uint64_t count = buf_bin_count(bin);
 
-	return (count <= class_limit(class) ? count : 0) + counter_get(&bin->spare_count);
+	return (count <= buf_class_limit(class) ? count : 0) + counter_get(&bin->spare_count);
 }
 
 void weft_buf_pool_stats_get(const weft_buf_pool *pool, weft_buf_pool_stats *out)
@@ -568,7 +312,8 @@ void weft_buf_pool_stats_get(const weft_buf_pool *pool, weft_buf_pool_stats *out
 
 		totals_add_cache(&sum, cache);
 		for (unsigned class = 0; class < BUF_CLASSES; class ++)
-			s.cached_bytes += bin_kept(&cache->bins[class], class) * class_bytes(class);
+			s.cached_bytes +=
+				bin_kept(&cache->bins[class], class) * buf_class_bytes(class);
 	}
 	pthread_mutex_unlock(&registry.lock);
 	s.misses = counter_get(&sum.misses);
@@ -578,113 +323,8 @@ void weft_buf_pool_stats_get(const weft_buf_pool *pool, weft_buf_pool_stats *out
 	s.live_bytes = difference(counter_get(&sum.taken_bytes), counter_get(&sum.given_bytes));
 	s.held_bytes = s.cached_bytes;
 	for (unsigned class = 0; class < BUF_CLASSES; class ++)
-		s.held_bytes += counter_get(&pool->depots[class].blocks) * class_bytes(class);
+		s.held_bytes += counter_get(&pool->depots[class].blocks) * buf_class_bytes(class);
 	*out = s;
-}
-
-/* --- taking --------------------------------------------------------------------------- */
-
-/* What the fast path does, and the spare magazine. */
-static struct weft_buf_block *cache_take(struct buf_cache *cache, unsigned class)
-{
-	struct buf_bin *bin = &cache->bins[class];
-	struct weft_buf_block *b = NULL;
-
-	if (!owned_enter(&cache->owned))
-		return NULL;
-	if (!bin->top && bin->spare) {
-		bin_set_top(bin, bin->spare, counter_get(&bin->spare_count));
-		bin_set_spare(bin, NULL, 0);
-		bin_changed(bin, class);
-	}
-	if (bin->top)
-		b = buf_bin_pop(bin);
-	owned_leave(&cache->owned);
-	return b;
-}
-
-/* Puts a magazine, with its part of held, into an empty bin; false: not now. */
-static bool cache_fill(weft_buf_pool *pool, struct buf_cache *cache, struct weft_buf_block *m)
-{
-	struct buf_bin *bin = &cache->bins[m->class];
-	uint64_t max = 2 * class_limit(m->class), reserved, others;
-	bool fits;
-
-	if (!owned_enter(&cache->owned))
-		return false;
-	others = counter_get(&cache->reserved) - bin->reserved * m->room;
-	reserved = bin->reserved + m->count;
-	if (reserved > max)
-		reserved = max;
-	if (others + reserved * m->room > pool->cache_max)
-		reserved = m->count;
-	fits = !bin->top && !bin->spare && others + reserved * m->room <= pool->cache_max;
-	if (fits) {
-		if (bin->reserved + m->count > reserved)
-			counter_sub(&pool->held, (bin->reserved + m->count - reserved) * m->room);
-		bin_set_reserved(cache, m->class, reserved);
-		bin_set_top(bin, m, m->count);
-		bin_changed(bin, m->class);
-	}
-	owned_leave(&cache->owned);
-	return fits;
-}
-
-/* cache may be NULL. */
-static struct weft_buf_block *depot_take(
-	weft_buf_pool *pool, struct buf_cache *cache, unsigned class)
-{
-	struct weft_buf_block *b = depot_pop(&pool->depots[class]), *rest;
-
-	if (!b)
-		return NULL;
-	counter_sub(&pool->held, b->room);
-	rest = b->next;
-	if (!rest)
-		return b;
-	rest->count = (uint16_t)(b->count - 1);
-	rest->next_magazine = NULL;
-	if (!cache || !cache_fill(pool, cache, rest))
-		depot_push_all(pool, rest);
-	return b;
-}
-
-/* *from_bin: it is counted there. */
-static struct weft_buf_block *take_kept(
-	weft_buf_pool *pool, struct buf_cache *cache, unsigned class, bool *from_bin)
-{
-	struct weft_buf_block *b = NULL;
-
-	for (unsigned up = 0; !b && up < CLASSES_UP && class + up < BUF_CLASSES; up++) {
-		b = cache ? cache_take(cache, class + up) : NULL;
-		*from_bin = b;
-		if (!b)
-			b = depot_take(pool, cache, class + up);
-	}
-	return b;
-}
-
-/*
- * Before a block is made: frees about as much of other classes, when a good part of all
- * there is lies in depots. So a pool stays about as large as the most that was out at once,
- * however the sizes change.
- */
-static void shed(weft_buf_pool *pool, size_t room)
-{
-	struct weft_buf_block *out = NULL, *m;
-	size_t bytes = 0;
-
-	if (counter_get(&pool->held) <= counter_get(&pool->made) / KEPT_SHARE)
-		return;
-	for (unsigned i = 0; i < BUF_CLASSES && bytes < room; i++) {
-		m = depot_pop(&pool->depots[counter_add(&pool->shed_next, 1) % BUF_CLASSES]);
-		if (!m)
-			continue;
-		bytes += m->count * m->room;
-		m->next_magazine = out;
-		out = m;
-	}
-	forget_magazines(pool, out);
 }
 
 static bool made_add(weft_buf_pool *pool, size_t room)
@@ -704,10 +344,10 @@ static bool made_add(weft_buf_pool *pool, size_t room)
 static struct weft_buf_block *make_new(
 	weft_buf_pool *pool, unsigned class, size_t size, weft_err *err)
 {
-	size_t room = class == BUF_CLASS_NONE ? size : class_bytes(class);
+	size_t room = class == BUF_CLASS_NONE ? size : buf_class_bytes(class);
 	struct weft_buf_block *b;
 
-	shed(pool, room);
+	buf_shed(pool, room);
 	if (!made_add(pool, room)) {
 		*err = err_setf(WEFT_ECAPACITY, "buffer pool: %zu bytes more than live_max %zu",
 			room, pool->live_max);
@@ -768,7 +408,7 @@ struct weft_buf_block *buf_pool_take(weft_buf_pool *pool, size_t size, weft_err 
 
 	if (class != BUF_CLASS_NONE) {
 		cache = cache_get(pool);
-		b = take_kept(pool, cache, class, &from_bin);
+		b = buf_take_kept(pool, cache, class, &from_bin);
 	}
 	missed = !b;
 	if (missed)
@@ -776,33 +416,6 @@ struct weft_buf_block *buf_pool_take(weft_buf_pool *pool, size_t size, weft_err 
 	if (b && !from_bin)
 		count_taken(pool, cache, b, missed);
 	return b;
-}
-
-/* --- giving back ---------------------------------------------------------------------- */
-
-/*
- * Puts b into its bin, which may be full, or may have reserved too little: whole magazines
- * that have to make room go in front of *out. False: b has no place here.
- */
-static bool cache_give(weft_buf_pool *pool, struct buf_cache *cache, struct weft_buf_block *b,
-	struct weft_buf_block **out)
-{
-	struct buf_bin *bin = &cache->bins[b->class];
-	uint32_t limit = class_limit(b->class);
-	bool fits;
-
-	if (limit == 0 || b->room > pool->cache_max || !owned_enter(&cache->owned))
-		return false;
-	if (buf_bin_count(bin) == limit) {
-		detach_spare(cache, bin, out);
-		bin_set_spare(bin, bin->top, limit);
-		bin_set_top(bin, NULL, 0);
-		bin_changed(bin, b->class);
-	}
-	fits = buf_bin_push(bin, b) ||
-		(bin_grow(pool, cache, b->class, out) && buf_bin_push(bin, b));
-	owned_leave(&cache->owned);
-	return fits;
 }
 
 void buf_pool_give(struct weft_buf_block *b)
@@ -814,14 +427,14 @@ void buf_pool_give(struct weft_buf_block *b)
 	if (b->class != BUF_CLASS_NONE && !counter_get(&pool->owner_gone))
 		cache = cache_get(pool);
 	if (cache) {
-		bool is_kept = cache_give(pool, cache, b, &out);
+		bool is_kept = buf_give_to_bin(pool, cache, b, &out);
 
 		/* when nothing is left in hand, the pool may be gone */
-		depot_push_all(pool, out);
+		buf_depots_push(pool, out);
 		if (is_kept)
 			return;
 	}
 	count_given(pool, cache, b);
-	if (b->class == BUF_CLASS_NONE || !depot_keep(pool, b))
-		forget(b);
+	if (b->class == BUF_CLASS_NONE || !buf_depot_keep(pool, b))
+		buf_forget(b);
 }
