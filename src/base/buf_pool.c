@@ -30,7 +30,6 @@
  */
 #include "base/buf_keep.h"
 
-#include "base/check.h"
 #include "base/err.h"
 #include "base/mem.h"
 
