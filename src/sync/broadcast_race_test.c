@@ -5,6 +5,8 @@
 #include "support/t.h"
 #include "sync/broadcast.h"
 
+#include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -259,6 +261,68 @@ START_TEST(broadcast_sixty_fibers_and_threads_listen)
 }
 END_TEST
 
+/* --- a sender that was interrupted between its claim and its write -------------------------- */
+
+struct after {
+	weft_broadcast *b;
+	weft_broadcast_sub *sub; /* NULL: sends */
+	_Atomic bool begun, done;
+	uint64_t value;
+};
+
+static void *go_after(void *arg)
+{
+	struct after *a = arg;
+
+	atomic_store(&a->begun, true);
+	if (a->sub)
+		T_OUGHT(weft_broadcast_sub_recv(a->sub, &a->value, WEFT_FOREVER) == WEFT_OK);
+	else
+		T_OUGHT(weft_broadcast_send(a->b, &a->value) == WEFT_OK);
+	atomic_store(&a->done, true);
+	return NULL;
+}
+
+/* One turn of the ring later a sender waits for it, and so does who is to receive it, so that
+ * no message is half of each. */
+START_TEST(broadcast_interrupted_sender_is_waited_for_where_it_must_be)
+{
+	weft_broadcast *b = broadcast_of(8, 2);
+	struct after a = { .b = b, .sub = _i ? sub_of(b) : NULL, .value = 5 };
+	weft_broadcast_sub *sub = sub_of(b);
+	_Atomic uint64_t *slot = (_Atomic uint64_t *)(void *)b->slots;
+	uint64_t value = 4;
+	pthread_t thread;
+
+	/* position 0 is claimed, and not written; the next is not held up by it */
+	atomic_fetch_add(&b->tail, 2);
+	ck_assert_int_eq(weft_broadcast_send(b, &value), WEFT_OK);
+	ck_assert_int_eq(pthread_create(&thread, NULL, go_after, &a), 0);
+	while (!atomic_load(&a.begun))
+		sched_yield();
+	for (int i = 0; i < 1000; i++) {
+		sched_yield();
+		T_OUGHT(!atomic_load(&a.done));
+	}
+	atomic_store(&slot[1], 3);
+	atomic_store(&slot[0], 0);
+	ck_assert_int_eq(pthread_join(thread, NULL), 0);
+	if (_i) {
+		ck_assert_uint_eq(a.value, 3);
+	} else {
+		ck_assert_int_eq(weft_broadcast_sub_try_recv(sub, &value), WEFT_ELAGGED);
+		ck_assert_uint_eq(weft_broadcast_sub_missed(sub), 1);
+		for (uint64_t i = 4; i < 6; i++) {
+			ck_assert_int_eq(weft_broadcast_sub_try_recv(sub, &value), WEFT_OK);
+			ck_assert_uint_eq(value, i);
+		}
+	}
+	weft_broadcast_sub_free(a.sub);
+	weft_broadcast_sub_free(sub);
+	weft_broadcast_unref(b);
+}
+END_TEST
+
 /* --- without deadlines, so that a lost wake is a dead stop ----------------------------------- */
 
 enum { LISTENERS = 4 };
@@ -343,6 +407,7 @@ static void broadcast_race_tests(TCase *tc)
 	t_add_loop(tc, broadcast_one_sender_to_many, 0, all);
 	t_add_loop(tc, broadcast_counted_messages_live_as_long_as_anybody_has_them, 0, all);
 	t_add_loop(tc, broadcast_sixty_fibers_and_threads_listen, 0, 2);
+	t_add_loop(tc, broadcast_interrupted_sender_is_waited_for_where_it_must_be, 0, 2);
 	t_add_loop(tc, broadcast_loses_no_wake_when_nothing_follows, 0, CREW_MODES);
 }
 T_SUITE("broadcast_race", broadcast_race_tests)

@@ -259,6 +259,55 @@ START_TEST(watch_values_are_whole_and_no_change_is_lost)
 }
 END_TEST
 
+/* --- large values, so that a copy takes as long as several changes ------------------------- */
+
+enum { LARGE_WORDS = 128, LARGE_CHANGES = 20000 };
+
+static weft_err send_large(void *arg)
+{
+	weft_watch *w = arg;
+	uint64_t value[LARGE_WORDS];
+
+	for (uint64_t n = 1; n <= LARGE_CHANGES; n++) {
+		for (size_t i = 0; i < LARGE_WORDS; i++)
+			value[i] = n;
+		T_OUGHT(weft_watch_send(w, value) == WEFT_OK);
+	}
+	weft_watch_close(w);
+	return WEFT_OK;
+}
+
+static weft_err see_large(void *arg)
+{
+	weft_watch *w = arg;
+	uint64_t value[LARGE_WORDS], last = 0;
+
+	while (!weft_watch_is_closed(w)) {
+		size_t different = 0;
+
+		weft_watch_get(w, value);
+		for (size_t i = 1; i < LARGE_WORDS; i++)
+			different += value[i] != value[0];
+		T_OUGHT(different == 0 && value[0] >= last);
+		last = value[0];
+	}
+	return WEFT_OK;
+}
+
+START_TEST(watch_large_values_are_whole)
+{
+	static const uint64_t zero[LARGE_WORDS];
+	struct crew_member members[3];
+	weft_watch *w = NULL;
+
+	ck_assert_int_eq(weft_watch_create(&w, sizeof(zero), zero, NULL), WEFT_OK);
+	for (size_t i = 0; i < 3; i++)
+		members[i] = (struct crew_member){ i == 1 ? send_large : see_large, w };
+	crew_run(_i ? CREW_MIXED : CREW_THREADS, 0, members, 3);
+	weft_watch_unref(w);
+}
+END_TEST
+
 /* --- without deadlines, so that a lost wake is a dead stop ----------------------------------- */
 
 struct pair {
@@ -326,6 +375,7 @@ END_TEST
 static void watch_race_tests(TCase *tc)
 {
 	t_add_loop(tc, watch_values_are_whole_and_no_change_is_lost, 0, KINDS * CREW_MODES);
+	t_add_loop(tc, watch_large_values_are_whole, 0, 2);
 	t_add_loop(tc, watch_loses_no_wake_when_nothing_follows, 0, CREW_MODES);
 }
 T_SUITE("watch_race", watch_race_tests)

@@ -204,7 +204,8 @@ static bool scribble(void *value, void *arg)
 
 START_TEST(watch_not_modified_is_as_it_was)
 {
-	unsigned char value[100], got[100];
+	_Alignas(uint64_t) unsigned char value[100], got[100];
+	uint64_t by = 1;
 	weft_watch *w = NULL;
 
 	memset(value, 0x5a, sizeof(value));
@@ -215,7 +216,9 @@ START_TEST(watch_not_modified_is_as_it_was)
 		weft_watch_get(w, got);
 		ck_assert_mem_eq(got, value, sizeof(value));
 		/* what the next one modifies, too */
-		ck_assert_int_eq(weft_watch_replace(w, value, got), WEFT_OK);
+		ck_assert_int_eq(weft_watch_modify(w, add, &by), WEFT_OK);
+		*(uint64_t *)(void *)value += by;
+		weft_watch_get(w, got);
 		ck_assert_mem_eq(got, value, sizeof(value));
 	}
 	weft_watch_unref(w);
@@ -643,6 +646,41 @@ START_TEST(watch_counted_values_are_given_up_once)
 }
 END_TEST
 
+struct looking {
+	weft_watch *w;
+	struct thing *kept;
+};
+
+static void change_while_looking(const void *value, void *arg)
+{
+	struct looking *it = arg;
+	struct thing *seen = *(struct thing *const *)value, *next;
+
+	for (uint64_t i = 2; i < 300; i++) {
+		next = thing_new(i);
+		ck_assert_int_eq(weft_watch_send(it->w, &next), WEFT_OK);
+	}
+	ck_assert(seen->value == 1 && seen->check == ~(uint64_t)1);
+	ck_assert_ptr_eq(*(struct thing *const *)value, seen);
+	it->kept = seen;
+	thing_ref(&it->kept, &things);
+}
+
+START_TEST(watch_value_stays_while_it_is_looked_at)
+{
+	struct looking it = { NULL, NULL };
+	struct thing *t = thing_new(1);
+
+	ck_assert_int_eq(weft_watch_create(&it.w, sizeof(t), &t, &thing_options), WEFT_OK);
+	ck_assert_int_eq(weft_watch_view(it.w, change_while_looking, &it), WEFT_OK);
+	weft_watch_unref(it.w);
+	reclaim_synchronize();
+	ck_assert_int_eq(atomic_load(&things), 1);
+	thing_unref(&it.kept, &things);
+	ck_assert_int_eq(atomic_load(&things), 0);
+}
+END_TEST
+
 static void watch_tests(TCase *tc)
 {
 	t_add(tc, watch_create_refuses_what_is_out_of_range);
@@ -660,5 +698,6 @@ static void watch_tests(TCase *tc)
 	t_add(tc, watch_tells_when_nobody_watches);
 	t_add(tc, watch_modify_that_yields_is_a_bug_that_is_found);
 	t_add(tc, watch_counted_values_are_given_up_once);
+	t_add(tc, watch_value_stays_while_it_is_looked_at);
 }
 T_SUITE("watch", watch_tests)
