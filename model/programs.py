@@ -15,7 +15,9 @@ class Program:
     models: tuple = ()  # these only
 
 
-CHAN = ("src/sync/chan.c", "src/sync/wait.c", "src/sync/blocks.c", "src/sync/rendezvous.c")
+CHAN = ("src/sync/chan.c", "src/sync/wait.c", "src/sync/blocks.c", "src/sync/rendezvous.c",
+        "src/sync/ring.c", "src/sync/chan_batch.c", "src/sync/chan_ends.c", "src/sync/chan_fd.c",
+        "src/sync/chan_permit.c")
 
 PROGRAMS = {
     "litmus": Program("litmus.c", support=()),

@@ -106,6 +106,7 @@ weft_err blocks_init(weft_chan *chan)
 	struct chan_block *block;
 
 	chan->closed_bit = FLAG;
+	chan->tail_flags = FLAG;
 	block = block_create(chan);
 	if (!block)
 		return WEFT_ENOMEM;
@@ -145,31 +146,38 @@ void blocks_fini(weft_chan *chan)
 /* The sender of the last slot: makes the next block the one to send to. */
 static void tail_advance(weft_chan *chan, struct chan_block *block, struct chan_block *next)
 {
-	/* release; pairs with the acquire in blocks_put: the block's contents, and
+	/* release; pairs with the acquire in claim_put: the block's contents, and
 	 * before tail moves: see the head of the file */
 	atomic_store_explicit(&chan->tail_block, next, memory_order_release);
-	/* release; pairs with the loads of tail in blocks_put: tail_block is stored.
+	/* release; pairs with the loads of tail in claim_put: tail_block is stored.
 	 * An add, as a close may set the flag meanwhile. */
 	atomic_fetch_add_explicit(&chan->tail, POSITION, memory_order_release);
 	/* release; pairs with the acquire in head_advance: the block's contents */
 	atomic_store_explicit(&block->next, next, memory_order_release);
 }
 
-weft_err blocks_put(weft_chan *chan, const void *message)
+struct blocks_claim {
+	struct chan_block *block;
+	size_t offset, count;
+};
+
+/*
+ * Claims slots of one block, count at most. *fresh is a block to go on with, or NULL: then it
+ * is made when it is needed. Used up when it is NULL afterwards; else to be put back, also on
+ * an error.
+ */
+static inline weft_err claim_put(weft_chan *chan, size_t count, bool permit,
+	struct chan_block **fresh, struct blocks_claim *claim)
 {
-	struct chan_block *block, *fresh = NULL;
-	weft_err err = WEFT_OK;
+	struct chan_block *block;
 	unsigned spins = 0, races = 0;
-	size_t offset;
-	char *slot;
+	size_t offset, n;
 	/* seq_cst; as the CAS below, of which this stands for a failed one */
 	uint64_t tail = atomic_load_explicit(&chan->tail, memory_order_seq_cst);
 
 	for (;;) {
-		if (tail & FLAG) {
-			err = WEFT_ECLOSED;
-			goto out;
-		}
+		if (weft_unlikely(tail & FLAG) && !permit)
+			return WEFT_ECLOSED;
 		offset = offset_of(tail);
 		/* acquire; pairs with the release in tail_advance */
 		block = atomic_load_explicit(&chan->tail_block, memory_order_acquire);
@@ -179,30 +187,71 @@ weft_err blocks_put(weft_chan *chan, const void *message)
 			tail = atomic_load_explicit(&chan->tail, memory_order_seq_cst);
 			continue;
 		}
-		if (offset + 1 == BLOCK_SLOTS && !fresh) {
-			fresh = block_create(chan);
-			if (!fresh)
+		n = count < BLOCK_SLOTS - offset ? count : BLOCK_SLOTS - offset;
+		if (offset + n == BLOCK_SLOTS && !*fresh) {
+			*fresh = block_create(chan);
+			if (!*fresh)
 				return WEFT_ENOMEM;
 		}
 		/* seq_cst; pairs with the load of tail by receivers who have entered a
 		 * list: before wait_any. On failure acquire would do, for tail_block. */
-		if (atomic_compare_exchange_weak_explicit(&chan->tail, &tail, tail + POSITION,
+		if (atomic_compare_exchange_weak_explicit(&chan->tail, &tail, tail + n * POSITION,
 			    memory_order_seq_cst, memory_order_seq_cst))
 			break;
 		rt_backoff_race(&races);
 	}
-	if (offset + 1 == BLOCK_SLOTS) {
-		tail_advance(chan, block, fresh);
-		fresh = NULL;
+	if (offset + n == BLOCK_SLOTS) {
+		tail_advance(chan, block, *fresh);
+		*fresh = NULL;
 	}
-	slot = block->slots + offset * chan->stride;
+	*claim = (struct blocks_claim){ block, offset, n };
+	return WEFT_OK;
+}
+
+static inline void publish(
+	const weft_chan *chan, const struct blocks_claim *claim, size_t i, const void *message)
+{
+	char *slot = claim->block->slots + (claim->offset + i) * chan->stride;
+
 	chan_copy(slot, message, chan->message_size);
-	/* release; pairs with the acquire in slot_wait: the message; last touch of the block */
+	/* release; pairs with the acquire in slot_wait: the message; last touch of the slot, and
+	 * with the last of the claim, of the block */
 	atomic_store_explicit(&state_of(chan, slot)->written, 1, memory_order_release);
-out:
+}
+
+weft_err blocks_put(weft_chan *chan, const void *message)
+{
+	struct chan_block *fresh = NULL;
+	struct blocks_claim claim;
+	weft_err err = claim_put(chan, 1, false, &fresh, &claim);
+
+	if (weft_likely(err == WEFT_OK))
+		publish(chan, &claim, 0, message);
 	if (weft_unlikely(fresh))
 		spare_put(chan, fresh);
 	return err;
+}
+
+weft_err blocks_put_many(weft_chan *chan, const void *messages, size_t count, size_t *done)
+{
+	struct chan_block *fresh = NULL;
+	struct blocks_claim claim;
+	size_t sent = 0;
+	weft_err err = WEFT_OK;
+
+	if (count > WEFT_CHAN_BATCH_MAX)
+		count = WEFT_CHAN_BATCH_MAX;
+	while (sent < count && err == WEFT_OK) {
+		err = claim_put(chan, count - sent, false, &fresh, &claim);
+		for (size_t i = 0; err == WEFT_OK && i < claim.count; i++, sent++)
+			publish(chan, &claim, i, chan_nth(chan, messages, sent));
+	}
+	if (fresh)
+		spare_put(chan, fresh);
+	if (sent == 0)
+		return err;
+	*done = sent;
+	return WEFT_OK;
 }
 
 /* The receiver of the last slot: makes the next block the one to receive from. */
@@ -218,7 +267,7 @@ static void head_advance(weft_chan *chan, struct chan_block *block, uint64_t hea
 	/* relaxed: a next one means that tail has left this one; not looked into here */
 	if (atomic_load_explicit(&next->next, memory_order_relaxed))
 		head |= FLAG;
-	/* release, both; pair with the acquires in blocks_take: the block's contents,
+	/* release, both; pair with the acquires in claim_take: the block's contents,
 	 * and head_block before head, as in tail_advance */
 	atomic_store_explicit(&chan->head_block, next, memory_order_release);
 	atomic_store_explicit(&chan->head, head, memory_order_release);
@@ -230,29 +279,91 @@ static char *slot_wait(const weft_chan *chan, struct chan_block *block, size_t o
 	char *slot = block->slots + offset * chan->stride;
 	unsigned spins = 0;
 
-	/* acquire; pairs with the release in blocks_put: the message */
+	/* acquire; pairs with the release in publish: the message */
 	while (!atomic_load_explicit(&state_of(chan, slot)->written, memory_order_acquire))
 		rt_relax(&spins, false);
 	return slot;
 }
 
-/* What head becomes when its slot is taken; 0: there is none, *err says why. */
-static uint64_t head_next(const weft_chan *chan, uint64_t head, weft_err *err)
+/*
+ * Closed and empty, as tail said: also for good? Not while permits are out; and when none is,
+ * none can be taken any more, but what the last one sent is in tail only now.
+ */
+static weft_err empty_err(const weft_chan *chan, uint64_t tail)
 {
+	/* seq_cst; pairs with the changes of the number, in blocks_reserve and _unreserve: it
+	 * is 0 after tail had the flag, so that tail does not change after this */
+	if (atomic_load_explicit(&chan->permits, memory_order_seq_cst) != 0)
+		return WEFT_EAGAIN;
+	/* seq_cst; pairs with the CAS in claim_put, before its permit's end */
+	if (atomic_load_explicit(&chan->tail, memory_order_seq_cst) != tail)
+		return WEFT_OK;
+	return WEFT_ECLOSED;
+}
+
+/* What head becomes when *n slots are taken, count at most, all in one block. 0: there is
+ * none, *err says why. */
+static inline uint64_t head_next(
+	const weft_chan *chan, uint64_t head, size_t count, size_t *n, weft_err *err)
+{
+	size_t left = BLOCK_SLOTS - offset_of(head);
 	uint64_t tail;
 
+	*n = count < left ? count : left;
 	if (head & FLAG)
-		return head + POSITION;
-	/* seq_cst; pairs with the CAS in blocks_put and the close: the look after
-	 * entering a list */
-	tail = atomic_load_explicit(&chan->tail, memory_order_seq_cst);
-	if (head / POSITION == tail / POSITION) {
-		*err = tail & FLAG ? WEFT_ECLOSED : WEFT_EAGAIN;
-		return 0;
-	}
+		return head + *n * POSITION;
+	do {
+		/* seq_cst; pairs with the CAS in claim_put and the close: the look after
+		 * entering a list */
+		tail = atomic_load_explicit(&chan->tail, memory_order_seq_cst);
+		if (head / POSITION != tail / POSITION)
+			break;
+		*err = tail & FLAG ? empty_err(chan, tail) : WEFT_EAGAIN;
+		if (*err != WEFT_OK)
+			return 0;
+	} while (true);
 	if (head / POSITION / BLOCK_LAP != tail / POSITION / BLOCK_LAP)
-		return (head | FLAG) + POSITION;
-	return head + POSITION;
+		return (head | FLAG) + *n * POSITION;
+	if (*n > tail / POSITION - head / POSITION)
+		*n = (size_t)(tail / POSITION - head / POSITION);
+	return head + *n * POSITION;
+}
+
+static inline weft_err claim_take(weft_chan *chan, size_t count, struct blocks_claim *claim)
+{
+	struct chan_block *block;
+	unsigned spins = 0, races = 0;
+	size_t offset, n;
+	uint64_t next;
+	/* acquire; pairs with the release in head_advance: head_block is at least as new */
+	uint64_t head = atomic_load_explicit(&chan->head, memory_order_acquire);
+
+	for (;;) {
+		weft_err err = WEFT_OK;
+
+		offset = offset_of(head);
+		/* acquire; pairs with the release in head_advance */
+		block = atomic_load_explicit(&chan->head_block, memory_order_acquire);
+		if (offset == BLOCK_SLOTS) {
+			rt_relax(&spins, false);
+			/* acquire: as the first */
+			head = atomic_load_explicit(&chan->head, memory_order_acquire);
+			continue;
+		}
+		next = head_next(chan, head, count, &n, &err);
+		if (err != WEFT_OK)
+			return err;
+		/* acq_rel on success: the next receiver's view of the list is ours; acquire on
+		 * failure: as the first load. No sender ever waits, so none need see it. */
+		if (atomic_compare_exchange_weak_explicit(
+			    &chan->head, &head, next, memory_order_acq_rel, memory_order_acquire))
+			break;
+		rt_backoff_race(&races);
+	}
+	if (offset + n == BLOCK_SLOTS)
+		head_advance(chan, block, next);
+	*claim = (struct blocks_claim){ block, offset, n };
+	return WEFT_OK;
 }
 
 /* All slots before this one are read, and so is the last. */
@@ -274,42 +385,9 @@ static void block_give_back(weft_chan *chan, struct chan_block *block, size_t of
 	spare_put(chan, block);
 }
 
-weft_err blocks_take(weft_chan *chan, void *message)
+/* A claimed slot is read. */
+static inline void slot_done(weft_chan *chan, struct chan_block *block, size_t offset, char *slot)
 {
-	struct chan_block *block;
-	unsigned spins = 0, races = 0;
-	size_t offset;
-	uint64_t next;
-	char *slot;
-	/* acquire; pairs with the release in head_advance: head_block is at least as new */
-	uint64_t head = atomic_load_explicit(&chan->head, memory_order_acquire);
-
-	for (;;) {
-		weft_err err = WEFT_OK;
-
-		offset = offset_of(head);
-		/* acquire; pairs with the release in head_advance */
-		block = atomic_load_explicit(&chan->head_block, memory_order_acquire);
-		if (offset == BLOCK_SLOTS) {
-			rt_relax(&spins, false);
-			/* acquire: as the first */
-			head = atomic_load_explicit(&chan->head, memory_order_acquire);
-			continue;
-		}
-		next = head_next(chan, head, &err);
-		if (err != WEFT_OK)
-			return err;
-		/* acq_rel on success: the next receiver's view of the list is ours; acquire on
-		 * failure: as the first load. No sender ever waits, so none need see it. */
-		if (atomic_compare_exchange_weak_explicit(
-			    &chan->head, &head, next, memory_order_acq_rel, memory_order_acquire))
-			break;
-		rt_backoff_race(&races);
-	}
-	if (offset + 1 == BLOCK_SLOTS)
-		head_advance(chan, block, next);
-	slot = slot_wait(chan, block, offset);
-	chan_copy(message, slot, chan->message_size);
 	if (offset + 1 == BLOCK_SLOTS)
 		block_give_back(chan, block, 0);
 	/* acq_rel; pairs with the one in block_give_back: release: this receiver is done with
@@ -318,16 +396,57 @@ weft_err blocks_take(weft_chan *chan, void *message)
 			 &state_of(chan, slot)->read, SLOT_READ, memory_order_acq_rel) &
 		SLOT_GO_ON)
 		block_give_back(chan, block, offset + 1);
+}
+
+weft_err blocks_take(weft_chan *chan, void *message)
+{
+	struct blocks_claim claim;
+	weft_err err = claim_take(chan, 1, &claim);
+	char *slot;
+
+	if (weft_unlikely(err != WEFT_OK))
+		return err;
+	slot = slot_wait(chan, claim.block, claim.offset);
+	chan_copy(message, slot, chan->message_size);
+	slot_done(chan, claim.block, claim.offset, slot);
+	return WEFT_OK;
+}
+
+weft_err blocks_take_many(weft_chan *chan, const struct chan_sink *sink, size_t count, size_t *done)
+{
+	struct blocks_claim claim;
+	size_t taken = 0;
+	weft_err err = WEFT_OK;
+
+	if (count > WEFT_CHAN_BATCH_MAX)
+		count = WEFT_CHAN_BATCH_MAX;
+	while (taken < count) {
+		err = claim_take(chan, count - taken, &claim);
+		if (err != WEFT_OK)
+			break;
+		for (size_t i = claim.offset; claim.count > 0; claim.count--, i++, taken++) {
+			char *slot = slot_wait(chan, claim.block, i);
+
+			chan_sink_put(chan, sink, taken, slot);
+			slot_done(chan, claim.block, i, slot);
+		}
+	}
+	if (taken == 0)
+		return err;
+	*done = taken;
 	return WEFT_OK;
 }
 
 bool blocks_is_ready(const weft_chan *chan)
 {
-	/* seq_cst, both; pair with the CAS in blocks_put and the close */
+	/* seq_cst, both; pair with the CAS in claim_put and the close */
 	uint64_t head = atomic_load_explicit(&chan->head, memory_order_seq_cst);
 	uint64_t tail = atomic_load_explicit(&chan->tail, memory_order_seq_cst);
 
-	return (tail & FLAG) || messages_at(head) != messages_at(tail);
+	if (messages_at(head) != messages_at(tail))
+		return true;
+	/* seq_cst; pairs with the end of the last permit, which wakes everybody */
+	return (tail & FLAG) && atomic_load_explicit(&chan->permits, memory_order_seq_cst) == 0;
 }
 
 size_t blocks_len(const weft_chan *chan)
@@ -341,4 +460,58 @@ size_t blocks_len(const weft_chan *chan)
 		if (atomic_load_explicit(&chan->tail, memory_order_acquire) == tail)
 			return (size_t)(messages_at(tail) - messages_at(head));
 	}
+}
+
+/* --- permits: their number keeps a closed channel from ending; each has a block with it, for
+ * when its message is the one that fills a block, so that sending it can't fail ------------ */
+
+/* True: the last one of a closed channel. */
+static bool permit_end(weft_chan *chan)
+{
+	/* seq_cst; pairs with empty_err: after the message is in tail; before the close is
+	 * looked at, which comes before its own look at the number */
+	uint32_t old = atomic_fetch_sub_explicit(&chan->permits, 1, memory_order_seq_cst);
+
+	return old == 1 && chan_is_closed(chan);
+}
+
+weft_err blocks_reserve(weft_chan *chan, void **room)
+{
+	struct chan_block *block;
+	weft_err err = WEFT_OK;
+
+	if (chan_is_closed(chan))
+		return WEFT_ECLOSED;
+	block = block_create(chan);
+	if (!block)
+		return WEFT_ENOMEM;
+	/* seq_cst; pairs with empty_err: before the look at the close, so that who finds the
+	 * channel closed and no permits knows that there will be none */
+	if (atomic_fetch_add_explicit(&chan->permits, 1, memory_order_seq_cst) >=
+		WEFT_CHAN_PERMITS_MAX)
+		err = WEFT_ECAPACITY;
+	else if (chan_is_closed(chan))
+		err = WEFT_ECLOSED;
+	if (err == WEFT_OK)
+		*room = block;
+	else if (blocks_unreserve(chan, block))
+		chan_wake_receivers(chan);
+	return err;
+}
+
+bool blocks_unreserve(weft_chan *chan, void *room)
+{
+	if (room)
+		spare_put(chan, room);
+	return permit_end(chan);
+}
+
+bool blocks_put_reserved(weft_chan *chan, void *room, const void *message)
+{
+	struct chan_block *block = room;
+	struct blocks_claim claim;
+
+	(void)claim_put(chan, 1, true, &block, &claim);
+	publish(chan, &claim, 0, message);
+	return blocks_unreserve(chan, block);
 }

@@ -35,7 +35,8 @@ void chan_layout(weft_chan *chan)
 static weft_err ring_init(weft_chan *chan)
 {
 	chan->closed_bit = power_of_two(chan->capacity);
-	chan->lap = 2 * chan->closed_bit;
+	chan->lap = 2 * chan->closed_bit * (WEFT_CHAN_PERMITS_MAX + 1);
+	chan->tail_flags = chan->lap - chan->closed_bit;
 	/* cleared memory is lap 0 everywhere, and untouched until it is used */
 	chan->slots = mem_calloc(chan->capacity, chan->stride);
 	return chan->slots ? WEFT_OK : WEFT_ENOMEM;
@@ -47,7 +48,7 @@ static void ring_fini(weft_chan *chan)
 	uint64_t head = atomic_load_explicit(&chan->head, memory_order_relaxed);
 	uint64_t tail = atomic_load_explicit(&chan->tail, memory_order_relaxed);
 
-	tail &= ~chan->closed_bit;
+	tail &= ~chan->tail_flags;
 	while (chan->options.destroy && head != tail) {
 		uint64_t index = head & (chan->closed_bit - 1);
 
@@ -66,6 +67,7 @@ static weft_err kind_init(weft_chan *chan)
 		return blocks_init(chan);
 	case CHAN_RENDEZVOUS:
 		chan->closed_bit = 1;
+		chan->tail_flags = 1;
 		break;
 	}
 	return WEFT_OK;
@@ -120,6 +122,7 @@ void weft_chan_unref(weft_chan *chan)
 		ring_fini(chan);
 	else if (chan->kind == CHAN_BLOCKS)
 		blocks_fini(chan);
+	chan_fd_fini(chan);
 	mem_free(chan);
 }
 
@@ -135,11 +138,18 @@ void chan_serve(weft_chan *chan, bool send)
 {
 	for (int i = 0; i < SERVE_MAX; i++, send = !send) {
 		struct wait_queue *queue = chan_queue(chan, send);
-		struct wait_node *node = wait_any(queue) ? wait_claim_busy(queue) : NULL;
+		struct wait_node *node;
 		weft_err err;
 
+		if (!send)
+			chan_fd_fire(chan);
+		node = wait_any(queue) ? wait_claim_busy(queue) : NULL;
 		if (!node)
 			return;
+		if (node->wake_only) {
+			wait_settle(node, WEFT_EAGAIN);
+			return;
+		}
 		err = op_do(chan,
 			&(struct chan_op){
 				.send = send, .source = node->source, .target = node->target });
@@ -150,6 +160,12 @@ void chan_serve(weft_chan *chan, bool send)
 	}
 	/* enough for others in one call of this one's: the next has to come and look */
 	wait_wake_one(chan_queue(chan, send));
+}
+
+void chan_serve_many(weft_chan *chan, bool send, size_t count)
+{
+	for (size_t i = 0; i < count && wait_any(chan_queue(chan, send)); i++)
+		chan_serve(chan, send);
 }
 
 static inline weft_err try_send(weft_chan *chan, const void *message)
@@ -177,6 +193,8 @@ static inline weft_err try_recv(weft_chan *chan, void *message)
 
 weft_err chan_try(weft_chan *chan, const struct chan_op *op)
 {
+	if (op->attempt)
+		return op->attempt(chan, op);
 	return op->send ? try_send(chan, op->source) : try_recv(chan, op->target);
 }
 
@@ -250,6 +268,7 @@ static weft_err queue_wait(weft_chan *chan, const struct chan_op *op, weft_deadl
 	wait_node_init(&node, &ctx, WAIT_FIRST);
 	node.source = op->source;
 	node.target = op->target;
+	node.wake_only = op->wake_only;
 	do {
 		err = try_on(chan, op, &backoff, until);
 		if (err != WEFT_EAGAIN)
@@ -266,13 +285,16 @@ static weft_err queue_wait(weft_chan *chan, const struct chan_op *op, weft_deadl
 }
 
 /* Out of line: what a call does that could not complete at once. */
-static __attribute__((noinline)) weft_err op_wait(
+__attribute__((noinline)) weft_err chan_wait(
 	weft_chan *chan, const struct chan_op *op, weft_err err, weft_deadline until)
 {
 	if (err != WEFT_EAGAIN)
 		return err_set(err);
-	if (until <= WEFT_NOW)
+	if (until <= WEFT_NOW) {
+		if (!op->send)
+			chan_fd_clear(chan);
 		return err_set(WEFT_ETIMEDOUT);
+	}
 	if (chan->kind == CHAN_RENDEZVOUS)
 		return rendezvous_wait(chan, op, until);
 	return queue_wait(chan, op, until);
@@ -284,7 +306,7 @@ weft_err weft_chan_send(weft_chan *chan, const void *message, weft_deadline unti
 
 	if (weft_likely(err == WEFT_OK))
 		return WEFT_OK;
-	return op_wait(chan, &(struct chan_op){ .send = true, .source = message }, err, until);
+	return chan_wait(chan, &(struct chan_op){ .send = true, .source = message }, err, until);
 }
 
 weft_err weft_chan_recv(weft_chan *chan, void *message, weft_deadline until)
@@ -293,7 +315,7 @@ weft_err weft_chan_recv(weft_chan *chan, void *message, weft_deadline until)
 
 	if (weft_likely(err == WEFT_OK))
 		return WEFT_OK;
-	return op_wait(chan, &(struct chan_op){ .send = false, .target = message }, err, until);
+	return chan_wait(chan, &(struct chan_op){ .send = false, .target = message }, err, until);
 }
 
 weft_err weft_chan_try_send(weft_chan *chan, const void *message)
@@ -307,7 +329,11 @@ weft_err weft_chan_try_recv(weft_chan *chan, void *message)
 {
 	weft_err err = try_recv(chan, message);
 
-	return weft_likely(err == WEFT_OK) ? WEFT_OK : err_set(err);
+	if (weft_likely(err == WEFT_OK))
+		return WEFT_OK;
+	if (err == WEFT_EAGAIN)
+		chan_fd_clear(chan);
+	return err_set(err);
 }
 
 static void queues_close(weft_chan *chan)
@@ -317,6 +343,7 @@ static void queues_close(weft_chan *chan)
 	atomic_fetch_or_explicit(&chan->tail, chan->closed_bit, memory_order_seq_cst);
 	wait_wake_all(&chan->receivers, &chan->receivers.lock, WEFT_ECLOSED);
 	wait_wake_all(&chan->senders, &chan->senders.lock, WEFT_ECLOSED);
+	chan_fd_fire(chan);
 }
 
 void weft_chan_close(weft_chan *chan)
@@ -326,16 +353,6 @@ void weft_chan_close(weft_chan *chan)
 	else
 		queues_close(chan);
 	wait_wake_all(&chan->closers, &chan->closers.lock, WEFT_OK);
-}
-
-static bool is_closed(const void *object)
-{
-	return chan_is_closed(object);
-}
-
-weft_err weft_chan_wait_closed(weft_chan *chan, weft_deadline until)
-{
-	return wait_until(&chan->closers, is_closed, chan, until, "chan close");
 }
 
 bool weft_chan_is_closed(const weft_chan *chan)
@@ -358,7 +375,7 @@ bool weft_chan_is_empty(const weft_chan *chan)
 bool weft_chan_is_full(const weft_chan *chan)
 {
 	if (chan->kind == CHAN_RING)
-		return ring_len(chan) == chan->capacity;
+		return ring_is_full(chan);
 	return chan->kind == CHAN_RENDEZVOUS;
 }
 

@@ -6,9 +6,13 @@
  * The bounded channel: a ring of slots, each with a stamp that says whose turn it is.
  *
  * A position is a lap and an index: the index counts slots, 0 .. capacity - 1, and the
- * lap (in units of chan->lap, a power of two above twice the capacity) counts turns, so
- * that any capacity is exact without a division. The bit below the lap marks tail closed.
- * Where a position's lap is L, its slot's stamp is
+ * lap (in units of chan->lap, a power of two) counts turns, so that any capacity is exact
+ * without a division. In tail, bits between the two are flags, zero as a rule:
+ *
+ *	lap | number of permits, 16 bits | closed | index
+ *
+ * A tail with flags goes another way, in ring.c: with permits out, a sender has to count
+ * what is queued. Where a position's lap is L, its slot's stamp is
  *
  *	L	free for the sender whose tail is here	 (memory starts as lap 0, all free)
  *	L + 1	holds the message of lap L, for the receiver whose head is here
@@ -25,6 +29,11 @@
  *
  * Empty: head is read first, then tail; they are equal only if the ring was empty when
  * tail was read, since tail never falls behind head. Full: tail first, then head.
+ *
+ * A permit is one in tail's number. It is room: what is queued and what is reserved are
+ * never more than the capacity, as a CAS on tail that counts both decides (head may only
+ * have moved on meanwhile, which makes room). It is no slot: which one it becomes is decided
+ * by the CAS that sends, and nobody waits for a permit to be used.
  */
 #include "sync/chan.h"
 
@@ -33,6 +42,12 @@ static inline uint64_t ring_next(const weft_chan *chan, uint64_t position, uint6
 	if (index + 1 < chan->capacity)
 		return position + 1;
 	return position - index + chan->lap;
+}
+
+/* Of an empty ring. A permit that is out may still send. */
+static inline weft_err ring_empty_err(const weft_chan *chan, uint64_t tail)
+{
+	return (tail & chan->tail_flags) == chan->closed_bit ? WEFT_ECLOSED : WEFT_EAGAIN;
 }
 
 /* Without waking: whoever it makes a difference to is the caller's to look for. */
@@ -48,8 +63,8 @@ static inline weft_err ring_put(weft_chan *chan, const void *message)
 		char *slot = chan->slots + index * chan->stride;
 		uint64_t stamp;
 
-		if (weft_unlikely(tail & chan->closed_bit))
-			return WEFT_ECLOSED;
+		if (weft_unlikely(tail & chan->tail_flags))
+			return ring_put_flagged(chan, message);
 		/* acquire; pairs with the release in ring_take: the old message is out */
 		stamp = atomic_load_explicit(chan_stamp(chan, slot), memory_order_acquire);
 		if (weft_likely(stamp == lap)) {
@@ -110,8 +125,8 @@ static inline weft_err ring_take(weft_chan *chan, void *message)
 		/* seq_cst; pairs with the CAS in ring_put and with the close: the look
 		 * after entering a list */
 		tail = atomic_load_explicit(&chan->tail, memory_order_seq_cst);
-		if ((tail & ~chan->closed_bit) == head)
-			return tail & chan->closed_bit ? WEFT_ECLOSED : WEFT_EAGAIN;
+		if ((tail & ~chan->tail_flags) == head)
+			return ring_empty_err(chan, tail);
 		/* a sender is about to publish, or head has moved on */
 		rt_relax(&spins, false);
 		/* relaxed: as the first */
@@ -145,13 +160,15 @@ static inline bool ring_is_ready(const weft_chan *chan, bool send)
 	if (send) {
 		/* seq_cst, both; pair with the CAS in ring_take and the close */
 		tail = atomic_load_explicit(&chan->tail, memory_order_seq_cst);
+		if (weft_unlikely(tail & chan->tail_flags))
+			return ring_has_room_flagged(chan, tail);
 		head = atomic_load_explicit(&chan->head, memory_order_seq_cst);
 		return head + chan->lap != tail;
 	}
 	/* seq_cst, both; pair with the CAS in ring_put and the close */
 	head = atomic_load_explicit(&chan->head, memory_order_seq_cst);
 	tail = atomic_load_explicit(&chan->tail, memory_order_seq_cst);
-	return head != tail;
+	return (tail & ~chan->tail_flags) != head || ring_empty_err(chan, tail) == WEFT_ECLOSED;
 }
 
 static inline size_t ring_len(const weft_chan *chan)
@@ -166,7 +183,7 @@ static inline size_t ring_len(const weft_chan *chan)
 		/* acquire: as the loads above */
 		if (atomic_load_explicit(&chan->tail, memory_order_acquire) != tail)
 			continue;
-		if ((tail & ~chan->closed_bit) == head)
+		if ((tail & ~chan->tail_flags) == head)
 			return 0;
 		return (size_t)(to > from ? to - from : chan->capacity - from + to);
 	}

@@ -32,6 +32,19 @@ void wait_node_init(struct wait_node *node, struct wait_ctx *ctx, uint32_t numbe
 	node->number = number;
 	node->result = WEFT_OK;
 	node->queued = false;
+	node->wake_only = false;
+}
+
+void wait_observe_locked(struct wait_queue *q)
+{
+	/* seq_cst; pairs with the load in wait_any: see the head of wait.h */
+	atomic_fetch_add_explicit(&q->count, 1, memory_order_seq_cst);
+}
+
+void wait_unobserve_locked(struct wait_queue *q)
+{
+	/* relaxed: as in wait_remove_locked */
+	atomic_fetch_sub_explicit(&q->count, 1, memory_order_relaxed);
 }
 
 void wait_push_locked(struct wait_queue *q, struct wait_node *node, bool front)
@@ -41,8 +54,7 @@ void wait_push_locked(struct wait_queue *q, struct wait_node *node, bool front)
 	else
 		list_push_back(&q->nodes, &node->link);
 	node->queued = true;
-	/* seq_cst; pairs with the load in wait_any: see the head of wait.h */
-	atomic_fetch_add_explicit(&q->count, 1, memory_order_seq_cst);
+	wait_observe_locked(q);
 }
 
 void wait_remove_locked(struct wait_queue *q, struct wait_node *node)

@@ -60,6 +60,7 @@ struct wait_node {
 	uint32_t number;      /* what the context becomes when claimed through this node */
 	weft_err result;      /* written by the waker before the claim, or before it settles */
 	bool queued;	      /* under the list's lock */
+	bool wake_only;	      /* channel: nobody can do it in the waiter's place; constant */
 };
 
 struct wait_queue {
@@ -80,6 +81,11 @@ static inline bool wait_any(const struct wait_queue *q)
 	/* seq_cst; pairs with the seq_cst add in wait_push_locked: see the head */
 	return weft_unlikely(atomic_load_explicit(&q->count, memory_order_seq_cst) != 0);
 }
+
+/* With the lock held: one who waits without a node, and is told by the object itself. It
+ * counts for wait_any. */
+void wait_observe_locked(struct wait_queue *q);
+void wait_unobserve_locked(struct wait_queue *q);
 
 /* With the lock held. A node that has waited in vain goes to the front. */
 void wait_push_locked(struct wait_queue *q, struct wait_node *node, bool front);
