@@ -44,6 +44,9 @@ want=$'fetched\nthe: 12, page 7: 700, words: 7\nfrequent: 2'
 [ "$out" = "$want" ] || { echo "map said: $out" >&2; exit 1; }
 out=$("$WEFT_EXAMPLES/pool")
 [ "$out" = "sum 338350" ] || { echo "pool said: $out" >&2; exit 1; }
+out=$("$WEFT_EXAMPLES/buf")
+[[ "$out" =~ ^sum\ 124716$'\n'1000\ blocks,\ [0-9]+\ of\ them\ made,\ 0\ still\ out$ ]] ||
+	{ echo "buf said: $out" >&2; exit 1; }
 out=$("$WEFT_EXAMPLES/cell")
 [ "$out" = "3 handlers found the last of 2 routes" ] || { echo "cell said: $out" >&2; exit 1; }
 out=$("$WEFT_EXAMPLES/fanout")
