@@ -101,6 +101,19 @@ def summary(rows):
         print("  missed: %-28s %5.2f of %s" % (row["row"], row["ratio"], row["against"]))
 
 
+def updated(path, new, only):
+    """What is kept, with the new rows in it, and a word that they are of another run."""
+    with open(path, encoding="utf-8") as f:
+        kept = json.load(f)
+    if (kept["cpu"], kept["cores"], kept["rounds"]) != (new["cpu"], new["cores"], new["rounds"]):
+        raise SystemExit("bench: --update: %s is of another machine or other rounds" % path)
+    fresh = {row["row"]: row for row in new["rows"]}
+    kept["rows"] = [fresh.pop(row["row"], row) for row in kept["rows"]] + list(fresh.values())
+    again = {"only": only, "date": new["date"], "note": new["note"]}
+    kept["updates"] = [u for u in kept.get("updates", []) if u["only"] != only] + [again]
+    return kept
+
+
 def write(suite, samples, origin, judge, here, options, pinned):
     """Into here/results."""
     rows = collect(samples, origin, judge)
@@ -110,6 +123,9 @@ def write(suite, samples, origin, judge, here, options, pinned):
               "rows": rows}
     folder = os.path.join(here, "results")
     os.makedirs(folder, exist_ok=True)
+    if options.update:
+        result = updated(os.path.join(folder, suite + ".json"), result, options.only)
+        rows = result["rows"]
     with open(os.path.join(folder, suite + ".json"), "w", encoding="utf-8") as f:
         json.dump(result, f, indent=1)
         f.write("\n")

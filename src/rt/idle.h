@@ -81,7 +81,7 @@ static inline int64_t idle_begin(struct rt_idle *idle, int64_t now)
 /* When the first look is likely to find something: earlier ones are calls in vain. */
 static inline int64_t idle_first_look(const struct rt_idle *idle)
 {
-	return idle->since + (idle->mode == IDLE_IS_LOOKING ? idle->average * 3 / 4 : 0);
+	return idle->since + (idle->mode == IDLE_IS_LOOKING ? idle->average * 5 / 8 : 0);
 }
 
 static inline void idle_stop(struct rt_idle *idle)

@@ -31,7 +31,7 @@
 
 #define SPIN_NS 50000	   /* longer than a sleeping worker takes to wake */
 #define SPIN_LOOKS 32	   /* at the inbox, between two looks at the clock and the net */
-#define NET_LOOKS 16	   /* the same, when it is the net that is looked at */
+#define NET_LOOKS 12	   /* the same, when it is the net that is looked at */
 #define NET_YIELD 8	   /* looks at the net, between two times the core is given away */
 #define SIM_BUSY_MAX 10000 /* steps of a simulated run in one moment */
 #define SIM_PICK_MAX 16	   /* the simulator picks among that many of the queue's first */
