@@ -22,6 +22,7 @@
  * which the slot's receiver waited for; the sender of the last slot links the next block
  * before it publishes.
  */
+#include "base/check.h"
 #include "base/mem.h"
 #include "sync/chan.h"
 
@@ -509,9 +510,10 @@ bool blocks_unreserve(weft_chan *chan, void *room)
 bool blocks_put_reserved(weft_chan *chan, void *room, const void *message)
 {
 	struct chan_block *block = room;
-	struct blocks_claim claim;
+	struct blocks_claim claim = { NULL, 0, 0 };
+	weft_err err = claim_put(chan, 1, true, &block, &claim);
 
-	(void)claim_put(chan, 1, true, &block, &claim);
+	CHECK(err == WEFT_OK); /* a permit is not closed out, and brings its block */
 	publish(chan, &claim, 0, message);
 	return blocks_unreserve(chan, block);
 }
