@@ -100,7 +100,7 @@ static weft_err fd_create(struct chan_fd **out)
 
 weft_err weft_chan_fd(weft_chan *chan, int *fd)
 {
-	struct chan_fd *f = fd_of(chan), *fresh;
+	struct chan_fd *f = fd_of(chan), *fresh = NULL;
 	weft_err err;
 
 	if (chan->kind == CHAN_RENDEZVOUS)
