@@ -260,6 +260,8 @@ static weft_err reads_and_replaces(void *arg)
 
 		reclaim_enter();
 		t = atomic_load_explicit(slot, memory_order_acquire);
+		if (t_random(&random) % 32 == 0)
+			sched_yield(); /* others run, on this core too */
 		for (unsigned n = (unsigned)t_random(&random) % 8; n > 0; n--)
 			T_OUGHT(atomic_load_explicit(&t->alive, memory_order_relaxed) ==
 				THING_ALIVE);

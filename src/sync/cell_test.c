@@ -8,6 +8,7 @@
 #include <weft/weft.h>
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -554,6 +555,8 @@ static weft_err loads_and_stores(void *arg)
 			use(v);
 			use(weft_cell_enter(p->cells[0]));
 			weft_cell_leave(p->cells[0]);
+			if (t_random(&p->random) % 32 == 0)
+				sched_yield(); /* others run, on this core too */
 			use(v);
 			weft_cell_leave(cell);
 		}

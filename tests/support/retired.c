@@ -122,8 +122,12 @@ static void obey(struct other *o)
 
 		if (order == END)
 			break;
-		if (order == GUARD && !guarded++)
+		/* the first guard of a thread is made in another way than later ones */
+		if (order == GUARD && !guarded++) {
 			reclaim_enter();
+			reclaim_leave();
+			reclaim_enter();
+		}
 		if (order == LEAVE && guarded) {
 			reclaim_leave();
 			guarded = 0;
