@@ -212,7 +212,8 @@ static weft_err busy_main(void *arg)
 	things_retire(5);
 	turns();
 	ck_assert_int_eq(things_freed, 0);
-	other_tell(&o, PARK);
+	/* never asleep, and nothing of its own to free */
+	other_tell(&o, YIELD);
 	wait_until(none_is_live, NULL);
 	other_end(&o, true);
 	return WEFT_OK;

@@ -136,6 +136,8 @@ static void obey(struct other *o)
 		while (o->order == order) {
 			if (order == PARK)
 				IGNORE(weft_park(WEFT_FOREVER));
+			else if (order == YIELD)
+				(void)weft_yield();
 			else
 				sched_yield();
 		}

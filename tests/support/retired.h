@@ -47,6 +47,7 @@ enum order {
 	GUARD, /* inside one; neither parks nor yields */
 	BUSY,  /* the same without a guard */
 	LEAVE, /* left it; still busy */
+	YIELD, /* busy, but its worker's loop comes round */
 	PARK,
 	END,
 };
