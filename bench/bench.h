@@ -49,10 +49,10 @@ typedef double bench_pass(void *arg, uint64_t n);
 
 static inline double bench_measured_ns(void)
 {
-	return getenv("BENCH_QUICK") ? 25e6 : 250e6;
+	return getenv("BENCH_QUICK") ? 20e6 : 200e6;
 }
 
-/* ns an operation: searches the count whose pass takes a quarter of a second, up to most,
+/* ns an operation: searches the count whose pass takes a fifth of a second, up to most,
  * and returns what that pass says. */
 static inline double bench_calibrated(bench_pass *pass, void *arg, uint64_t most)
 {

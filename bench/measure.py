@@ -70,10 +70,17 @@ class Peers:
         os.makedirs(PEERS, exist_ok=True)
         self.cc = "gcc " + version("cc", "-dumpfullversion")
         self.go = "go " + version("go", "version") if shutil.which("go") else "go"
-        self._go = {}
+        self._go, self._c = {}, {}
+        self.compilers = {"gcc": version("cc", "-dumpfullversion")}
+        if shutil.which("go"):
+            self.compilers["go"] = version("go", "version")
 
     def c(self, name, *flags, built=None):
-        return build_c(name, *flags, built=built)
+        """Built once; None when it does not build: that is said then."""
+        built = built or name
+        if built not in self._c:
+            self._c[built] = build_c(name, *flags, built=built)
+        return self._c[built]
 
     def go_program(self, name):
         if name not in self._go:
@@ -103,12 +110,16 @@ def figures(printed):
 
 
 def lines(command, quick, timeout=180):
-    """{row: (value, unit)}; empty when the program has no such row."""
+    """{row: (value, unit)}; empty when the program has no such row, or hangs in it."""
     env = dict(os.environ)
     if quick:
         env["BENCH_QUICK"] = "1"
-    out = subprocess.run(command, capture_output=True, text=True, env=env, timeout=timeout,
-                         check=False)
+    try:
+        out = subprocess.run(command, capture_output=True, text=True, env=env, timeout=timeout,
+                             check=False)
+    except subprocess.TimeoutExpired:
+        say("bench: not over after %d s, left out: %s" % (timeout, " ".join(command)))
+        return {}
     if out.returncode == 2 and "usage:" in out.stderr:
         say("bench: has no such row: %s" % " ".join(command))
         return {}

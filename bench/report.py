@@ -114,11 +114,11 @@ def updated(path, new, only):
     return kept
 
 
-def write(suite, samples, origin, judge, here, options, pinned):
-    """Into here/results."""
+def write(suite, samples, origin, judge, here, options, about):
+    """Into here/results. about: more of what the results were had by."""
     rows = collect(samples, origin, judge)
     result = {"date": datetime.date.today().isoformat(), "cpu": cpu_name(),
-              "cores": os.cpu_count(), "pinned": "processors " + pinned,
+              "cores": os.cpu_count(), **about,
               "rounds": options.rounds, "quick": options.quick, "note": options.note,
               "rows": rows}
     folder = os.path.join(here, "results")
@@ -132,6 +132,6 @@ def write(suite, samples, origin, judge, here, options, pinned):
     chart(rows, os.path.join(folder, suite + ".svg"),
           "weft: %s, %s, %d cores, medians of %d" %
           (suite, result["cpu"], result["cores"], options.rounds))
-    print("\n%s" % suite)
+    print("\n%s (%s)" % (suite, ", ".join("%s %s" % c for c in about["compilers"].items())))
     table(rows)
     summary(rows)

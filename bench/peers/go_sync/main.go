@@ -13,9 +13,9 @@ import (
 
 func measuredNs() float64 {
 	if os.Getenv("BENCH_QUICK") != "" {
-		return 25e6
+		return 20e6
 	}
-	return 250e6
+	return 200e6
 }
 
 // ns an operation; bench_calibrated of bench.h.

@@ -14,14 +14,14 @@ pub fn look_at(value: u64) {
 
 fn measured_ns() -> f64 {
     if std::env::var_os("BENCH_QUICK").is_some() {
-        25e6
+        20e6
     } else {
-        250e6
+        200e6
     }
 }
 
 /// ns an operation: pass(n) does n and returns the ns it took. n is searched so that the
-/// pass that counts takes a quarter of a second, up to `most`.
+/// pass that counts takes a fifth of a second, up to `most`.
 pub fn calibrated(most: u64, mut pass: impl FnMut(u64) -> f64) -> f64 {
     let measured = measured_ns();
     let mut count = most.min(1000);
