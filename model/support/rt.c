@@ -62,6 +62,19 @@ bool rt_relax(unsigned *spins, bool may_switch)
 	return false;
 }
 
+/* As a fiber: sleeps at once. */
+bool rt_backoff(struct rt_backoff *backoff, weft_deadline until)
+{
+	(void)backoff;
+	(void)until;
+	return false;
+}
+
+void rt_backoff_end(struct rt_backoff *backoff)
+{
+	(void)backoff;
+}
+
 /* One core: nobody spins a bounded number of times before it sleeps, which changes nothing
  * but how often the same is looked at. */
 unsigned rt_cores(void)
