@@ -273,7 +273,6 @@ weft_err weft_watch_replace(weft_watch *w, const void *value, void *old)
 /* What changes a value. */
 struct change {
 	bool (*fn)(void *value, void *arg);
-	void (*always)(void *value, void *arg); /* in place of fn */
 	void *arg;
 };
 
@@ -281,13 +280,10 @@ struct change {
  * does not park over it. */
 static bool change_call(const struct change *change, void *value)
 {
-	bool modified = true;
+	bool modified;
 
 	reclaim_enter();
-	if (change->always)
-		change->always(value, change->arg);
-	else
-		modified = change->fn(value, change->arg);
+	modified = change->fn(value, change->arg);
 	reclaim_leave();
 	return modified;
 }
@@ -337,18 +333,32 @@ static weft_err value_change(weft_watch *w, const struct change *change, bool *m
 				: plain_change(w, change, modified);
 }
 
+struct modification {
+	void (*fn)(void *value, void *arg);
+	void *arg;
+};
+
+static bool modify_always(void *value, void *arg)
+{
+	struct modification *it = arg;
+
+	it->fn(value, it->arg);
+	return true;
+}
+
 weft_err weft_watch_modify(weft_watch *w, void (*fn)(void *value, void *arg), void *arg)
 {
-	bool modified;
+	struct modification it = { fn, arg };
+	bool modified = true;
 
-	return value_change(w, &(struct change){ .always = fn, .arg = arg }, &modified);
+	return value_change(w, &(struct change){ modify_always, &it }, &modified);
 }
 
 weft_err weft_watch_send_if_modified(
 	weft_watch *w, bool (*fn)(void *value, void *arg), void *arg, bool *modified)
 {
-	bool is_modified;
-	weft_err err = value_change(w, &(struct change){ .fn = fn, .arg = arg }, &is_modified);
+	bool is_modified = false;
+	weft_err err = value_change(w, &(struct change){ fn, arg }, &is_modified);
 
 	if (err == WEFT_OK && modified)
 		*modified = is_modified;
