@@ -167,8 +167,8 @@ struct blocks_claim {
  * is made when it is needed. Used up when it is NULL afterwards; else to be put back, also on
  * an error.
  */
-static inline weft_err claim_put(weft_chan *chan, size_t count, bool permit,
-	struct chan_block **fresh, struct blocks_claim *claim)
+__attribute__((always_inline)) static inline weft_err claim_put(weft_chan *chan, size_t count,
+	bool permit, struct chan_block **fresh, struct blocks_claim *claim)
 {
 	struct chan_block *block;
 	unsigned spins = 0, races = 0;
@@ -330,7 +330,8 @@ static inline uint64_t head_next(
 	return head + *n * POSITION;
 }
 
-static inline weft_err claim_take(weft_chan *chan, size_t count, struct blocks_claim *claim)
+__attribute__((always_inline)) static inline weft_err claim_take(
+	weft_chan *chan, size_t count, struct blocks_claim *claim)
 {
 	struct chan_block *block;
 	unsigned spins = 0, races = 0;
