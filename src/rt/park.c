@@ -294,8 +294,7 @@ bool rt_backoff(struct rt_backoff *b, weft_deadline until)
 		return false;
 	for (int i = 0; i < 1 << RT_BACKOFF_RACE; i++)
 		cpu_pause();
-	if (++b->turns % 8 == 0)
-		sched_yield();
+	sched_yield();
 	return true;
 }
 
