@@ -463,6 +463,75 @@ START_TEST(select_is_woken_by_a_token)
 }
 END_TEST
 
+START_TEST(select_timer_is_a_case_of_its_own)
+{
+	weft_chan *chan = chan_of(1);
+	weft_deadline first = weft_after_ms(3);
+	uint64_t value = 5;
+	weft_select_case cases[] = { recv_case(chan, &value),
+		{ .kind = WEFT_SELECT_TIMER, .at = weft_after_ms(60000) },
+		{ .kind = WEFT_SELECT_TIMER, .at = first } };
+	size_t chosen = 99;
+
+	ck_assert_int_eq(weft_select(cases, 3, 0, &chosen, WEFT_FOREVER), WEFT_OK);
+	ck_assert(chosen == 2 && cases[2].result == WEFT_OK && weft_now() >= first);
+	/* one that has come is ready at once; the deadline comes after it */
+	ck_assert_int_eq(weft_select(cases, 3, 0, &chosen, WEFT_NOW), WEFT_OK);
+	ck_assert_uint_eq(chosen, 2);
+	cases[2].at = weft_after_ms(2);
+	ck_assert_int_eq(weft_select(cases, 3, 0, &chosen, cases[2].at), WEFT_OK);
+	ck_assert_uint_eq(chosen, 2);
+	cases[2].at = WEFT_FOREVER;
+	chosen = 99;
+	ck_assert_int_eq(weft_select(cases, 3, 0, &chosen, weft_after_ms(2)), WEFT_ETIMEDOUT);
+	ck_assert_uint_eq(chosen, 99);
+	cases[2].at = WEFT_NOW;
+	ck_assert_int_eq(weft_chan_try_send(chan, &value), WEFT_OK);
+	ck_assert_int_eq(weft_select(cases, 3, WEFT_SELECT_BIASED, &chosen, WEFT_FOREVER), WEFT_OK);
+	ck_assert_uint_eq(chosen, 0);
+	weft_chan_unref(chan);
+}
+END_TEST
+
+static weft_err close_wakes_select(void *arg)
+{
+	weft_chan *chan = chan_of(*(size_t *)arg);
+	weft_oneshot *shot = NULL;
+	static struct chooser c, d;
+	weft_scope *one, *two;
+
+	ck_assert_int_eq(weft_oneshot_create(&shot, 8), WEFT_OK);
+	memset(&c, 0, sizeof(c));
+	memset(&d, 0, sizeof(d));
+	chooser_add(&c, WEFT_SELECT_CLOSED, chan, 0);
+	chooser_add(&d, WEFT_SELECT_CLOSED, NULL, 0);
+	d.cases[0].oneshot = shot;
+	one = chooser_start(&c);
+	two = chooser_start(&d);
+	ck_assert(!c.returned && !d.returned);
+	weft_chan_close(chan);
+	crew_settle();
+	ck_assert(c.returned && c.err == WEFT_OK && c.cases[0].result == WEFT_OK);
+	ck_assert(!d.returned);
+	weft_oneshot_shut(shot);
+	crew_settle();
+	ck_assert(d.returned && d.err == WEFT_OK && d.cases[0].result == WEFT_OK);
+	weft_scope_free(one);
+	weft_scope_free(two);
+	weft_oneshot_close_sender(shot);
+	weft_oneshot_close_receiver(shot);
+	weft_chan_unref(chan);
+	return WEFT_OK;
+}
+
+START_TEST(select_is_woken_by_a_close)
+{
+	static size_t capacities[] = { 0, 1, WEFT_CHAN_UNBOUNDED };
+
+	ck_assert_int_eq(crew_main(1, close_wakes_select, &capacities[_i]), WEFT_OK);
+}
+END_TEST
+
 /* --- races ------------------------------------------------------------------------------- */
 
 enum { PARTIES_MAX = 6, CHANS = 4, ROUNDS = 800, SIM_ROUNDS = 40, SIM_SEEDS = 15 };
@@ -708,6 +777,8 @@ static void select_tests(TCase *tc)
 	t_add(tc, select_cancelled_has_done_nothing);
 	t_add_loop(tc, select_of_the_most_cases_is_woken_by_each, 0, 2);
 	t_add(tc, select_is_woken_by_a_token);
+	t_add(tc, select_timer_is_a_case_of_its_own);
+	t_add_loop(tc, select_is_woken_by_a_close, 0, 3);
 	t_add_loop(tc, select_loses_no_message_and_doubles_none, 0, 4 * CREW_MODES);
 	t_add_loop(tc, select_without_deadline_always_meets, 0, 2 * CREW_MODES);
 	t_add_loop(tc, select_sending_and_receiving_at_once_conserves, 0, CREW_MODES);
