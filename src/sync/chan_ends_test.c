@@ -261,7 +261,7 @@ END_TEST
 
 /* --- races -------------------------------------------------------------------------------------- */
 
-enum { SENDERS = 3, WEAK = 2, ROUNDS = 60, SIM_ROUNDS = 15, EACH = 50 };
+enum { SENDERS = 3, WEAK = 2, ROUNDS = 25, SIM_ROUNDS = 10, EACH = 50 };
 
 struct hall {
 	weft_chan *chan;
