@@ -53,6 +53,8 @@ want=$'quick: success\ntoo slow: timed out\nclient leaves\nwithout a client: can
 [ "$out" = "$want" ] || { echo "cancel said: $out" >&2; exit 1; }
 out=$("$WEFT_EXAMPLES/pool")
 [ "$out" = "sum 338350" ] || { echo "pool said: $out" >&2; exit 1; }
+out=$("$WEFT_EXAMPLES/feed")
+[ "$out" = "sum 250500" ] || { echo "feed said: $out" >&2; exit 1; }
 out=$("$WEFT_EXAMPLES/buf")
 [[ "$out" =~ ^sum\ 124716$'\n'1000\ blocks,\ [0-9]+\ of\ them\ made,\ 0\ still\ out$ ]] ||
 	{ echo "buf said: $out" >&2; exit 1; }

@@ -167,7 +167,7 @@ WEFT_API size_t weft_chan_drain(weft_chan *chan);
  * it may find nothing, when somebody else was faster. With EPOLLET receive until
  * WEFT_EAGAIN. Parked receivers are woken as if it were not there.
  * Costs a write of 8 bytes when a message comes to a channel that was found empty, and a
- * read at the next such finding; channels without one pay nothing.
+ * read at each such finding; channels without one pay nothing.
  * Errors: WEFT_EINVAL (rendezvous), WEFT_ECAPACITY (no descriptors left), WEFT_ENOMEM.
  */
 WEFT_API WEFT_MUST_CHECK weft_err weft_chan_fd(weft_chan *chan, int *fd);
