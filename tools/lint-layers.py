@@ -13,7 +13,7 @@
     src/base
 
 Tests, fuzzers and benchmarks may include anything. _GNU_SOURCE is for src/io, src/rt and
-src/net (and tests)."""
+src/net (and tests, and the checker of models)."""
 import re
 
 from lintlib import Lint, is_test, line_of, split_c
@@ -36,7 +36,7 @@ PUBLIC = {
 # Beneath their layer's rank: the simulator's options are the backend's to read.
 ALSO = {("src/io/", "weft/sim.h")}
 
-GNU_SOURCE_IN = ("src/io/", "src/rt/", "src/net/")
+GNU_SOURCE_IN = ("src/io/", "src/rt/", "src/net/", "model/checker/")
 # A codec has no system calls, clock or threads.
 PROTO_SYSTEM = {"assert.h", "ctype.h", "errno.h", "float.h", "inttypes.h", "limits.h", "stdarg.h",
                 "stdbool.h", "stddef.h", "stdint.h", "string.h", "immintrin.h", "emmintrin.h",
@@ -120,7 +120,7 @@ def main():
         gnu = re.search(r"\b_GNU_SOURCE\b", code)
         if gnu and not path.startswith(GNU_SOURCE_IN):
             lint.error(path, line_of(code, gnu.start()),
-                       "_GNU_SOURCE is for src/io, src/rt and src/net")
+                       "_GNU_SOURCE is for src/io, src/rt, src/net and the checker of models")
     lint.exit()
 
 
