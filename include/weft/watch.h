@@ -82,7 +82,8 @@ WEFT_API WEFT_MUST_CHECK weft_watch *weft_watch_sender_try_ref(weft_watch *w);
  * (boxed); then nothing changed, and what was to be taken over is still the caller's.
  */
 WEFT_API WEFT_MUST_CHECK weft_err weft_watch_send(weft_watch *w, const void *value);
-/* As send; old, which may be where value is, gets the value before. With ref and unref it is the caller's. */
+/* As send; old, which may be where value is, gets the value before. With ref and unref it is
+ * the caller's. */
 WEFT_API WEFT_MUST_CHECK weft_err weft_watch_replace(weft_watch *w, const void *value, void *old);
 /*
  * fn changes a copy of the value, which becomes the value when it returns. No other change
