@@ -2,6 +2,7 @@
 /* See mux_pool.h. */
 #include "bridge/mux_pool.h"
 
+#include "base/check.h"
 #include "base/err.h"
 #include "base/mem.h"
 
@@ -14,12 +15,12 @@ weft_err mux_pool_init(struct mux_pool *pool, const char *name)
 {
 	list_init(&pool->links);
 	pool->name = name;
-	return weft_cancel_create(&pool->changed, NULL);
+	return weft_watch_create(&pool->changed, sizeof(pool->err), &pool->err, NULL);
 }
 
 void mux_pool_fini(struct mux_pool *pool)
 {
-	weft_cancel_unref(pool->changed);
+	weft_watch_unref(pool->changed);
 	mem_free(pool->detail);
 }
 
@@ -31,29 +32,19 @@ void mux_link_unref(struct mux_link *link)
 	mem_free(link);
 }
 
-/* The token that those who wait hold is given to the caller, to be triggered once the lock
- * is free; fresh takes its place. */
-static weft_cancel *change(struct mux_pool *pool, weft_cancel *fresh)
+/* To those who wait, once the lock is free. */
+static void announce(struct mux_pool *pool, weft_err state)
 {
-	weft_cancel *old = pool->changed;
-
-	pool->changed = fresh;
-	return old;
-}
-
-static void announce(weft_cancel *old)
-{
-	weft_cancel_trigger(old, WEFT_OK);
-	weft_cancel_unref(old);
+	/* it fails only when it was closed, which nobody does */
+	CHECK(weft_watch_send(pool->changed, &state) == WEFT_OK);
 }
 
 weft_err mux_pool_add_own(struct mux_pool *pool, weft_mux *mux, struct mux_link **out)
 {
 	struct mux_link *link = mem_calloc(1, sizeof(*link));
-	weft_cancel *fresh = NULL, *old;
+	weft_err state;
 
-	if (!link || weft_cancel_create(&fresh, NULL)) {
-		mem_free(link);
+	if (!link) {
 		weft_mux_free(mux);
 		return err_set(WEFT_ENOMEM);
 	}
@@ -62,9 +53,9 @@ weft_err mux_pool_add_own(struct mux_pool *pool, weft_mux *mux, struct mux_link 
 	refcount_init(&link->refs, 1);
 	rt_lock_acquire(&pool->lock);
 	list_push_front(&pool->links, &link->node);
-	old = change(pool, fresh);
+	state = pool->err;
 	rt_lock_release(&pool->lock);
-	announce(old);
+	announce(pool, state);
 	*out = link;
 	return WEFT_OK;
 }
@@ -79,22 +70,16 @@ void mux_pool_remove(struct mux_pool *pool, struct mux_link *link)
 void mux_pool_failed(struct mux_pool *pool, weft_err err, bool is_final)
 {
 	char *detail = mem_strdup(weft_error_detail()), *former;
-	weft_cancel *fresh = NULL, *old = NULL;
 
-	/* without memory for a new token the old one stays triggered, which is final too */
-	if (is_final && weft_cancel_create(&fresh, NULL))
-		fresh = NULL;
 	rt_lock_acquire(&pool->lock);
 	former = pool->detail;
 	pool->detail = detail;
-	if (is_final) {
+	if (is_final)
 		pool->err = err;
-		old = fresh ? change(pool, fresh) : weft_cancel_ref(pool->changed);
-	}
 	rt_lock_release(&pool->lock);
 	mem_free(former);
-	if (old)
-		announce(old);
+	if (is_final)
+		announce(pool, err);
 }
 
 /* With a lock held. The link with the fewest streams; among equals, the one that was
@@ -126,9 +111,8 @@ static struct mux_link *pick(struct mux_pool *pool)
 	return best;
 }
 
-/* A referenced link. NULL: none now, *changed (referenced) tells when to look again; or
- * never, which is the error returned. */
-static weft_err take(struct mux_pool *pool, struct mux_link **link, weft_cancel **changed)
+/* A referenced link; NULL: none now. An error: there will never be one. */
+static weft_err take(struct mux_pool *pool, struct mux_link **link)
 {
 	weft_err err = WEFT_OK;
 
@@ -136,8 +120,6 @@ static weft_err take(struct mux_pool *pool, struct mux_link **link, weft_cancel 
 	*link = pick(pool);
 	if (!*link)
 		err = pool->err;
-	if (!*link && !err)
-		*changed = weft_cancel_ref(pool->changed);
 	rt_lock_release(&pool->lock);
 	if (!err)
 		return WEFT_OK;
@@ -179,23 +161,36 @@ static bool is_worn_out(weft_mux *mux, weft_err err)
 	return true;
 }
 
+/* The same, and waits for one. Who waits is told of all that comes after its first look. */
+static weft_err take_soon(struct mux_pool *pool, struct mux_link **link, weft_deadline until)
+{
+	weft_watch_sub *changes = NULL;
+	weft_err err = take(pool, link);
+
+	if (err || *link)
+		return err;
+	err = weft_watch_sub_create(&changes, pool->changed);
+	while (!err) {
+		err = take(pool, link);
+		if (err || *link)
+			break;
+		err = weft_watch_sub_changed(changes, until);
+		if (err)
+			err = waited_in_vain(pool, err);
+	}
+	weft_watch_sub_free(changes);
+	return err;
+}
+
 weft_err mux_pool_open(struct mux_pool *pool, weft_conn **out, weft_deadline until)
 {
 	for (;;) {
 		struct mux_link *link;
-		weft_cancel *changed = NULL;
 		weft_stream *stream;
-		weft_err err = take(pool, &link, &changed);
+		weft_err err = take_soon(pool, &link, until);
 
 		if (err)
 			return err;
-		if (!link) {
-			err = weft_cancel_wait(changed, until);
-			weft_cancel_unref(changed);
-			if (err)
-				return waited_in_vain(pool, err);
-			continue;
-		}
 		err = weft_mux_open(link->mux, &stream, until);
 		if (err == WEFT_ECLOSED || err == WEFT_ERESET || err == WEFT_EPROTO ||
 			is_worn_out(link->mux, err)) {

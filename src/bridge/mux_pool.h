@@ -11,8 +11,8 @@
 #include "base/refcount.h"
 #include "rt/lock.h"
 
-#include <weft/cancel.h>
 #include <weft/mux.h>
+#include <weft/watch.h>
 
 #include <stdbool.h>
 
@@ -26,11 +26,11 @@ struct mux_link {
 
 struct mux_pool {
 	struct rt_lock lock;
-	struct list links;    /* those that can open streams; lock */
-	weft_cancel *changed; /* triggered and replaced when links or err change; lock */
-	weft_err err;	      /* why there will never be a link; lock */
-	char *detail;	      /* of the last failure to get one; owned, may be NULL; lock */
-	const char *name;     /* what is at the other end, for errors; borrowed */
+	struct list links;   /* those that can open streams; lock */
+	weft_watch *changed; /* of err: sent when links or err have changed */
+	weft_err err;	     /* why there will never be a link; lock */
+	char *detail;	     /* of the last failure to get one; owned, may be NULL; lock */
+	const char *name;    /* what is at the other end, for errors; borrowed */
 };
 
 /* name must outlive the pool. Errors: WEFT_ENOMEM. */
