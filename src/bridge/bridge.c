@@ -544,9 +544,11 @@ void weft_bridge_stats_get(const weft_bridge *bridge, weft_bridge_stats *out)
 		.sessions_failed = counter_get(&c->failed),
 		.sessions_refused = refused,
 		.sessions_cut = counter_get(&c->cut),
-		.bytes_in = counter_get(&c->bytes_in),
-		.bytes_out = counter_get(&c->bytes_out),
 		.sessions_now = (size_t)counter_get(&c->sessions_now),
 		.children_now = (size_t)counter_get(&c->children_now),
 	};
+	for (unsigned i = 0; i < BRIDGE_CELLS; i++) {
+		out->bytes_in += counter_get(&c->cells[i].bytes_in);
+		out->bytes_out += counter_get(&c->cells[i].bytes_out);
+	}
 }

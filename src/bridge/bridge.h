@@ -3,6 +3,7 @@
 #define BRIDGE_BRIDGE_H
 
 /* Inside of a bridge: what its sessions need of it. */
+#include "base/align.h"
 #include "base/counter.h"
 #include "bridge/endpoint.h"
 #include "bridge/mux_pool.h"
@@ -11,11 +12,21 @@
 #include <weft/bridge.h>
 #include <weft/cancel.h>
 
+/* Counted with each move, so that workers must not share a line: those that share a cell are
+ * more than there are cells. */
+#define BRIDGE_CELLS 16
+
+struct bridge_cell {
+	struct counter bytes_in, bytes_out;
+	char apart[CACHE_LINE - 2 * sizeof(struct counter)];
+};
+
 struct bridge_counters {
-	struct counter sessions, failed, refused, cut, bytes_in, bytes_out;
+	struct counter sessions, failed, refused, cut;
 	struct counter sessions_now, children_now;
-	struct counter only;		 /* 1: the session of stdio: has begun */
-	struct counter muxes, muxes_now; /* mux sessions */
+	struct counter only;			/* 1: the session of stdio: has begun */
+	struct counter muxes, muxes_now;	/* mux sessions */
+	struct bridge_cell cells[BRIDGE_CELLS]; /* by worker */
 };
 
 struct weft_bridge {

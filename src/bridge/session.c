@@ -292,18 +292,19 @@ static weft_err open_to(struct session *s)
 				       : weft_dial(&s->to, b->to.address, &b->to.net, until);
 }
 
+static struct bridge_cell *cell_here(struct weft_bridge *b)
+{
+	return &b->counters.cells[weft_worker_self() % BRIDGE_CELLS];
+}
+
 static void moved_up(void *user, size_t bytes)
 {
-	struct weft_bridge *b = user;
-
-	(void)counter_add(&b->counters.bytes_in, bytes);
+	(void)counter_add(&cell_here(user)->bytes_in, bytes);
 }
 
 static void moved_down(void *user, size_t bytes)
 {
-	struct weft_bridge *b = user;
-
-	(void)counter_add(&b->counters.bytes_out, bytes);
+	(void)counter_add(&cell_here(user)->bytes_out, bytes);
 }
 
 static void flows_init(struct session *s)

@@ -385,8 +385,8 @@ static bool decode(weft_mux *m, const uint8_t *data, size_t len)
 			break;
 		}
 	}
-	(void)counter_add(&m->counters.frames_in, m->decoder.headers - headers);
-	(void)counter_add(&m->counters.bytes_in, bytes);
+	counter_own_add(&m->counters.frames_in, m->decoder.headers - headers);
+	counter_own_add(&m->counters.bytes_in, bytes);
 	return good;
 }
 
@@ -524,7 +524,7 @@ static bool turn(weft_mux *m)
 	}
 	at = m->block_used;
 	err = weft_conn_read(m->conn, m->block.data + at, m->block.len - at, &got, next_tick(m));
-	(void)counter_add(&m->counters.reads, 1);
+	counter_own_add(&m->counters.reads, 1);
 	if (err == WEFT_ETIMEDOUT)
 		return tick(m);
 	if (err == WEFT_ECANCELED && (word_get(&m->state) & MUX_CLOSING)) {

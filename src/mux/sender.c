@@ -395,11 +395,11 @@ static weft_err write_gathered(weft_mux *m)
 	size_t sent = 0, bytes = tx->bytes;
 	weft_err err = weft_conn_writev(m->conn, tx->iov, tx->iov_len, &sent, WEFT_NOW);
 
-	(void)counter_add(&m->counters.writes, 1);
+	counter_own_add(&m->counters.writes, 1);
 	if (err && sent < bytes)
 		keep_pending(m, sent);
-	(void)counter_add(&m->counters.frames_out, tx->frames);
-	(void)counter_add(&m->counters.bytes_out, tx->payload);
+	counter_own_add(&m->counters.frames_out, tx->frames);
+	counter_own_add(&m->counters.bytes_out, tx->payload);
 	return_requests(m);
 	if (!tx->is_pending)
 		free_chunks(tx);
@@ -416,7 +416,7 @@ static weft_err write_pending(weft_mux *m)
 	size_t sent = 0;
 	weft_err err = weft_conn_writev(m->conn, tx->iov, tx->iov_len, &sent, WEFT_FOREVER);
 
-	(void)counter_add(&m->counters.writes, 1);
+	counter_own_add(&m->counters.writes, 1);
 	cut(tx, sent);
 	if (!tx->is_pending)
 		free_chunks(tx);

@@ -171,8 +171,9 @@ struct refusal {
 };
 
 struct mux_counters {
-	struct counter opened, accepted, refused, bytes_in, bytes_out, frames_in, frames_out;
-	struct counter reads, writes, stalls_buffer, stalls_memory;
+	struct counter opened, accepted, refused, stalls_buffer, stalls_memory;
+	struct counter reads, frames_in, bytes_in;    /* the reader's fiber writes */
+	struct counter writes, frames_out, bytes_out; /* the role writes */
 };
 
 struct weft_mux {
