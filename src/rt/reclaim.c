@@ -353,6 +353,8 @@ void reclaim_synchronize(void)
 		while (reclaim_counted(&r->left) < retired) {
 			if (r == reclaim_self.record)
 				(void)help_once();
+			else /* a thread's that was counted and not pushed yet */
+				shared_take_stack(r);
 			if (reclaim_counted(&r->left) < retired)
 				rt_relax(&spins, true);
 		}

@@ -204,9 +204,10 @@ bool shared_may_sleep(int64_t *until)
 
 uint64_t shared_backlog(void)
 {
-	uint64_t out = reclaim_counted(&shared.out);
+	uint64_t out = reclaim_counted(&shared.out), in = reclaim_counted(&shared.in);
 
-	return reclaim_counted(&shared.in) - out;
+	/* out may be more in a child that was forked inside a callback */
+	return in > out ? in - out : 0;
 }
 
 void shared_drain(bool may_switch)
