@@ -16,7 +16,7 @@ _Thread_local struct reclaim_self reclaim_self __attribute__((tls_model("initial
 
 static _Atomic uint64_t backlog_max = RECLAIM_BACKLOG_MAX;
 static _Atomic uint64_t waits;
-static _Atomic bool no_records;
+static _Atomic bool without_records;
 static pthread_key_t thread_key;
 static pthread_once_t thread_key_once = PTHREAD_ONCE_INIT;
 
@@ -189,7 +189,7 @@ static void thread_key_make(void)
 static void thread_register(void)
 {
 	/* relaxed: for tests, set while there is one thread */
-	bool none = atomic_load_explicit(&no_records, memory_order_relaxed);
+	bool none = atomic_load_explicit(&without_records, memory_order_relaxed);
 	struct reclaim_record *r = none ? NULL : reclaim_record_get();
 	unsigned entered = reclaim_self.entered;
 
@@ -369,9 +369,9 @@ void reclaim_stats_get(struct reclaim_stats *out)
 	out->backlog = out->retired > out->freed ? out->retired - out->freed : 0;
 }
 
-void reclaim_limits_set(uint64_t max, bool none)
+void reclaim_limits_set(uint64_t max, bool no_records)
 {
 	/* relaxed both: numbers, which order nothing */
 	atomic_store_explicit(&backlog_max, max ? max : RECLAIM_BACKLOG_MAX, memory_order_relaxed);
-	atomic_store_explicit(&no_records, none, memory_order_relaxed);
+	atomic_store_explicit(&without_records, no_records, memory_order_relaxed);
 }

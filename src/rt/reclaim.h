@@ -215,7 +215,7 @@ struct reclaim_stats {
 void reclaim_stats_get(struct reclaim_stats *out);
 /* For tests: another limit in place of RECLAIM_BACKLOG_MAX (0: that again); and whether plain
  * threads find no memory for a record. */
-void reclaim_limits_set(uint64_t backlog_max, bool no_records);
+void reclaim_limits_set(uint64_t max, bool no_records);
 
 /* --- for the worker ------------------------------------------------------------------- */
 
