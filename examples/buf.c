@@ -5,6 +5,7 @@
  */
 #include <weft/weft.h>
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -66,9 +67,8 @@ static void report(const weft_buf_pool *pool)
 	weft_buf_pool_stats stats;
 
 	weft_buf_pool_stats_get(pool, &stats);
-	printf("%llu blocks, %llu of them made, %llu still out\n",
-		(unsigned long long)(stats.hits + stats.misses), (unsigned long long)stats.misses,
-		(unsigned long long)stats.live_blocks);
+	printf("%" PRIu64 " blocks, %" PRIu64 " of them made, %" PRIu64 " still out\n",
+		stats.hits + stats.misses, stats.misses, stats.live_blocks);
 }
 
 int main(void)
