@@ -77,6 +77,12 @@ static void send_3(void)
 	send_1();
 }
 
+static void send_4(void)
+{
+	send_2();
+	send_2();
+}
+
 static void recv_1(void)
 {
 	MODEL_CHECK(recv_one(WEFT_FOREVER) == WEFT_OK);
@@ -108,6 +114,18 @@ static void try_recv_1(void)
 	MODEL_CHECK(err == WEFT_OK || err == WEFT_ETIMEDOUT || err == WEFT_ECLOSED);
 }
 
+static void try_recv_2(void)
+{
+	try_recv_1();
+	try_recv_1();
+}
+
+static void try_recv_4(void)
+{
+	try_recv_2();
+	try_recv_2();
+}
+
 static void send_maybe(void)
 {
 	weft_err err = send_one(MAYBE);
@@ -120,6 +138,14 @@ static void recv_maybe(void)
 	weft_err err = recv_one(MAYBE);
 
 	MODEL_CHECK(err == WEFT_OK || err == WEFT_ETIMEDOUT);
+}
+
+/* Thread 3: until it has what thread 2 sends. */
+static void recv_until_2(void)
+{
+	do
+		recv_1();
+	while (got[3][got_n[3] - 1] / 16 != 2);
 }
 
 /* Until the channel is closed. */
@@ -145,6 +171,16 @@ static void send_close(void)
 {
 	send_1();
 	close_it();
+}
+
+static void meet_recv_closed(void)
+{
+	(void)recv_one(WEFT_FOREVER);
+}
+
+static void meet_send_closed(void)
+{
+	(void)send_one(WEFT_FOREVER);
 }
 
 /* Gives back what it got, if it got it: so that whoever else waits must get it. */
@@ -196,6 +232,34 @@ static void ring_2(void)
 	make(2);
 }
 
+static void unbounded(void)
+{
+	make(WEFT_CHAN_UNBOUNDED);
+}
+
+static void unbounded_1(void)
+{
+	make(WEFT_CHAN_UNBOUNDED);
+	send_1();
+}
+
+static void unbounded_2(void)
+{
+	make(WEFT_CHAN_UNBOUNDED);
+	send_2();
+}
+
+static void unbounded_3(void)
+{
+	make(WEFT_CHAN_UNBOUNDED);
+	send_3();
+}
+
+static void rendezvous(void)
+{
+	make(0);
+}
+
 static void ring_1_full(void)
 {
 	make(1);
@@ -231,7 +295,7 @@ const struct model models[] = {
 		{ try_send_1, try_send_1, try_recv_1 }, drain_and_check),
 	M("ring-2-try", "capacity 2: attempts", ring_2,
 		{ try_send_1, try_send_1, try_recv_1, try_recv_1 }, drain_and_check),
-	Q("ring-cancel-recv", "a receiver gives up, another waits", ring_1,
+	M("ring-cancel-recv", "a receiver gives up, another waits", ring_1,
 		{ recv_maybe_back, recv_1, send_1 }, drain_and_check),
 	M("ring-cancel-send", "a sender gives up, another waits", ring_1_full,
 		{ send_maybe_back, send_1, recv_1 }, drain_and_check),
@@ -241,5 +305,37 @@ const struct model models[] = {
 		{ send_closed, send_closed, close_it }, drain_and_check),
 	Q("ring-close-both", "closed while one sends, one receives", ring_1,
 		{ send_closed, recv_closed, close_it }, drain_and_check),
+	Q("blocks-1x1", "blocks of 2: 3 messages", unbounded, { send_3, recv_3 }, drain_and_check),
+	M("blocks-2x1", "blocks of 2, one in: two senders", unbounded_1,
+		{ send_1, send_1, try_recv_2 }, drain_and_check),
+	M("blocks-1x2", "blocks of 2, one in: two receivers", unbounded_1,
+		{ send_1, recv_1, recv_1 }, drain_and_check),
+	M("blocks-try", "blocks of 2, one in: attempts", unbounded_1,
+		{ send_2, try_recv_2, try_recv_2 }, drain_and_check),
+	M("blocks-cancel", "one gives up, another waits", unbounded,
+		{ recv_maybe_back, recv_1, send_1 }, drain_and_check),
+	M("blocks-close", "closed while one receives", unbounded,
+		{ recv_closed, send_closed, close_it }, drain_and_check),
+	M("blocks-reuse", "blocks of 2, two in: one is read while sent to", unbounded_2,
+		{ send_4, try_recv_1, try_recv_1 }, drain_and_check),
+	M("blocks-1-chain", "blocks of 1: 4 messages", unbounded, { send_4, try_recv_4 },
+		drain_and_check),
+	M("blocks-3-readers", "blocks of 3, three in: three receivers", unbounded_3,
+		{ try_recv_1, try_recv_1, try_recv_1 }, drain_and_check),
+	M("blocks-3-spare", "blocks of 3, three in: read while sent to", unbounded_3,
+		{ try_recv_2, try_recv_2, send_2 }, drain_and_check),
+	Q("meet-1x1", "rendezvous: 2 messages", rendezvous, { send_2, recv_2 }, drain_and_check),
+	M("meet-2x1", "rendezvous: two senders", rendezvous, { send_1, send_1, recv_2 },
+		drain_and_check),
+	Q("meet-2x2", "rendezvous: two and two", rendezvous, { send_1, send_1, recv_1, recv_1 },
+		drain_and_check),
+	Q("meet-cancel-send", "a sender gives up", rendezvous, { send_maybe, send_1, recv_until_2 },
+		drain_and_check),
+	M("meet-cancel-both", "both may give up", rendezvous, { send_maybe, recv_maybe },
+		drain_and_check),
+	Q("meet-try", "an attempt meets who waits", rendezvous,
+		{ send_maybe, try_recv_1, recv_maybe }, drain_and_check),
+	Q("meet-close", "closed while one sends, one receives", rendezvous,
+		{ meet_send_closed, meet_recv_closed, close_it }, drain_and_check),
 };
 const size_t models_count = sizeof(models) / sizeof(models[0]);

@@ -36,6 +36,10 @@ _Noreturn void model_fail(const char *format, ...) __attribute__((format(printf,
 unsigned model_self(void);
 /* 0 .. n - 1, each of them in some run. */
 unsigned model_choose(unsigned n);
+/* For programs that are compared with and without reduction (-c): what came out of the run,
+ * and which program it is. */
+void model_outcome(uint64_t outcome);
+uint64_t model_seed(void);
 /* A line of the printed schedule; static text. */
 void model_note(const char *text, long value);
 

@@ -9,10 +9,13 @@ from mutants import Hunk
 class Program:
     source: str  # in model/
     real: tuple = ()  # the library's, as they are but for patches
-    support: tuple = ("rt.c",)  # stand-ins for the rest
+    support: tuple = ("base.c", "rt.c")  # stand-ins for the rest
     patches: tuple = ()  # bounds made small
     real_lock: bool = False
-    models: tuple = ()  # these only
+    partial: bool = False  # functions that are never called may be missing
+    models: tuple = ()  # these only, by how their names begin
+    models_not: tuple = ()
+    flags: tuple = ()  # of the program
 
 
 CHAN = ("src/sync/chan.c", "src/sync/wait.c", "src/sync/blocks.c", "src/sync/rendezvous.c",
@@ -22,7 +25,10 @@ WATCH = ("src/sync/watch.c", "src/sync/crowd.c", "src/sync/wait.c")
 
 PROGRAMS = {
     "litmus": Program("litmus.c", support=()),
-    "chan": Program("chan.c", real=CHAN),
+    "random": Program("random.c", support=(), flags=("-c", "60")),
+    "lock": Program("lock.c", support=(), real_lock=True),
+    "park": Program("park.c", support=("base.c",), partial=True),
+    "chan": Program("chan.c", real=CHAN, models_not=("blocks-",)),
     # the same where one call serves one waiter, and wakes the next
     "chan-serve": Program("chan.c", real=CHAN, patches=(
         Hunk("src/sync/chan.c",
@@ -38,4 +44,21 @@ PROGRAMS = {
              ["#define COPIES_MAX 16 /* tries before a reader takes the lock */"],
              ["#define COPIES_MAX 1"]),),
         models=("watch-look", "watch-1x1")),
+    # blocks of two slots
+    "blocks": Program("chan.c", real=CHAN, models=("blocks-",),
+                      models_not=("blocks-1-", "blocks-3-"), patches=(
+        Hunk("src/sync/blocks.c", ["BLOCK_LAP = 32,"], ["BLOCK_LAP = 3,"]),)),
+    # of one
+    "blocks-1": Program("chan.c", real=CHAN, models=("blocks-1-",), patches=(
+        Hunk("src/sync/blocks.c", ["BLOCK_LAP = 32,"], ["BLOCK_LAP = 2,"]),)),
+    # and of three
+    "blocks-3": Program("chan.c", real=CHAN, models=("blocks-3-",), patches=(
+        Hunk("src/sync/blocks.c", ["BLOCK_LAP = 32,"], ["BLOCK_LAP = 4,"]),)),
+    "select": Program("select.c", partial=True, real=CHAN + (
+        "src/sync/select.c", "src/sync/select_kinds.c")),
+    "once": Program("once.c", real=("src/sync/once.c", "src/sync/wait.c"), partial=True),
+    "objects": Program("objects.c", partial=True, real=(
+        "src/sync/oneshot.c", "src/sync/mutex.c", "src/sync/semaphore.c",
+        "src/sync/waitgroup.c", "src/sync/wait.c")),
+    "feed": Program("feed.c"),
 }

@@ -23,7 +23,7 @@ import mutants as mutant_files  # noqa: E402
 
 CC = os.environ.get("MODEL_CC", "gcc")
 CACHE = [shutil.which("ccache")] if shutil.which("ccache") else []
-COMMON = ["-std=c17", "-gdwarf-4", "-fno-pie", "-w"]
+COMMON = ["-std=c17", "-gdwarf-4", "-fno-pie", "-w", "-D_GNU_SOURCE="]
 CHECKED = ["-O1", "-fsanitize=thread", "-U__SANITIZE_THREAD__", "-D_Thread_local=",
            "-Dtls_model(x)=unused", "--param", "tsan-instrument-func-entry-exit=0",
            "-Dmemcpy=model_memcpy", "-Dmemmove=model_memmove", "-Dmemset=model_memset"]
@@ -65,8 +65,6 @@ class Build:
         folders = [os.path.join(self.overlay, "src"), os.path.join(self.overlay, "include")]
         if not self.program.real_lock:
             folders.append(os.path.join(HERE, "include"))
-        else:
-            folders.append(os.path.join(HERE, "include_real"))
         folders += [HERE, os.path.join(TOP, "src"), os.path.join(TOP, "include")]
         return [flag for folder in folders for flag in ("-I", folder)]
 
@@ -82,7 +80,8 @@ class Build:
         objects += [self.compile(f"model/support/{name}", PLAIN)
                     for name in self.program.support]
         target = os.path.join(self.folder, "program")
-        run([CC, "-no-pie", "-o", target] + objects + checker)
+        flags = ["-Wl,--unresolved-symbols=ignore-all"] if self.program.partial else []
+        run([CC, "-no-pie", *flags, "-o", target] + objects + checker)
         return target
 
 
@@ -105,11 +104,12 @@ def checker_objects(folder):
 class Job:
     """One model or mutant: its row in the table."""
 
-    def __init__(self, title, models, wanted, seconds):
+    def __init__(self, title, models, wanted, seconds, flags=()):
         self.title = title
         self.models = models
         self.wanted = wanted
         self.seconds = seconds
+        self.flags = flags
         self.ok = False
         self.text = ""
 
@@ -117,7 +117,7 @@ class Job:
         start = time.time()
         found, rows = [], []
         for model in self.models:
-            done = subprocess.run([program, "-s", str(self.seconds), model],
+            done = subprocess.run([program, *self.flags, "-s", str(self.seconds), model],
                                   capture_output=True, text=True, check=False)
             rows.append(done.stdout.rstrip())
             match = re.search(rf"^{re.escape(model)} +(\w+)", done.stdout, re.M)
@@ -139,10 +139,13 @@ def run_models(args, name, checker, pool):
                            check=True).stdout.split()
     jobs = []
     for model in names:
-        if PROGRAMS[name].models and model not in PROGRAMS[name].models:
+        program = PROGRAMS[name]
+        if (program.models and not model.startswith(program.models)) or \
+                (program.models_not and model.startswith(program.models_not)):
             continue
         wanted = litmus_wants(model) if name == "litmus" else "holds"
-        jobs.append(pool.submit(Job(f"{name}", [model], wanted, MODEL_SECONDS).run, target))
+        job = Job(name, [model], wanted, MODEL_SECONDS, PROGRAMS[name].flags)
+        jobs.append(pool.submit(job.run, target))
     return jobs
 
 

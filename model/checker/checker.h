@@ -3,7 +3,8 @@
 #define MODEL_CHECKER_CHECKER_H
 
 /*
- * The checker's own structures.
+ * The checker's own structures. It has no static data but the pointer to all of them: that of
+ * the program is put back before each run.
  *
  *	tsan.c	   what the compiler calls for each access; becomes an operation, or a look
  *		   at the shadow
@@ -33,6 +34,7 @@
 #define WORLD_SIZE (ARENA_SIZE + STACK_SIZE * THREADS)
 #define GLOBALS_MAX ((size_t)256 << 10)
 #define BLOCKS 256
+#define OUTCOMES 4096
 #define PER_THREAD_MAX 8
 
 enum order { RELAXED, CONSUME, ACQUIRE, RELEASE, ACQ_REL, SEQ_CST };
@@ -217,6 +219,12 @@ struct checker {
 	} per_thread[PER_THREAD_MAX];
 	size_t per_thread_n;
 
+	bool full;    /* no reduction: to compare with */
+	bool collect; /* no failure but an outcome, for the same */
+	uint64_t outcomes[OUTCOMES];
+	size_t outcomes_n;
+	uint64_t compared[2][OUTCOMES];
+	uint64_t seed; /* of a program that is compared */
 	bool over;
 	bool failed;
 	char failure[512];
@@ -237,6 +245,7 @@ _Noreturn void run_over(void);
 bool explore(const struct model *model, uint64_t runs_max, double seconds_max);
 bool in_past(const uint16_t *past, int event);
 size_t options_take(size_t n);
+void outcome_add(uint64_t outcome);
 
 /* memory.c */
 int loc_of(uintptr_t addr, size_t size);

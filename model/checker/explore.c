@@ -13,7 +13,6 @@
  * An operation may have several outcomes (which message a load reads, whether a park times
  * out): they are tried one after the other, as branches of the same step.
  */
-#define _GNU_SOURCE
 #include "checker/checker.h"
 
 #include "rt/switch.h"
@@ -54,6 +53,7 @@ static enum effect effect_of(const struct op *op)
 	switch (op->kind) {
 	case OP_LOAD:
 	case OP_UNPARK:
+	case OP_FUTEX_WAKE:
 		return EFFECT_READ;
 	case OP_CHOOSE:
 	case OP_SPIN:
@@ -263,7 +263,7 @@ static void step(unsigned p)
 	for (unsigned q = 1; q <= mc->threads_n; q++)
 		if ((node->sleep & bit(q)) && q != p && !depends(e, &mc->threads[q].next))
 			sleep |= bit(q);
-	mc->sleep = sleep;
+	mc->sleep = mc->full ? 0 : sleep;
 	mc->depth++;
 	mc->events_n++;
 }
@@ -310,6 +310,10 @@ static unsigned stuck(void)
 			mc->alone = true;
 			return clear_spin(&mc->threads[i]);
 		}
+	if (mc->collect) {
+		outcome_add(1);
+		run_over();
+	}
 	for (unsigned i = 1; i <= mc->threads_n && used < sizeof(text) - 32; i++)
 		if (!mc->threads[i].done)
 			used += (size_t)snprintf(text + used, sizeof(text) - used, " %u", i);
@@ -345,7 +349,7 @@ static unsigned pick(void)
 	node->options = 1;
 	node->thread = (uint8_t)(mc->self && (can & bit(mc->self)) ? mc->self
 								   : (unsigned)__builtin_ctz(can));
-	node->todo = bit(node->thread);
+	node->todo = mc->full ? enabled : bit(node->thread);
 	mc->prefix = mc->depth + 1;
 	return node->thread;
 }
@@ -517,6 +521,21 @@ static void run_one(void)
 	run_zero(mc->model->check);
 	if (!mc->failed && !mc->model->leaks)
 		run_zero(leaks_check);
+}
+
+/* Outcomes of all runs, each once. */
+void outcome_add(uint64_t outcome)
+{
+	for (size_t i = 0; i < mc->outcomes_n; i++)
+		if (mc->outcomes[i] == outcome)
+			return;
+	if (mc->outcomes_n < OUTCOMES)
+		mc->outcomes[mc->outcomes_n++] = outcome;
+}
+
+void model_outcome(uint64_t outcome)
+{
+	outcome_add(outcome);
 }
 
 /* The next run's prefix; false: all was tried. */

@@ -159,7 +159,7 @@ static bool newest_is_past(const struct thread *t, const struct loc *l)
 {
 	int event = mc->messages[l->ids[l->count - 1]].event;
 
-	return event < 0 || in_past(t->past, event);
+	return event < 0 || mc->full || in_past(t->past, event);
 }
 
 static uint64_t read_message(struct thread *t, int loc, size_t index, int order, struct event *e)

@@ -117,7 +117,7 @@ static void do_futex_wake(struct op *op, struct event *e)
 {
 	struct loc *l = &mc->locs[e->loc];
 
-	e->effect = EFFECT_WRITE;
+	e->effect = EFFECT_READ; /* wakes commute */
 	if (op->operand == 1 && l->sleepers) {
 		unsigned sleepers = l->sleepers;
 

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* A failed schedule, a line an event, for humans. */
-#define _GNU_SOURCE
 #include "checker/checker.h"
 
 #include <stdarg.h>

@@ -13,7 +13,6 @@
  * A thread that is not running has left everything below its saved stack pointer: nobody
  * may write there. That finds a waker that touches a waiter's node too late.
  */
-#define _GNU_SOURCE
 #include "checker/checker.h"
 
 #include <stdlib.h>

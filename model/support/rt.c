@@ -5,14 +5,9 @@
  * but for WEFT_FOREVER; cancellation is the same to who waits.
  */
 #include "rt/rt.h"
-#include "base/check.h"
-#include "base/err.h"
-#include "base/mem.h"
 #include "model.h"
 
 #include <weft/sim.h>
-
-#include <string.h>
 
 #define CALLER __builtin_return_address(0)
 
@@ -100,51 +95,4 @@ weft_err rt_check_cancelled(void)
 uint64_t weft_sim_random(void)
 {
 	return 1;
-}
-
-weft_err err_set(weft_err code)
-{
-	return code;
-}
-
-weft_err err_setf(weft_err code, const char *format, ...)
-{
-	(void)format;
-	return code;
-}
-
-weft_err err_set_code(weft_err code)
-{
-	return code;
-}
-
-weft_err err_wrap(weft_err code, const char *format, ...)
-{
-	(void)format;
-	return code;
-}
-
-void check_failed(const char *file, int line, const char *what)
-{
-	model_fail("CHECK at %s:%d: %s", file, line, what);
-}
-
-void *mem_alloc(size_t size)
-{
-	return model_alloc(size, 16);
-}
-
-void *mem_calloc(size_t count, size_t size)
-{
-	return memset(model_alloc(count * size, 16), 0, count * size);
-}
-
-void *mem_aligned(size_t alignment, size_t size)
-{
-	return model_alloc(size, alignment);
-}
-
-void mem_free(void *ptr)
-{
-	model_free(ptr, CALLER);
 }
