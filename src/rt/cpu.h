@@ -12,4 +12,14 @@ static inline void cpu_pause(void)
 #endif
 }
 
+/* The line is about to be written: one request for it, not one to read and one to write. */
+static inline void cpu_prefetch_write(const void *line)
+{
+#if defined(__x86_64__)
+	__asm__ volatile("prefetchw %0" : : "m"(*(const char *)line));
+#else
+	__builtin_prefetch(line, 1);
+#endif
+}
+
 #endif

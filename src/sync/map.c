@@ -547,15 +547,6 @@ static weft_err edit_borrowed(struct weft_map *map, struct map_look *look, struc
 	return err_set(err);
 }
 
-weft_err weft_map_insert(weft_map *map, weft_map_key key, uint64_t value)
-{
-	struct edit e = { .kind = EDIT_INSERT, .value = value };
-	struct map_look look;
-
-	map_look_init(&look, map, key, map_hash(map, key));
-	return edit_borrowed(map, &look, &e);
-}
-
 weft_err map_insert_own(
 	struct weft_map *map, weft_map_key key, uint64_t hash, struct map_box *box, uint64_t value)
 {
@@ -564,39 +555,6 @@ weft_err map_insert_own(
 
 	map_look_init(&look, map, key, hash);
 	return edit_run(map, &look, &e);
-}
-
-/* The most frequent change, a number in the place of another: WEFT_OK, or WEFT_EAGAIN when it
- * takes more. */
-static inline weft_err set_fast(struct weft_map *map, struct map_look *look)
-{
-	weft_err err = WEFT_EAGAIN;
-	uint64_t value = look->value;
-
-	reclaim_enter();
-	look->head = map_head(map, look->shard);
-	if (weft_likely(!map_next(map_table(look->head)) && map_find(map, look, false) &&
-		    map_lock(look))) {
-		/* release; pairs with map_slot_value: what the value points to */
-		atomic_store_explicit(
-			&look->at->slots[look->slot].value, value, memory_order_release);
-		map_unlock(look->home, look->word);
-		err = WEFT_OK;
-	}
-	reclaim_leave();
-	return err;
-}
-
-weft_err weft_map_set(weft_map *map, weft_map_key key, uint64_t value)
-{
-	struct edit e = { .kind = EDIT_SET, .value = value };
-	struct map_look look;
-
-	map_look_init(&look, map, key, map_hash(map, key));
-	look.value = value;
-	if (weft_likely(!map->boxed) && set_fast(map, &look) == WEFT_OK)
-		return WEFT_OK;
-	return edit_borrowed(map, &look, &e);
 }
 
 weft_err weft_map_swap(
@@ -623,17 +581,6 @@ static bool remove_run(struct weft_map *map, weft_map_key key, uint64_t hash, st
 	map_look_init(&look, map, key, hash);
 	(void)edit_run(map, &look, e); /* a removal needs no memory */
 	return e->removed;
-}
-
-bool weft_map_remove(weft_map *map, weft_map_key key, uint64_t *old)
-{
-	struct edit e = { .kind = EDIT_REMOVE, .wants_old = old != NULL };
-
-	if (!remove_run(map, key, map_hash(map, key), &e))
-		return false;
-	if (old)
-		*old = e.old;
-	return true;
 }
 
 bool map_remove_hashed(struct weft_map *map, weft_map_key key, uint64_t hash,
@@ -663,4 +610,152 @@ weft_err weft_map_compute(weft_map *map, weft_map_key key, weft_map_compute_fn f
 		return WEFT_OK;
 	edit_drop_made(map, &e);
 	return err_set(err);
+}
+
+/* --- plain numbers ------------------------------------------------------------------------------ */
+
+/*
+ * What is most frequent has code of its own: keys that are numbers, values without references,
+ * the entry in its home or room for it there, no table being emptied. All of it is what
+ * edit_run does as well. WEFT_EAGAIN: it takes more, nothing happened.
+ */
+static inline void prefetch_home(const struct map_look *look)
+{
+	const struct map_group *home = &map_groups(look->head)[map_index(look->head, look->rest)];
+
+	cpu_prefetch_write(home);
+	cpu_prefetch_write((const char *)home + CACHE_LINE);
+}
+
+static inline __attribute__((always_inline)) weft_err put_plain(
+	struct weft_map *map, struct map_look *look, uint64_t value, const bool replaces)
+{
+	uint64_t bits;
+
+	look->head = map_head(map, look->shard);
+	prefetch_home(look);
+	if (weft_unlikely(map_next(map_table(look->head)) != NULL))
+		return WEFT_EAGAIN;
+	if (map_find(map, look, false)) {
+		if (!replaces)
+			return WEFT_EDUPLICATE;
+		if (weft_unlikely(!map_lock(look)))
+			return WEFT_EAGAIN;
+		/* release; pairs with map_slot_value: what the value points to */
+		atomic_store_explicit(
+			&look->at->slots[look->slot].value, value, memory_order_release);
+		map_unlock(look->home, look->word);
+		return WEFT_OK;
+	}
+	if (map->options.len_max || map_table(look->head) == &map_nothing.table ||
+		map_free_slots(look->home) == 0)
+		return WEFT_EAGAIN;
+	map_count(map, look->shard, 1);
+	if (weft_likely(map_lock(look))) {
+		bits = map_free_slots(look->home);
+		if (weft_likely(bits != 0 && !map_is_closed(map_table(look->head)))) {
+			map_slot_write(look->home, look->word, map_first(bits), map_tag(look->hash),
+				look->key.number, value);
+			map_unlock(look->home, look->word + MAP_VERSION);
+			return WEFT_OK;
+		}
+		map_unlock(look->home, look->word);
+	}
+	map_count(map, look->shard, -1);
+	return WEFT_EAGAIN;
+}
+
+static inline __attribute__((always_inline)) weft_err take_plain(
+	struct weft_map *map, struct map_look *look, uint64_t *old)
+{
+	look->head = map_head(map, look->shard);
+	prefetch_home(look);
+	if (weft_unlikely(map_next(map_table(look->head)) != NULL))
+		return WEFT_EAGAIN;
+	if (!map_find(map, look, false))
+		return WEFT_ENOTFOUND;
+	if (look->at != look->home || map->options.len_max || !map_lock(look))
+		return WEFT_EAGAIN;
+	*old = map_slot_value(&look->at->slots[look->slot]);
+	map_slot_clear(look->home, look->slot);
+	map_unlock(look->home, look->word + MAP_VERSION);
+	map_count(map, look->shard, -1);
+	if (weft_unlikely(map_tags(look->home) == 0))
+		map_maybe_shrink(map, look->shard);
+	return WEFT_OK;
+}
+
+static __attribute__((noinline)) weft_err put_any(
+	struct weft_map *map, weft_map_key key, uint64_t value, enum edit_kind kind)
+{
+	struct edit e = { .kind = kind, .value = value };
+	struct map_look look;
+
+	map_look_init(&look, map, key, map_hash(map, key));
+	return edit_borrowed(map, &look, &e);
+}
+
+weft_err weft_map_insert(weft_map *map, weft_map_key key, uint64_t value)
+{
+	struct map_look look;
+	weft_err err;
+
+	if (weft_likely(!map->boxed)) {
+		map_look_init(&look, map, key, hash_number(&map->seed, key.number));
+		reclaim_enter();
+		err = put_plain(map, &look, value, false);
+		reclaim_leave();
+		if (weft_likely(err == WEFT_OK))
+			return err;
+		if (err != WEFT_EAGAIN)
+			return err_set(err);
+	}
+	return put_any(map, key, value, EDIT_INSERT);
+}
+
+weft_err weft_map_set(weft_map *map, weft_map_key key, uint64_t value)
+{
+	struct map_look look;
+	weft_err err;
+
+	if (weft_likely(!map->boxed)) {
+		map_look_init(&look, map, key, hash_number(&map->seed, key.number));
+		reclaim_enter();
+		err = put_plain(map, &look, value, true);
+		reclaim_leave();
+		if (weft_likely(err == WEFT_OK))
+			return err;
+	}
+	return put_any(map, key, value, EDIT_SET);
+}
+
+static __attribute__((noinline)) bool remove_any(
+	struct weft_map *map, weft_map_key key, uint64_t *old)
+{
+	struct edit e = { .kind = EDIT_REMOVE, .wants_old = old != NULL };
+
+	if (!remove_run(map, key, map_hash(map, key), &e))
+		return false;
+	if (old)
+		*old = e.old;
+	return true;
+}
+
+bool weft_map_remove(weft_map *map, weft_map_key key, uint64_t *old)
+{
+	struct map_look look;
+	uint64_t taken = 0;
+	weft_err err;
+
+	if (weft_likely(!map->boxed)) {
+		map_look_init(&look, map, key, hash_number(&map->seed, key.number));
+		reclaim_enter();
+		err = take_plain(map, &look, &taken);
+		reclaim_leave();
+		if (err == WEFT_OK && old)
+			*old = taken;
+		if (weft_likely(err != WEFT_EAGAIN))
+			return err == WEFT_OK;
+	}
+	return remove_any(map, key, old);
 }

@@ -255,7 +255,7 @@ static inline uint32_t map_over(const struct map_group *group)
 
 static inline uint64_t map_slot_key(const struct map_slot *slot)
 {
-	/* acquire; pairs with the release in slot_write: the version that grew before it */
+	/* acquire; pairs with the release in map_slot_write: the version that grew before it */
 	return atomic_load_explicit(&slot->key, memory_order_acquire);
 }
 
@@ -310,6 +310,7 @@ static inline __attribute__((always_inline)) bool map_find(
 
 again:
 	group = look->home = &map_groups(look->head)[map_index(look->head, look->rest)];
+	__builtin_prefetch((const char *)group + CACHE_LINE);
 	word = look->word = map_word(group);
 	if (weft_unlikely(word & MAP_MOVED)) {
 		look->head = map_head_of(map_next(map_table(look->head)));
@@ -386,6 +387,37 @@ static inline bool map_is_closed(const struct map_table *table)
 	return atomic_load_explicit(&table->closed, memory_order_seq_cst) != 0;
 }
 
+static inline uint64_t map_free_slots(const struct map_group *group)
+{
+	return ~map_tags(group) & MAP_FREE_BITS;
+}
+
+static inline void map_tags_set(struct map_group *group, uint64_t tags)
+{
+	/* release; pairs with map_tags: key and value of the slot; or, when one goes, nothing */
+	atomic_store_explicit(&group->tags, tags, memory_order_release);
+}
+
+/* With the group's lock: an entry in a free slot. word, unlocked, is the group's before. */
+static inline void map_slot_write(struct map_group *group, uint32_t word, unsigned slot,
+	uint64_t tag, uint64_t key_word, uint64_t value)
+{
+	struct map_slot *s = &group->slots[slot];
+
+	/* relaxed: the releases of key and value carry it to whoever sees one of them */
+	atomic_store_explicit(
+		&group->word, (word + MAP_VERSION) | MAP_LOCKED, memory_order_relaxed);
+	/* release, both; pairs with map_slot_key and map_slot_value: the version */
+	atomic_store_explicit(&s->key, key_word, memory_order_release);
+	atomic_store_explicit(&s->value, value, memory_order_release);
+	map_tags_set(group, map_tags(group) | tag << (8 * slot));
+}
+
+static inline void map_slot_clear(struct map_group *group, unsigned slot)
+{
+	map_tags_set(group, map_tags(group) & ~(UINT64_C(0xff) << (8 * slot)));
+}
+
 /* The table to write to: moves look's home, and some more, if the shard's table is being
  * emptied. True: it is. */
 bool map_settle(struct weft_map *map, struct map_look *look);
@@ -406,7 +438,20 @@ void map_tables_free(struct weft_map *map);
 
 /* The shard's entries; what is being put in is counted already, what was removed is not. */
 int64_t map_shard_len(const struct weft_map *map, size_t shard);
-void map_count(struct weft_map *map, size_t shard, int64_t n);
+/* A number a thread, odd; several may share a stripe. */
+extern _Thread_local unsigned map_stripe_self __attribute__((tls_model("initial-exec")));
+unsigned map_stripe_make(void);
+
+static inline void map_count(struct weft_map *map, size_t shard, int64_t n)
+{
+	unsigned self = weft_likely(map_stripe_self != 0) ? map_stripe_self : map_stripe_make();
+	size_t stripe = (self >> 1) & map->stripes_mask;
+
+	/* seq_cst: of two who count and then look at the sum, one sees the other; see map_room */
+	(void)atomic_fetch_add_explicit(
+		&map->lens[stripe * map->stripe_len + shard], n, memory_order_seq_cst);
+}
+
 uint64_t map_hash_of_word(const struct weft_map *map, uint64_t key_word);
 
 /* --- map.c ------------------------------------------------------------------------------------ */

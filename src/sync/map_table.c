@@ -10,25 +10,14 @@ const struct map_nothing map_nothing = { .table = { .len = 1, .shift = 63 } };
 
 /* --- counters --------------------------------------------------------------------------------- */
 
-static _Thread_local unsigned stripe_self __attribute__((tls_model("initial-exec")));
+_Thread_local unsigned map_stripe_self;
 
-/* A number a thread, from 1; several may have the same stripe. */
-static unsigned stripe_make(void)
+unsigned map_stripe_make(void)
 {
 	static struct counter threads;
 
-	stripe_self = (unsigned)counter_add(&threads, 1) * 2 + 1;
-	return stripe_self;
-}
-
-void map_count(struct weft_map *map, size_t shard, int64_t n)
-{
-	unsigned self = weft_likely(stripe_self != 0) ? stripe_self : stripe_make();
-	size_t stripe = (self >> 1) & map->stripes_mask;
-
-	/* seq_cst: of two who count and then look at the sum, one sees the other; see map_room */
-	(void)atomic_fetch_add_explicit(
-		&map->lens[stripe * map->stripe_len + shard], n, memory_order_seq_cst);
+	map_stripe_self = (unsigned)counter_add(&threads, 1) * 2 + 1;
+	return map_stripe_self;
 }
 
 int64_t map_shard_len(const struct weft_map *map, size_t shard)
@@ -54,32 +43,6 @@ uint64_t map_hash_of_word(const struct weft_map *map, uint64_t key_word)
 	if (map->boxed)
 		return ((const struct map_box *)(uintptr_t)key_word)->hash;
 	return hash_number(&map->seed, key_word);
-}
-
-static inline uint64_t free_slots(const struct map_group *group)
-{
-	return ~map_tags(group) & MAP_FREE_BITS;
-}
-
-static inline void tags_set(struct map_group *group, uint64_t tags)
-{
-	/* release; pairs with map_tags: key and value of the slot; or, when one goes, nothing */
-	atomic_store_explicit(&group->tags, tags, memory_order_release);
-}
-
-/* With the group's lock: an entry in a free slot. word, unlocked, is the group's before. */
-static void slot_write(struct map_group *group, uint32_t word, unsigned slot, uint64_t tag,
-	uint64_t key_word, uint64_t value)
-{
-	struct map_slot *s = &group->slots[slot];
-
-	/* relaxed: the releases of key and value carry it to whoever sees one of them */
-	atomic_store_explicit(
-		&group->word, (word + MAP_VERSION) | MAP_LOCKED, memory_order_relaxed);
-	/* release, both; pairs with map_slot_key and map_slot_value: the version */
-	atomic_store_explicit(&s->key, key_word, memory_order_release);
-	atomic_store_explicit(&s->value, value, memory_order_release);
-	tags_set(group, map_tags(group) | tag << (8 * slot));
 }
 
 /* Of a second group; only tries, so that nobody waits in a circle. *word: before. */
@@ -116,17 +79,17 @@ static enum map_put put_far(const struct map_look *look, uint64_t key_word, uint
 		uint32_t word;
 		uint64_t bits;
 
-		if (!free_slots(group))
+		if (!map_free_slots(group))
 			continue;
 		if (!lock_second(group, &word))
 			return MAP_PUT_BUSY;
-		bits = free_slots(group);
+		bits = map_free_slots(group);
 		if (!bits) {
 			map_unlock(group, word);
 			continue;
 		}
 		over_add(look->head, home, step, 1);
-		slot_write(group, word, map_first(bits), map_tag(look->hash), key_word, value);
+		map_slot_write(group, word, map_first(bits), map_tag(look->hash), key_word, value);
 		map_unlock(group, word + MAP_VERSION);
 		return MAP_PUT_DONE;
 	}
@@ -135,21 +98,16 @@ static enum map_put put_far(const struct map_look *look, uint64_t key_word, uint
 
 enum map_put map_put_locked(const struct map_look *look, uint64_t key_word, uint64_t value)
 {
-	uint64_t bits = free_slots(look->home);
+	uint64_t bits = map_free_slots(look->home);
 	enum map_put put = MAP_PUT_DONE;
 
 	if (weft_likely(bits != 0))
-		slot_write(look->home, look->word, map_first(bits), map_tag(look->hash), key_word,
-			value);
+		map_slot_write(look->home, look->word, map_first(bits), map_tag(look->hash),
+			key_word, value);
 	else
 		put = put_far(look, key_word, value);
 	map_unlock(look->home, put == MAP_PUT_DONE ? look->word + MAP_VERSION : look->word);
 	return put;
-}
-
-static void slot_clear(struct map_group *group, unsigned slot)
-{
-	tags_set(group, map_tags(group) & ~(UINT64_C(0xff) << (8 * slot)));
 }
 
 bool map_take_locked(const struct map_look *look)
@@ -159,7 +117,7 @@ bool map_take_locked(const struct map_look *look)
 	uint32_t word;
 
 	if (weft_likely(look->at == look->home)) {
-		slot_clear(look->at, look->slot);
+		map_slot_clear(look->at, look->slot);
 		map_unlock(look->home, look->word + MAP_VERSION);
 		return true;
 	}
@@ -167,7 +125,7 @@ bool map_take_locked(const struct map_look *look)
 		map_unlock(look->home, look->word);
 		return false;
 	}
-	slot_clear(look->at, look->slot);
+	map_slot_clear(look->at, look->slot);
 	map_unlock(look->at, word);
 	over_add(look->head, home, ((size_t)(look->at - map_groups(look->head)) - home) & (len - 1),
 		(uint32_t)-1);
