@@ -144,6 +144,50 @@ START_TEST(map_compute_and_remove_if_may_use_the_map)
 }
 END_TEST
 
+/* --- a reader that is overtaken ------------------------------------------------------------------ */
+
+static weft_map *swapped; /* its first entry becomes another one while a reader compares keys */
+
+static uint64_t same_hash(const void *key)
+{
+	(void)key;
+	return 1;
+}
+
+static bool equal_and_swap(const void *a, const void *b)
+{
+	static const int other = 2;
+	weft_map *map = swapped;
+
+	if (map) {
+		swapped = NULL;
+		T_OUGHT(weft_map_remove(map, weft_map_custom(b), NULL));
+		T_OUGHT(weft_map_insert(map, weft_map_custom(&other), 20) == WEFT_OK);
+		return true;
+	}
+	return *(const int *)a == *(const int *)b;
+}
+
+/* Between a reader's look at the key and its look at the value another key gets the slot. (That
+ * equal calls the map is this test's alone.) */
+START_TEST(map_reader_whose_slot_gets_another_key_looks_again)
+{
+	weft_map_options options = {
+		.keys = WEFT_MAP_CUSTOM, .key_hash = same_hash, .key_equal = equal_and_swap
+	};
+	static const int one = 1, other = 2;
+	weft_map *map = map_new(&options);
+	uint64_t value = 0;
+
+	ck_assert_int_eq(weft_map_insert(map, weft_map_custom(&one), 10), WEFT_OK);
+	swapped = map;
+	ck_assert(!weft_map_get(map, weft_map_custom(&one), &value));
+	ck_assert_ptr_null(swapped);
+	ck_assert(weft_map_get(map, weft_map_custom(&other), &value) && value == 20);
+	map_end(map);
+}
+END_TEST
+
 static void must_abort(void (*fn)(void *arg), void *arg)
 {
 	pid_t child = fork();
@@ -501,6 +545,11 @@ static uint64_t upper_bits(uint64_t i)
 	return i << 48;
 }
 
+static uint64_t middle_bits(uint64_t i)
+{
+	return i << 32;
+}
+
 static uint64_t multiples(uint64_t i)
 {
 	return i * 0x0101010101010101;
@@ -511,6 +560,7 @@ START_TEST(hash_spreads_keys_as_programs_have_them)
 	check_even(in_order, "in order");
 	check_even(by_pages, "by pages");
 	check_even(upper_bits, "in the upper bits");
+	check_even(middle_bits, "in the middle bits");
 	check_even(multiples, "multiples");
 }
 END_TEST
@@ -572,6 +622,7 @@ static void map_call_tests(TCase *tc)
 	t_add(tc, map_view_may_change_what_it_looks_at);
 	t_add(tc, map_iterate_and_retain_may_change_the_map);
 	t_add(tc, map_compute_and_remove_if_may_use_the_map);
+	t_add(tc, map_reader_whose_slot_gets_another_key_looks_again);
 	t_add(tc, map_callback_that_parks_aborts);
 	t_add(tc, map_initialiser_runs_only_for_what_is_missing);
 	t_add(tc, map_initialiser_may_ask_for_others_but_not_for_its_own);
