@@ -80,44 +80,53 @@ void chan_fd_fini(weft_chan *chan)
 	mem_free(f);
 }
 
-static weft_err fd_create(struct chan_fd **out)
+/* NULL: *err was set. */
+static struct chan_fd *fd_create(weft_err *err)
 {
 	struct chan_fd *f = mem_calloc(1, sizeof(*f));
+	bool full;
 
-	if (!f)
-		return err_set(WEFT_ENOMEM);
-	f->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (f->fd < 0) {
-		bool full = errno == EMFILE || errno == ENFILE;
-
-		mem_free(f);
-		return err_setf(full ? WEFT_ECAPACITY : WEFT_ENOMEM, "channel descriptor: %s",
-			full ? "no descriptors left" : "no memory");
+	if (!f) {
+		*err = err_set(WEFT_ENOMEM);
+		return NULL;
 	}
-	*out = f;
-	return WEFT_OK;
+	f->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (f->fd >= 0)
+		return f;
+	full = errno == EMFILE || errno == ENFILE;
+	mem_free(f);
+	*err = err_setf(full ? WEFT_ECAPACITY : WEFT_ENOMEM, "channel descriptor: %s",
+		full ? "no descriptors left" : "no memory");
+	return NULL;
+}
+
+static struct chan_fd *fd_publish(weft_chan *chan, struct chan_fd *fresh)
+{
+	struct chan_fd *other = NULL;
+
+	/* release; pairs with fd_of: its contents. acquire on failure: the other's */
+	if (atomic_compare_exchange_strong_explicit(
+		    &chan->fd, &other, fresh, memory_order_acq_rel, memory_order_acquire)) {
+		chan_fd_clear(chan);
+		return fresh;
+	}
+	close(fresh->fd);
+	mem_free(fresh);
+	return other;
 }
 
 weft_err weft_chan_fd(weft_chan *chan, int *fd)
 {
-	struct chan_fd *f = fd_of(chan), *fresh = NULL;
-	weft_err err;
+	struct chan_fd *f = fd_of(chan);
+	weft_err err = WEFT_OK;
 
 	if (chan->kind == CHAN_RENDEZVOUS)
 		return err_setf(WEFT_EINVAL, "channel descriptor: not for a rendezvous channel");
 	if (!f) {
-		err = fd_create(&fresh);
-		if (err != WEFT_OK)
+		f = fd_create(&err);
+		if (!f)
 			return err;
-		/* release; pairs with fd_of: its contents. acquire on failure: the other's */
-		if (atomic_compare_exchange_strong_explicit(
-			    &chan->fd, &f, fresh, memory_order_acq_rel, memory_order_acquire)) {
-			f = fresh;
-			chan_fd_clear(chan);
-		} else {
-			close(fresh->fd);
-			mem_free(fresh);
-		}
+		f = fd_publish(chan, f);
 	}
 	*fd = f->fd;
 	return WEFT_OK;
