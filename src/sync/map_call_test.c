@@ -99,6 +99,50 @@ START_TEST(map_iterate_and_retain_may_change_the_map)
 }
 END_TEST
 
+enum { SHRINK_FROM = 20000, SHRINK_AT = 3700, SHRINK_CALLS = 500 };
+
+struct shrinking {
+	weft_map *map;
+	unsigned calls, start; /* the call from which on entries are removed */
+	uint64_t next;	       /* to be removed */
+	unsigned char seen[SHRINK_FROM];
+};
+
+static bool see_and_remove(void *arg, weft_map_key key, uint64_t value)
+{
+	struct shrinking *s = arg;
+
+	T_OUGHT(key.number == value && value < SHRINK_FROM);
+	s->seen[value]++;
+	if (s->calls++ >= s->start && s->calls < s->start + SHRINK_CALLS)
+		T_OUGHT(weft_map_remove(s->map, weft_map_int(s->next++), NULL));
+	return true;
+}
+
+/* The table begins to shrink in the middle of the walk, so that some homes have moved to larger
+ * ones and others beside them have not. */
+START_TEST(map_iterate_sees_each_once_while_the_table_shrinks)
+{
+	static struct shrinking s;
+
+	for (unsigned start = 500; start < 3000; start += 500) {
+		weft_map_options options = { .shards = 1 };
+
+		memset(&s, 0, sizeof(s));
+		s.map = map_new(&options);
+		s.start = start;
+		for (uint64_t i = 0; i < SHRINK_FROM; i++)
+			T_OUGHT(weft_map_set(s.map, weft_map_int(i), i) == WEFT_OK);
+		for (; s.next < SHRINK_FROM - SHRINK_AT; s.next++)
+			T_OUGHT(weft_map_remove(s.map, weft_map_int(s.next), NULL));
+		ck_assert_int_eq(weft_map_iterate(s.map, see_and_remove, &s), WEFT_OK);
+		for (uint64_t i = 0; i < SHRINK_FROM; i++)
+			T_OUGHT(i < s.next ? s.seen[i] <= 1 : s.seen[i] == 1);
+		map_end(s.map);
+	}
+}
+END_TEST
+
 struct nested {
 	weft_map *map;
 	int calls;
@@ -621,6 +665,7 @@ static void map_call_tests(TCase *tc)
 {
 	t_add(tc, map_view_may_change_what_it_looks_at);
 	t_add(tc, map_iterate_and_retain_may_change_the_map);
+	t_add(tc, map_iterate_sees_each_once_while_the_table_shrinks);
 	t_add(tc, map_compute_and_remove_if_may_use_the_map);
 	t_add(tc, map_reader_whose_slot_gets_another_key_looks_again);
 	t_add(tc, map_callback_that_parks_aborts);
