@@ -18,6 +18,9 @@ WEFT_BEGIN_DECLS
  *           A pool may be used from any fiber or thread. Each thread that uses one, so each
  *           worker, keeps some of its blocks at hand; what is freed by another thread than
  *           allocated it finds its way back. They are given up when the thread ends.
+ *           To reach those of a thread that sleeps the system call membarrier is used where
+ *           it is allowed when the first pool is made; a sandbox that forbids it only later
+ *           is a bug of the program and asserts.
  * Blocking: never, but weft_buf_pool_create, _free, _trim and _stats_get take a lock.
  */
 typedef struct weft_buf_pool weft_buf_pool;
