@@ -22,6 +22,7 @@ CHAN = ("src/sync/chan.c", "src/sync/wait.c", "src/sync/blocks.c", "src/sync/ren
         "src/sync/ring.c", "src/sync/chan_batch.c", "src/sync/chan_ends.c", "src/sync/chan_fd.c",
         "src/sync/chan_permit.c")
 WATCH = ("src/sync/watch.c", "src/sync/crowd.c", "src/sync/wait.c")
+RECLAIM = ("src/rt/reclaim.c", "src/rt/reclaim_bag.c", "src/rt/reclaim_shared.c")
 
 PROGRAMS = {
     "litmus": Program("litmus.c", support=()),
@@ -61,4 +62,12 @@ PROGRAMS = {
         "src/sync/oneshot.c", "src/sync/mutex.c", "src/sync/semaphore.c",
         "src/sync/waitgroup.c", "src/sync/wait.c")),
     "feed": Program("feed.c"),
+    # batches of one; as many records as there are threads; no sums for statistics
+    "reclaim": Program("reclaim.c", partial=True, real=RECLAIM, patches=(
+        Hunk("src/rt/reclaim.h", ["#define RECLAIM_BATCH 128"], ["#define RECLAIM_BATCH 1"]),
+        Hunk("src/rt/reclaim_shared.c",
+             ["#define RECORDS_STATIC 16 /* more come from the system, as many at a time */"],
+             ["#define RECORDS_STATIC 3"]),
+        Hunk("src/rt/reclaim_bag.c", ["note_peak();", "reclaim_enter();"],
+             ["reclaim_enter();"]))),
 }
