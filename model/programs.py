@@ -36,6 +36,9 @@ PROGRAMS = {
              ["#define SERVE_MAX 64 /* waiters that one call does the work of */"],
              ["#define SERVE_MAX 1"]),),
         models=("ring-1-1x1", "ring-1-2x1", "ring-cancel-recv", "ring-serve-on")),
+    "permit": Program("permit.c", real=CHAN, models_not=("permit-blocks-",)),
+    "permit-blocks": Program("permit.c", real=CHAN, models=("permit-blocks-",), patches=(
+        Hunk("src/sync/blocks.c", ["BLOCK_LAP = 32,"], ["BLOCK_LAP = 3,"]),)),
     "broadcast": Program("broadcast.c", real=(
         "src/sync/broadcast.c", "src/sync/crowd.c", "src/sync/wait.c")),
     "watch": Program("watch.c", real=WATCH),
