@@ -74,7 +74,7 @@ bool weft_mutex_try_lock(weft_mutex *mutex)
 static weft_err wait_turn(
 	weft_mutex *mutex, struct wait_node *node, uintptr_t self, weft_deadline until)
 {
-	weft_err park = WEFT_OK;
+	weft_err park;
 	uint32_t state;
 
 	if (owner_take(mutex, self)) {

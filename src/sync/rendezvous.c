@@ -86,7 +86,6 @@ weft_err rendezvous_wait(weft_chan *chan, const struct chan_op *op, weft_deadlin
 	if (err != WEFT_EAGAIN)
 		return err == WEFT_OK ? WEFT_OK : err_set(err);
 
-	park = WEFT_OK;
 	park = wait_park(&ctx, until, op->send ? "chan send" : "chan recv");
 	rt_lock_acquire(lock_of(chan));
 	wait_remove_locked(queue, &node);
