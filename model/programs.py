@@ -22,7 +22,8 @@ CHAN = ("src/sync/chan.c", "src/sync/wait.c", "src/sync/blocks.c", "src/sync/ren
         "src/sync/ring.c", "src/sync/chan_batch.c", "src/sync/chan_ends.c", "src/sync/chan_fd.c",
         "src/sync/chan_permit.c")
 WATCH = ("src/sync/watch.c", "src/sync/crowd.c", "src/sync/wait.c")
-RECLAIM = ("src/rt/reclaim.c", "src/rt/reclaim_bag.c", "src/rt/reclaim_shared.c")
+RECLAIM = ("src/rt/reclaim.c", "src/rt/reclaim_bag.c", "src/rt/reclaim_shared.c",
+           "src/sync/cell.c")
 
 PROGRAMS = {
     "litmus": Program("litmus.c", support=()),

@@ -2,6 +2,7 @@
 /*
  * The reclamation domain: reclaim.c, reclaim_bag.c, reclaim_shared.c, with batches of one. A
  * root points to a thing; readers follow it inside a guard; who replaces it retires the old.
+ * Then the cell (cell.c) in its place.
  *
  * Held: nothing is freed while a guard may still reach it, and a free is ordered after the
  * reads of those who could (the checker's own look at freed memory and races); everything is
@@ -11,6 +12,8 @@
 
 #include "rt/fiber.h"
 #include "rt/reclaim_internal.h"
+
+#include <weft/cell.h>
 
 #include <linux/membarrier.h>
 #include <pthread.h>
@@ -215,6 +218,121 @@ static void thread_replaces(void)
 	thread_end();
 }
 
+/* --- the cell --------------------------------------------------------------------------- */
+
+struct counted {
+	_Atomic unsigned refs;
+	unsigned value;
+};
+
+static weft_cell *cell;
+
+static void counted_ref(void *value)
+{
+	struct counted *c = value;
+
+	/* relaxed: the caller knows it is there */
+	MODEL_CHECK(atomic_fetch_add_explicit(&c->refs, 1, memory_order_relaxed) > 0);
+}
+
+static void counted_unref(void *value)
+{
+	struct counted *c = value;
+
+	/* acq_rel: who frees comes after all uses */
+	if (atomic_fetch_sub_explicit(&c->refs, 1, memory_order_acq_rel) == 1)
+		model_free(c, CALLER);
+}
+
+static struct counted *counted_new(unsigned value)
+{
+	struct counted *c = model_alloc(sizeof(*c), 16);
+
+	atomic_store_explicit(&c->refs, 1, memory_order_relaxed);
+	c->value = value;
+	return c;
+}
+
+static unsigned cell_look(void)
+{
+	struct counted *c = weft_cell_load(cell);
+	unsigned value = c->value;
+
+	counted_unref(c);
+	return value;
+}
+
+static void worker_loads(void)
+{
+	unsigned first;
+
+	worker_begin();
+	first = cell_look();
+	reclaim_tick();
+	MODEL_CHECK(cell_look() >= first);
+	reclaim_worker_end();
+}
+
+static void worker_stores(void)
+{
+	worker_begin();
+	MODEL_CHECK(weft_cell_store_own(cell, counted_new(1)) == WEFT_OK);
+	reclaim_tick();
+	reclaim_tick();
+	reclaim_worker_end();
+}
+
+/* Its own for the value that it sees, once. */
+static void worker_updates(void)
+{
+	struct counted *old, *next;
+
+	worker_begin();
+	old = weft_cell_load(cell);
+	next = counted_new(old->value + 1);
+	if (weft_cell_compare_and_swap(cell, old, next) == WEFT_OK)
+		MODEL_CHECK(cell_look() > old->value);
+	counted_unref(next);
+	counted_unref(old);
+	reclaim_tick();
+	reclaim_worker_end();
+}
+
+static void worker_rereads(void)
+{
+	weft_cell_reader *reader;
+	unsigned first;
+
+	worker_begin();
+	MODEL_CHECK(weft_cell_reader_create(&reader, cell) == WEFT_OK);
+	first = ((struct counted *)weft_cell_reader_get(reader))->value;
+	reclaim_tick();
+	MODEL_CHECK(((struct counted *)weft_cell_reader_get(reader))->value >= first);
+	weft_cell_reader_free(reader);
+	reclaim_worker_end();
+}
+
+static void thread_enters(void)
+{
+	for (int i = 0; i < 2; i++) {
+		struct counted *c = weft_cell_enter(cell);
+
+		/* relaxed: as in look */
+		(void)atomic_load_explicit(&step, memory_order_relaxed);
+		MODEL_CHECK(c->value <= 1);
+		weft_cell_leave(cell);
+	}
+	thread_end();
+}
+
+static void thread_loads(void)
+{
+	unsigned first = cell_look();
+
+	MODEL_CHECK(cell_look() >= first);
+	thread_end();
+}
+
 /* --- before and after ----------------------------------------------------------------- */
 
 static void setup(void)
@@ -248,6 +366,15 @@ static void setup_worker(void)
 	mine[1] = reclaim_record_get();
 }
 
+static void setup_cell(void)
+{
+	weft_cell_ops ops = { counted_ref, counted_unref };
+
+	setup_workers();
+	MODEL_CHECK(weft_cell_create(&cell, NULL, &ops) == WEFT_OK);
+	MODEL_CHECK(weft_cell_store_own(cell, counted_new(0)) == WEFT_OK);
+}
+
 static void setup_exchange(void)
 {
 	no_barrier = true;
@@ -270,6 +397,9 @@ static void finish(void)
 {
 	for (unsigned t = 1; t <= MODEL_THREADS_MAX; t++)
 		reclaim_record_put(mine[t]);
+	weft_cell_free(cell);
+	if (reclaim_self.record)
+		shared_take_stack(reclaim_self.record);
 	reclaim_drain();
 	thread_end();
 	model_free(atomic_load_explicit(&root, memory_order_relaxed), CALLER);
@@ -308,5 +438,15 @@ const struct model models[] = {
 		{ thread_replaces, thread_reads_twice }, finish),
 	M("reclaim-2", "two workers read, one replaces", setup_3_workers,
 		{ worker_replaces, worker_reads, worker_naps }, finish),
+	Q("reclaim-cell-load", "a worker loads twice, one stores", setup_cell,
+		{ worker_stores, worker_loads }, finish),
+	Q("reclaim-cell-enter", "a thread looks inside twice, a worker stores", setup_cell,
+		{ worker_stores, thread_enters }, finish),
+	Q("reclaim-cell-thread", "a thread loads twice, a worker stores", setup_cell,
+		{ worker_stores, thread_loads }, finish),
+	Q("reclaim-cell-reader", "a reader's two looks, one stores", setup_cell,
+		{ worker_stores, worker_rereads }, finish),
+	M("reclaim-cell-update", "two compare and swap", setup_cell,
+		{ worker_updates, worker_updates }, finish),
 };
 const size_t models_count = sizeof(models) / sizeof(models[0]);
