@@ -24,6 +24,7 @@ CHAN = ("src/sync/chan.c", "src/sync/wait.c", "src/sync/blocks.c", "src/sync/ren
 WATCH = ("src/sync/watch.c", "src/sync/crowd.c", "src/sync/wait.c")
 RECLAIM = ("src/rt/reclaim.c", "src/rt/reclaim_bag.c", "src/rt/reclaim_shared.c",
            "src/sync/cell.c")
+MAP = ("src/sync/map.c", "src/sync/map_table.c")
 
 PROGRAMS = {
     "litmus": Program("litmus.c", support=()),
@@ -66,6 +67,16 @@ PROGRAMS = {
         "src/sync/oneshot.c", "src/sync/mutex.c", "src/sync/semaphore.c",
         "src/sync/waitgroup.c", "src/sync/wait.c")),
     "feed": Program("feed.c"),
+    # one try for a second group's lock; the empty table where atomics are seen
+    "map": Program("map.c", partial=True, real=MAP, support=("base.c",), patches=(
+        Hunk("src/sync/map_table.c",
+             ["#define LOCK_TRIES 40 /* of a second group's lock, while a home's is held */"],
+             ["#define LOCK_TRIES 1"]),
+        Hunk("src/sync/map_table.c", [
+            "const struct map_nothing map_nothing = { .table = { .len = 1, .shift = 63 } };"],
+             ["struct map_nothing map_nothing = { .table = { .len = 1, .shift = 63 } };"]),
+        Hunk("src/sync/map.h", ["extern const struct map_nothing {"],
+             ["extern struct map_nothing {"]))),
     # batches of one; as many records as there are threads; no sums for statistics
     "reclaim": Program("reclaim.c", partial=True, real=RECLAIM, patches=(
         Hunk("src/rt/reclaim.h", ["#define RECLAIM_BATCH 128"], ["#define RECLAIM_BATCH 1"]),

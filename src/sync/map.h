@@ -404,9 +404,10 @@ static inline void map_slot_write(struct map_group *group, uint32_t word, unsign
 {
 	struct map_slot *s = &group->slots[slot];
 
-	/* relaxed: the releases of key and value carry it to whoever sees one of them */
+	/* release; pairs with map_word: who begins from it sees the tag of the slot's last key
+	 * gone. The releases of key and value carry it to whoever sees one of them */
 	atomic_store_explicit(
-		&group->word, (word + MAP_VERSION) | MAP_LOCKED, memory_order_relaxed);
+		&group->word, (word + MAP_VERSION) | MAP_LOCKED, memory_order_release);
 	/* release, both; pairs with map_slot_key and map_slot_value: the version */
 	atomic_store_explicit(&s->key, key_word, memory_order_release);
 	atomic_store_explicit(&s->value, value, memory_order_release);
