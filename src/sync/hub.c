@@ -155,14 +155,20 @@ static struct weft_hub_entry *entry_alloc(const struct hub_name *name, const wef
 	return e;
 }
 
-static void entry_drop(struct weft_hub_entry *e)
+/* Without its last reference. */
+static void entry_end(struct weft_hub_entry *e)
 {
-	if (!refcount_drop(&e->refs))
-		return;
 	if (e->object && e->type->destroy)
 		e->type->destroy(e->object);
 	reclaim_retire(&e->node, entry_free);
 	reclaim_help();
+}
+
+/* For entries that have an object: the others are dropped by entry_leave. */
+static void entry_drop(struct weft_hub_entry *e)
+{
+	if (refcount_drop(&e->refs))
+		entry_end(e);
 }
 
 static bool is_registered(const struct weft_hub_entry *e)
@@ -190,12 +196,18 @@ static void unregister_locked(weft_hub *hub, struct weft_hub_entry *e)
  * the table. */
 static void entry_leave(weft_hub *hub, struct weft_hub_entry *e)
 {
+	bool last;
+
 	rt_lock_acquire(&hub->lock);
-	/* without an object nobody takes a reference but under the lock */
-	if (!e->object && refcount_is_one(&e->refs))
+	/* Under the lock, as references to what has no object are taken: were it after, two
+	 * could leave at once, each seeing the other's reference, and the entry stay. */
+	last = refcount_drop(&e->refs);
+	/* one with an object left with its registration */
+	if (last && !e->object)
 		hub_table_remove(hub, e);
 	rt_lock_release(&hub->lock);
-	entry_drop(e);
+	if (last)
+		entry_end(e);
 }
 
 /* A search for the entry of a key, which makes one if there is none. */
