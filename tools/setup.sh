@@ -6,6 +6,7 @@ set -euo pipefail
 
 build=(
 	gcc g++ make cmake ninja-build pkg-config ccache git
+	libssl-dev zlib1g-dev       # TLS, compressed bodies
 	check libsubunit-dev        # unit tests
 	clang libclang-rt-dev llvm  # TSan and fuzzing; llvm has the symbolizer
 	clang-tidy cppcheck mandoc  # lint
@@ -21,9 +22,14 @@ bench=(
 	librust-flume-dev librust-crossbeam-channel-dev librust-async-channel-dev
 	librust-tokio-dev librust-tokio-util-dev
 	librust-dashmap-dev librust-ahash-dev librust-arc-swap-dev librust-once-cell-dev
+	node-llhttp node-undici nginx-light h2o wrk libmicrohttpd-dev libcjson-dev
+	libcurl4-openssl-dev
 )
-# Programs of others that tests talk to; without them those tests are skipped.
-peers=(openssh-client openssh-server)
+# Programs of others that tests talk to; without them those tests are skipped, but in CI.
+peers=(
+	openssh-client openssh-server
+	openssl nginx-light nodejs node-llhttp node-undici libcjson-dev chromium
+)
 
 die()
 {
