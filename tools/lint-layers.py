@@ -19,7 +19,7 @@ import re
 from lintlib import Lint, is_test, line_of, split_c
 
 RANK = {"base": 0, "proto": 1, "io": 2, "rt": 3, "sync": 4, "net": 5,
-        "ws": 6, "http": 6, "mux": 6, "tls": 6, "bridge": 7}
+        "ws": 6, "http": 6, "mux": 6, "bridge": 7}
 
 # The layer that implements each public header: who may include it is at or above it.
 PUBLIC = {
@@ -29,8 +29,10 @@ PUBLIC = {
     "broadcast": "sync", "cell": "sync", "chan": "sync", "hub": "sync", "map": "sync",
     "once": "sync", "oneshot": "sync", "select": "sync", "watch": "sync",
     "conn": "net", "net": "net", "process": "net",
-    "http": "http", "sse": "http", "ws": "ws", "mux": "mux", "tls": "tls",
-    "bridge": "bridge", "jsonrpc": "bridge", "transport": "bridge",
+    "jsonrpc": "proto", "sse": "proto", "tls": "net",
+    "http": "http", "http_client": "http", "http_server": "http", "sse_client": "http",
+    "ws": "ws", "mux": "mux",
+    "bridge": "bridge", "transport": "bridge",
     "weft": "bridge",
 }
 # Beneath their layer's rank: the simulator's options are the backend's to read.

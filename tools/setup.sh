@@ -8,6 +8,7 @@ build=(
 	gcc g++ make cmake ninja-build pkg-config ccache git
 	libssl-dev zlib1g-dev       # TLS, compressed bodies
 	check libsubunit-dev        # unit tests
+	node-llhttp libcjson-dev    # what codecs are compared with
 	clang libclang-rt-dev llvm  # TSan and fuzzing; llvm has the symbolizer
 	clang-tidy cppcheck mandoc  # lint
 	python3 gdb curl socat bc valgrind
@@ -22,13 +23,12 @@ bench=(
 	librust-flume-dev librust-crossbeam-channel-dev librust-async-channel-dev
 	librust-tokio-dev librust-tokio-util-dev
 	librust-dashmap-dev librust-ahash-dev librust-arc-swap-dev librust-once-cell-dev
-	node-llhttp node-undici nginx-light h2o wrk libmicrohttpd-dev libcjson-dev
-	libcurl4-openssl-dev
+	node-undici nginx-light h2o wrk libmicrohttpd-dev libcurl4-openssl-dev
 )
 # Programs of others that tests talk to; without them those tests are skipped, but in CI.
 peers=(
 	openssh-client openssh-server
-	openssl nginx-light nodejs node-llhttp node-undici libcjson-dev chromium
+	openssl nginx-light nodejs node-undici chromium
 )
 
 die()
