@@ -9,7 +9,7 @@
     src/sync
     src/rt
     src/io
-    src/proto       only src/base and the public headers of base; no system calls
+    src/proto       only src/base and the public headers of both; no system calls
     src/base
 
 Tests, fuzzers and benchmarks may include anything. _GNU_SOURCE is for src/io, src/rt and
@@ -81,8 +81,7 @@ def check_src(lint, path, line, kind, target):
     if kind == '"':
         check_internal(lint, path, line, target, layer)
     elif target.startswith("weft/"):
-        rank = RANK["base"] if layer == "proto" else RANK[layer]
-        check_public(lint, path, line, target, rank, layer)
+        check_public(lint, path, line, target, RANK[layer], layer)
     elif layer == "proto" and target not in PROTO_SYSTEM:
         lint.error(path, line, f"<{target}>: codecs do no system calls; see PROTO_SYSTEM")
 
