@@ -11,6 +11,7 @@
 #include <weft/cell.h>
 #include <weft/chan.h>
 #include <weft/conn.h>
+#include <weft/http.h>
 #include <weft/hub.h>
 #include <weft/log.h>
 #include <weft/map.h>
