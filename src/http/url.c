@@ -10,6 +10,7 @@
 #include <string.h>
 
 #define HOST_MAX 253 /* RFC 1035 */
+#define PORT_SIZE sizeof(":65535")
 #define PORT_HTTP 80
 #define PORT_HTTPS 443
 
@@ -265,6 +266,11 @@ static char *put(char *out, const char *text, size_t len)
 	return out + len;
 }
 
+static char *put_text(char *out, const char *text)
+{
+	return text ? put(out, text, strlen(text)) : out;
+}
+
 static bool is_default_port(const struct parts *u)
 {
 	return u->port == (u->is_https ? PORT_HTTPS : PORT_HTTP);
@@ -307,10 +313,14 @@ static weft_err build(weft_http_url *out, const struct parts *u)
 	url.host = p;
 	p = put_host(p, u->host);
 	url.authority = p;
-	p += sprintf(p, u->is_ipv6 ? "[%s]" : "%s", url.host);
+	if (u->is_ipv6)
+		*p++ = '[';
+	p = put_text(p, url.host);
+	if (u->is_ipv6)
+		*p++ = ']';
 	if (!is_default_port(u))
-		p += sprintf(p, ":%u", (unsigned)u->port);
-	p++;
+		p += snprintf(p, PORT_SIZE, ":%u", (unsigned)u->port);
+	*p++ = '\0';
 	url.target = p;
 	p = put_target(p, u);
 	if (u->userinfo.p) {
@@ -383,31 +393,38 @@ static char *join(const weft_http_url *base, const char *reference)
 
 	if (!text)
 		return NULL;
-	p += sprintf(p, "%s", base->is_https ? "https:" : "http:");
+	p = put_text(p, base->is_https ? "https:" : "http:");
 	if (!has_authority) {
-		p += sprintf(p, "//%s%s%s", base->userinfo ? base->userinfo : "",
-			base->userinfo ? "@" : "", base->authority);
+		p = put_text(p, "//");
+		p = put_text(p, base->userinfo);
+		p = put_text(p, base->userinfo ? "@" : NULL);
+		p = put_text(p, base->authority);
 		p = put(p, base->target, kept);
 	}
-	p += sprintf(p, "%s", reference);
-	if (inherits)
-		sprintf(p, "#%s", base->fragment);
+	p = put_text(p, reference);
+	if (inherits) {
+		*p++ = '#';
+		p = put_text(p, base->fragment);
+	}
+	*p = '\0';
 	return text;
 }
 
 static weft_err inherit_fragment(
 	weft_http_url *out, const weft_http_url *base, const char *reference)
 {
-	size_t len = strlen(reference), more = base->fragment ? strlen(base->fragment) : 0;
-	char *text;
+	char *text, *p;
 	weft_err err;
 
-	if (!more || strchr(reference, '#'))
+	if (!base->fragment || strchr(reference, '#'))
 		return weft_http_url_parse(out, reference);
-	text = mem_alloc(len + more + 2);
+	text = mem_alloc(strlen(reference) + strlen(base->fragment) + 2);
 	if (!text)
 		return err_set(WEFT_ENOMEM);
-	sprintf(text, "%s#%s", reference, base->fragment);
+	p = put_text(text, reference);
+	*p++ = '#';
+	p = put_text(p, base->fragment);
+	*p = '\0';
 	err = weft_http_url_parse(out, text);
 	mem_free(text);
 	return err;
