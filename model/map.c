@@ -8,6 +8,7 @@
  * or remove a key one does.
  */
 #include "model.h"
+#include "retired.h"
 
 #include "sync/map.h"
 
@@ -19,24 +20,6 @@
 static weft_map *map;
 static uint64_t numbers[MODEL_THREADS_MAX + 1][KEYS];
 static _Atomic unsigned done;
-static struct reclaim_node *retired[MODEL_THREADS_MAX + 1];
-
-/* Reclamation has models of its own: all is freed at the end. */
-_Thread_local struct reclaim_self reclaim_self;
-struct reclaim_clock reclaim_clock;
-
-void reclaim_retire(struct reclaim_node *node, void (*fn)(struct reclaim_node *node))
-{
-	node->fn = fn;
-	node->next = retired[model_self()];
-	retired[model_self()] = node;
-}
-
-void reclaim_pin_slow(void) {}
-
-void reclaim_unpin_slow(void) {}
-
-void reclaim_help_slow(void) {}
 
 void hash_seed_process(struct hash_seed *seed)
 {
@@ -188,8 +171,7 @@ static void setup(void)
 {
 	weft_map_options options = WEFT_MAP_OPTIONS_DEFAULT;
 
-	reclaim_self.mode = RECLAIM_WORKER;
-	model_per_thread(&reclaim_self, sizeof(reclaim_self));
+	retired_setup();
 	model_per_thread(&map_stripe_self, sizeof(map_stripe_self));
 	options.shards = 1;
 	MODEL_CHECK(weft_map_create(&map, &options) == WEFT_OK);
@@ -205,13 +187,7 @@ static void setup_full(void)
 
 static void finish(void)
 {
-	for (unsigned t = 0; t <= MODEL_THREADS_MAX; t++)
-		while (retired[t]) {
-			struct reclaim_node *node = retired[t];
-
-			retired[t] = node->next;
-			node->fn(node);
-		}
+	retired_free();
 	weft_map_free(map);
 }
 
