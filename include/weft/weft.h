@@ -27,6 +27,7 @@
 #include <weft/select.h>
 #include <weft/signal.h>
 #include <weft/sim.h>
+#include <weft/sse.h>
 #include <weft/watch.h>
 
 #endif
