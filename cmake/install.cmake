@@ -23,5 +23,8 @@ install(FILES ${CMAKE_CURRENT_BINARY_DIR}/weft-config.cmake
 set(pc_dir ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
 file(RELATIVE_PATH WEFT_PC_PREFIX /prefix/${pc_dir} /prefix)
 string(REGEX REPLACE "/$" "" WEFT_PC_PREFIX "${WEFT_PC_PREFIX}")
+if(WEFT_ZLIB)
+	string(APPEND WEFT_PC_LIBS " -lz")
+endif()
 configure_file(cmake/weft.pc.in weft.pc @ONLY)
 install(FILES ${CMAKE_CURRENT_BINARY_DIR}/weft.pc DESTINATION ${pc_dir})
