@@ -12,6 +12,7 @@
 #include <weft/chan.h>
 #include <weft/conn.h>
 #include <weft/http.h>
+#include <weft/http_client.h>
 #include <weft/hub.h>
 #include <weft/log.h>
 #include <weft/map.h>
