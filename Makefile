@@ -6,7 +6,7 @@ CONFIGURE = tools/configure.sh
 CTEST = ctest --output-on-failure -j $(JOBS)
 
 .PHONY: help setup setup-bench setup-peers build run test test-release bench bench-sync bench-mux \
-	model asan tsan debug aarch64 fuzz fuzz-long lint format install clean coverage soak
+	bench-http model asan tsan debug aarch64 fuzz fuzz-long lint format install clean coverage soak
 
 help: ## This list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 16
@@ -73,6 +73,10 @@ bench-sync: build ## Channels, maps, cells and tokens beside those of Rust, Go a
 bench-mux: build ## The mux beside raw TCP, Go's smux and yamux
 	cmake --build build -j $(JOBS) --target benches
 	bench/run mux mux1p
+
+bench-http: build ## HTTP and TLS beside nginx, h2o, libmicrohttpd, libcurl, Go, undici, OpenSSL
+	cmake --build build -j $(JOBS) --target benches
+	bench/run http
 
 lint: ## Layers, atomics, formats, clang-tidy, cppcheck, man pages
 	$(CONFIGURE) debug

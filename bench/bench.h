@@ -39,6 +39,14 @@ static inline int64_t bench_now_ns(void)
 	return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
 }
 
+/* Processor time, user and system, of all threads of this process. */
+static inline int64_t bench_cpu_ns(void)
+{
+	struct timespec ts;
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &ts);
+	return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
+}
+
 static inline uint64_t bench_count(uint64_t full)
 {
 	return getenv("BENCH_QUICK") ? (full + 9) / 10 : full;

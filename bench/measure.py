@@ -132,6 +132,14 @@ def weft(name):
     return [os.path.join(WEFT, name)]
 
 
+class Aim:
+    """Of one of the figures that a row prints. of: how the names of the peers begin that it is
+    compared with; met(ratio to the best of them, weft's figure)."""
+
+    def __init__(self, goal, of, met=None):
+        self.goal, self.of, self.met = goal, of, met
+
+
 class Row:
     """One row: how weft and each peer are run, and what is aimed at."""
 
@@ -145,6 +153,10 @@ class Row:
     def among(self, peers):
         """Those of the peers that the goal speaks of."""
         return {k: v for k, v in peers.items() if not self.of or k.startswith(self.of)}
+
+    def aim(self, name):
+        """An Aim, where the row's figures have one each."""
+        return None
 
     def measure(self, who, quick):
         command = self.programs[who]

@@ -17,13 +17,9 @@
  * the compared part too (ROW-units), for who counts its system calls.
  */
 #include "bench.h"
+#include "tcp.h"
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdbool.h>
-#include <sys/resource.h>
-#include <sys/socket.h>
 
 enum {
 	LANES_MAX = 64,
@@ -74,54 +70,6 @@ static inline const struct mux_row *mux_row_find(const char *name)
 	return NULL;
 }
 
-/* --- connections ---------------------------------------------------------------------- */
-
-/*
- * A TCP socket without Nagle's delay, with reno as its congestion control. A machine may have
- * been set to BBR, which paces what it sends, over loopback too: that would be measured, and
- * no multiplexer. Chosen before the socket is connected, since the pacing stays on once on.
- */
-static inline int tcp_socket(void)
-{
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), one = 1;
-	if (fd < 0 || setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one) ||
-		setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, "reno", 4))
-		bench_die("socket");
-	return fd;
-}
-
-static inline int tcp_dial(uint16_t port)
-{
-	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(port) };
-	int fd = tcp_socket();
-	to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	if (connect(fd, (struct sockaddr *)&to, sizeof to))
-		bench_die("connect");
-	return fd;
-}
-
-/* What it accepts has the same options. */
-static inline int tcp_listen(uint16_t *port)
-{
-	struct sockaddr_in at = { .sin_family = AF_INET };
-	socklen_t size = sizeof at;
-	int fd = tcp_socket();
-	at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	if (bind(fd, (struct sockaddr *)&at, sizeof at) || listen(fd, LANES_MAX) ||
-		getsockname(fd, (struct sockaddr *)&at, &size))
-		bench_die("listen");
-	*port = ntohs(at.sin_port);
-	return fd;
-}
-
-static inline int tcp_accept(int listener)
-{
-	int fd = accept(listener, NULL, NULL);
-	if (fd < 0)
-		bench_die("accept");
-	return fd;
-}
-
 /* --- the bytes that are compared ------------------------------------------------------ */
 
 static unsigned char pattern[PATTERN_SIZE + WRITE_SIZE_MAX];
@@ -151,22 +99,12 @@ struct meter {
 	const struct mux_row *row;
 	const char *end; /* "-client", "-server"; "" when both are this process */
 	bool quiet;	 /* the other end reports the process's processor time */
-	int64_t began_ns, took_ns;
-	double cpu_s;
+	int64_t began_ns, took_ns, cpu_ns;
 };
-
-static inline double meter_cpu_s(void)
-{
-	struct rusage used;
-	if (getrusage(RUSAGE_SELF, &used))
-		bench_die("getrusage");
-	return (double)(used.ru_utime.tv_sec + used.ru_stime.tv_sec) +
-		(double)(used.ru_utime.tv_usec + used.ru_stime.tv_usec) / 1e6;
-}
 
 static inline int64_t meter_begin(struct meter *m)
 {
-	m->cpu_s = meter_cpu_s();
+	m->cpu_ns = bench_cpu_ns();
 	m->began_ns = bench_now_ns();
 	return m->began_ns + (int64_t)bench_count(1500000000);
 }
@@ -174,7 +112,7 @@ static inline int64_t meter_begin(struct meter *m)
 static inline void meter_end(struct meter *m)
 {
 	m->took_ns = bench_now_ns() - m->began_ns;
-	m->cpu_s = meter_cpu_s() - m->cpu_s;
+	m->cpu_ns = bench_cpu_ns() - m->cpu_ns;
 }
 
 static inline void meter_report_as(
@@ -193,7 +131,8 @@ static inline void meter_report(const struct meter *m, uint64_t counted, uint64_
 	if (m->quiet)
 		return;
 	snprintf(what, sizeof what, "-cpu%s", m->end);
-	meter_report_as(m, what, m->cpu_s / ((double)counted / m->row->per_count), m->row->per);
+	meter_report_as(m, what, (double)m->cpu_ns / 1e9 / ((double)counted / m->row->per_count),
+		m->row->per);
 	meter_report_as(m, "-units", (double)total / unit, "units");
 }
 
