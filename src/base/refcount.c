@@ -3,15 +3,11 @@
 #define _DEFAULT_SOURCE
 #include "base/refcount.h"
 
+#include "base/membarrier.h"
+
 #include <pthread.h>
 #include <sched.h>
-#include <sys/syscall.h>
 #include <time.h>
-#include <unistd.h>
-
-/* of linux/membarrier.h, which not every system has */
-#define MEMBARRIER_PRIVATE_EXPEDITED (1 << 3)
-#define MEMBARRIER_REGISTER_PRIVATE_EXPEDITED (1 << 4)
 
 #define AWAIT_LOOKS 100	 /* before the processor is given up in between */
 #define AWAIT_YIELDS 100 /* before it sleeps in between */
@@ -20,19 +16,9 @@
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static bool has_membarrier; /* fixed after once */
 
-static long membarrier(int command)
-{
-#ifdef SYS_membarrier
-	return syscall(SYS_membarrier, command, 0, 0);
-#else
-	(void)command;
-	return -1;
-#endif
-}
-
 static void find_membarrier(void)
 {
-	has_membarrier = membarrier(MEMBARRIER_REGISTER_PRIVATE_EXPEDITED) == 0;
+	has_membarrier = membarrier_register();
 }
 
 /* What `wanted` is when nobody wants the thing. */
@@ -75,7 +61,7 @@ void owned_barrier(void)
 {
 	/* It worked at the start: a sandbox that forbids it since leaves no way to be safe. */
 	if (has_membarrier)
-		CHECK(membarrier(MEMBARRIER_PRIVATE_EXPEDITED) == 0);
+		CHECK(membarrier_all());
 }
 
 static bool is_inside(struct owned *owned)

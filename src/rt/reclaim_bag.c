@@ -2,12 +2,9 @@
 #define _GNU_SOURCE
 /* The clock, the records of those who take part, and batches: see reclaim.h for why a batch
  * may be freed, reclaim_internal.h for the parts. */
+#include "base/membarrier.h"
 #include "rt/fiber.h"
 #include "rt/reclaim_internal.h"
-
-#include <linux/membarrier.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 struct reclaim_clock reclaim_clock = { .epoch = 1 };
 
@@ -97,15 +94,10 @@ void reclaim_come_online(struct reclaim_record *r)
 
 static _Atomic bool have_barrier;
 
-static long membarrier(int command)
-{
-	return syscall(SYS_membarrier, command, 0, 0);
-}
-
 void reclaim_barrier_register(void)
 {
 #ifndef RT_TSAN
-	bool have = membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED) == 0;
+	bool have = membarrier_register();
 
 	/* relaxed: before any thread has a record */
 	atomic_store_explicit(&have_barrier, have, memory_order_relaxed);
@@ -166,7 +158,7 @@ static bool barrier(void)
 		return true;
 	/* relaxed: a statistic, which orders nothing */
 	atomic_fetch_add_explicit(&barriers, 1, memory_order_relaxed);
-	if (membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED) == 0)
+	if (membarrier_all())
 		return true;
 	/* relaxed: see reclaim_has_barrier */
 	atomic_store_explicit(&have_barrier, false, memory_order_relaxed);
