@@ -12,6 +12,12 @@ static inline void cpu_pause(void)
 #endif
 }
 
+static inline void cpu_pauses(unsigned count)
+{
+	for (unsigned i = 0; i < count; i++)
+		cpu_pause();
+}
+
 /* The line is about to be written: one request for it, not one to read and one to write. */
 static inline void cpu_prefetch_write(const void *line)
 {

@@ -273,8 +273,7 @@ bool rt_backoff(struct rt_backoff *b, weft_deadline until)
 	if (rt_tls || rt_cores() < 2)
 		return false;
 	if (weft_likely(b->turns < RT_BACKOFF_PAUSES)) {
-		for (unsigned i = 0; i < 1u << b->turns; i++)
-			cpu_pause();
+		cpu_pauses(1u << b->turns);
 		b->turns++;
 		return true;
 	}
@@ -292,8 +291,7 @@ bool rt_backoff(struct rt_backoff *b, weft_deadline until)
 	}
 	if (now >= b->until)
 		return false;
-	for (int i = 0; i < 1 << RT_BACKOFF_RACE; i++)
-		cpu_pause();
+	cpu_pauses(1u << RT_BACKOFF_RACE);
 	sched_yield();
 	return true;
 }

@@ -70,8 +70,7 @@ void rt_backoff_end(struct rt_backoff *backoff);
 /* The part of it for who lost a race: waits a little, longer from turn to turn. */
 static inline void rt_backoff_race(unsigned *turns)
 {
-	for (unsigned i = 0; i < 1u << *turns; i++)
-		cpu_pause();
+	cpu_pauses(1u << *turns);
 	if (*turns < RT_BACKOFF_RACE)
 		++*turns;
 }
