@@ -47,6 +47,16 @@ static inline bool refcount_try_hold(struct refcount *ref)
 	return false;
 }
 
+/* One more, also where there is none: for a count of some of those who hold a thing, which is
+ * kept by references of its own. */
+static inline void refcount_add(struct refcount *ref)
+{
+	/* relaxed: what keeps the thing is another count; publishes nothing */
+	uint32_t old = atomic_fetch_add_explicit(&ref->count, 1, memory_order_relaxed);
+
+	CHECK(old < REFCOUNT_MAX);
+}
+
 /* True for the last one, who sees everything that the others did. */
 static inline bool refcount_drop(struct refcount *ref)
 {
@@ -76,6 +86,12 @@ static inline bool refcount_is_one(const struct refcount *ref)
 {
 	/* acquire; pairs with refcount_drop: what the others did before they left */
 	return atomic_load_explicit(&ref->count, memory_order_acquire) == 1;
+}
+
+static inline uint32_t refcount_get(const struct refcount *ref)
+{
+	/* relaxed: a moment's number, which orders nothing */
+	return atomic_load_explicit(&ref->count, memory_order_relaxed);
 }
 
 /*

@@ -150,7 +150,7 @@ void weft_broadcast_sender_unref(weft_broadcast *b)
 {
 	if (!b)
 		return;
-	if (ends_sender_drop(&b->ends))
+	if (refcount_drop(&b->ends.senders))
 		weft_broadcast_close(b);
 	weft_broadcast_unref(b);
 }
@@ -277,7 +277,7 @@ size_t weft_broadcast_sub_count(const weft_broadcast *b)
 
 size_t weft_broadcast_sender_count(const weft_broadcast *b)
 {
-	return ends_senders(&b->ends);
+	return refcount_get(&b->ends.senders);
 }
 
 /* --- subscribers ----------------------------------------------------------------------- */

@@ -61,10 +61,10 @@ struct weft_chan {
 
 	/* Seldom written: */
 	alignas(CACHE_APART) struct refcount refs;
-	_Atomic uint32_t sender_count, receiver_count; /* counted ends */
-	_Atomic uint32_t abandoned;		       /* 1: the last counted receiver has gone */
-	_Atomic uint32_t permits;		       /* blocks: permits out */
-	struct wait_queue closers;		       /* who waits for the close */
+	struct refcount sender_count, receiver_count; /* counted ends */
+	_Atomic uint32_t abandoned;		      /* 1: the last counted receiver has gone */
+	_Atomic uint32_t permits;		      /* blocks: permits out */
+	struct wait_queue closers;		      /* who waits for the close */
 };
 
 /* A send (target is NULL) or a receive (source is NULL and target may be, too, when

@@ -10,43 +10,18 @@
  * there. What comes after that can only be from permits, which look for the word after their
  * message is in the queue: one of the two finds the message.
  */
-#include "base/check.h"
+#include "base/refcount.h"
 #include "sync/chan.h"
 
-static weft_chan *end_ref(weft_chan *chan, _Atomic uint32_t *count)
+static weft_chan *end_ref(weft_chan *chan, struct refcount *count)
 {
-	/* relaxed: the caller's reference keeps the channel; counts publish nothing */
-	uint32_t old = atomic_fetch_add_explicit(count, 1, memory_order_relaxed);
-
-	CHECK(old < REFCOUNT_MAX);
+	refcount_add(count);
 	return weft_chan_ref(chan);
 }
 
-static weft_chan *end_try_ref(weft_chan *chan, _Atomic uint32_t *count)
+static weft_chan *end_try_ref(weft_chan *chan, struct refcount *count)
 {
-	/* relaxed: the step below checks it */
-	uint32_t old = atomic_load_explicit(count, memory_order_relaxed);
-
-	if (chan_is_closed(chan))
-		return NULL;
-	do {
-		if (old == 0)
-			return NULL;
-		CHECK(old < REFCOUNT_MAX);
-		/* relaxed, both: as in end_ref */
-	} while (!atomic_compare_exchange_weak_explicit(
-		count, &old, old + 1, memory_order_relaxed, memory_order_relaxed));
-	return weft_chan_ref(chan);
-}
-
-/* True: it was the last one. */
-static bool end_drop(_Atomic uint32_t *count)
-{
-	/* acq_rel; pairs with itself: the close comes after what the others did before */
-	uint32_t old = atomic_fetch_sub_explicit(count, 1, memory_order_acq_rel);
-
-	CHECK(old - 1 < REFCOUNT_MAX);
-	return old == 1;
+	return !chan_is_closed(chan) && refcount_try_hold(count) ? weft_chan_ref(chan) : NULL;
 }
 
 weft_chan *weft_chan_sender_ref(weft_chan *chan)
@@ -73,7 +48,7 @@ void weft_chan_sender_unref(weft_chan *chan)
 {
 	if (!chan)
 		return;
-	if (end_drop(&chan->sender_count))
+	if (refcount_drop(&chan->sender_count))
 		weft_chan_close(chan);
 	weft_chan_unref(chan);
 }
@@ -82,7 +57,7 @@ void weft_chan_receiver_unref(weft_chan *chan)
 {
 	if (!chan)
 		return;
-	if (end_drop(&chan->receiver_count)) {
+	if (refcount_drop(&chan->receiver_count)) {
 		/* seq_cst; pairs with chan_is_abandoned: before the queue is looked into */
 		atomic_store_explicit(&chan->abandoned, 1, memory_order_seq_cst);
 		weft_chan_close(chan);
@@ -99,14 +74,12 @@ bool chan_is_abandoned(const weft_chan *chan)
 
 size_t weft_chan_sender_count(const weft_chan *chan)
 {
-	/* relaxed: a number, which orders nothing */
-	return atomic_load_explicit(&chan->sender_count, memory_order_relaxed);
+	return refcount_get(&chan->sender_count);
 }
 
 size_t weft_chan_receiver_count(const weft_chan *chan)
 {
-	/* relaxed: a number, which orders nothing */
-	return atomic_load_explicit(&chan->receiver_count, memory_order_relaxed);
+	return refcount_get(&chan->receiver_count);
 }
 
 static bool is_closed(const void *object)

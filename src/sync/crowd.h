@@ -21,55 +21,28 @@ void crowd_wake(struct wait_queue *q);
 
 /* References, some of which count as senders as well. */
 struct ends {
-	struct refcount refs;
-	_Atomic uint32_t senders;
+	struct refcount refs, senders;
 };
 
 static inline void ends_init(struct ends *ends)
 {
 	refcount_init(&ends->refs, 1);
-	/* relaxed: nobody else knows it yet */
-	atomic_store_explicit(&ends->senders, 0, memory_order_relaxed);
+	refcount_init(&ends->senders, 0);
 }
 
 static inline void ends_sender_add(struct ends *ends)
 {
 	refcount_hold(&ends->refs);
-	/* relaxed: the caller's own reference keeps the thing; publishes nothing */
-	CHECK(atomic_fetch_add_explicit(&ends->senders, 1, memory_order_relaxed) < REFCOUNT_MAX);
+	refcount_add(&ends->senders);
 }
 
 /* False: no sender is left. */
 static inline bool ends_sender_try_add(struct ends *ends)
 {
-	/* relaxed: the exchange checks it */
-	uint32_t senders = atomic_load_explicit(&ends->senders, memory_order_relaxed);
-
-	do {
-		if (senders == 0)
-			return false;
-		CHECK(senders < REFCOUNT_MAX);
-		/* relaxed, both: as ends_sender_add; whoever drops the last closes after it */
-	} while (!atomic_compare_exchange_weak_explicit(
-		&ends->senders, &senders, senders + 1, memory_order_relaxed, memory_order_relaxed));
+	if (!refcount_try_hold(&ends->senders))
+		return false;
 	refcount_hold(&ends->refs);
 	return true;
-}
-
-/* True: it was the last; the reference is still there. */
-static inline bool ends_sender_drop(struct ends *ends)
-{
-	/* acq_rel; pairs with itself: what every sender did comes before the close */
-	uint32_t senders = atomic_fetch_sub_explicit(&ends->senders, 1, memory_order_acq_rel);
-
-	CHECK(senders - 1 < REFCOUNT_MAX);
-	return senders == 1;
-}
-
-static inline uint32_t ends_senders(const struct ends *ends)
-{
-	/* relaxed: a moment's number */
-	return atomic_load_explicit(&ends->senders, memory_order_relaxed);
 }
 
 #endif

@@ -152,7 +152,7 @@ void weft_watch_sender_unref(weft_watch *w)
 {
 	if (!w)
 		return;
-	if (ends_sender_drop(&w->ends))
+	if (refcount_drop(&w->ends.senders))
 		weft_watch_close(w);
 	weft_watch_unref(w);
 }
@@ -470,7 +470,7 @@ size_t weft_watch_sub_count(const weft_watch *w)
 
 size_t weft_watch_sender_count(const weft_watch *w)
 {
-	return ends_senders(&w->ends);
+	return refcount_get(&w->ends.senders);
 }
 
 static bool is_unwatched(const void *object)
