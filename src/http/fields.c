@@ -92,7 +92,7 @@ void weft_http_fields_free(weft_http_fields *fields)
 
 weft_err weft_http_fields_copy(weft_http_fields **out, const weft_http_fields *from)
 {
-	weft_http_fields *copy;
+	weft_http_fields *copy = NULL;
 	weft_err err = weft_http_fields_create(&copy);
 
 	if (err)
