@@ -76,11 +76,18 @@ typedef struct weft_http_client_options {
 	uint64_t body_size_max;	   /* bytes of a response's body; 0: no limit */
 	size_t drain_max; /* bytes of an unread body that _free reads away, if they have come,
 			   * to keep the connection; 0: 64 KiB */
+	unsigned decode_ratio_max; /* how many times larger a body may come out than it came,
+				    * after its first MiB; 0: 200 */
+
+	/* Goes through the proxies that the environment names when the client is made:
+	 * http_proxy, https_proxy, HTTPS_PROXY, all_proxy, ALL_PROXY, but to what is in no_proxy
+	 * or NO_PROXY (docs/http.md). */
+	bool proxy_env;
 } weft_http_client_options;
 
-#define WEFT_HTTP_CLIENT_OPTIONS_DEFAULT                                            \
-	{                                                                           \
-		NULL, NULL, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 \
+#define WEFT_HTTP_CLIENT_OPTIONS_DEFAULT                                                      \
+	{                                                                                     \
+		NULL, NULL, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, false \
 	}
 
 /* options may be NULL. Errors: WEFT_EINVAL (names the field), WEFT_ENOMEM. */
@@ -133,20 +140,49 @@ typedef struct weft_http_request {
 	bool upgrade;	      /* sends "Connection: upgrade"; fields has the Upgrade field */
 
 	const char *unix_path; /* the socket to connect to, instead of the URL's host and port */
-	const char *proxy;     /* its URL (http); NULL: none */
+	const char *proxy;     /* its URL, "http://user:password@host:port"; NULL: as proxy_env
+			    * of the client says; "": none */
 	weft_tls *tls;	       /* instead of the client's; part of the key by its address */
+
+	/*
+	 * Redirects to be followed (RFC 9110, section 15.4), at most WEFT_HTTP_REDIRECTS_MAX; 0:
+	 * none, and the response that redirects is the answer. A POST becomes GET at 301 and
+	 * 302, all but HEAD at 303; otherwise the body is sent again, if it can be. To another
+	 * origin Authorization, Cookie and Proxy-Authorization are not sent, and from https to
+	 * http none is followed, unless redirects_downgrade.
+	 * Errors of send then: WEFT_ECAPACITY (more), WEFT_EPROTO (a loop, or to no http URL),
+	 * WEFT_EACCESS (to http), WEFT_ENOSYS (the body can't be sent again).
+	 */
+	unsigned redirects_max;
+	bool redirects_downgrade;
+	/* Sent beside fields, but left behind by a redirect to another origin: API keys and the
+	 * like. May be NULL. */
+	const weft_http_fields *origin_fields;
+	/*
+	 * Asks for gzip and deflate (Accept-Encoding, unless it is among the fields), and undoes
+	 * either: Content-Encoding and Content-Length are then not among the response's fields,
+	 * its length is not known, and body_size_max counts what comes out. Read fails with
+	 * WEFT_EMSGSIZE (decode_ratio_max) and WEFT_EPROTO (corrupt, cut short), too. A coding
+	 * that was not asked for is left as it is.
+	 */
+	bool decode;
 
 	/* Called, by the sender, for each 1xx response but 101. */
 	void (*on_interim)(void *user, unsigned status, const weft_http_fields *fields);
 	/* Called with the head that is about to be sent, each time; for logs. */
 	void (*on_head)(void *user, const char *head, size_t size);
+	/* Called with a response before its redirect to url is followed; its body is not for
+	 * reading. An error ends the request with it. */
+	weft_err (*on_redirect)(void *user, weft_http_response *response, const char *url);
 	void *user;
 } weft_http_request;
+
+#define WEFT_HTTP_REDIRECTS_MAX 50
 
 #define WEFT_HTTP_REQUEST_DEFAULT                                                                \
 	{                                                                                        \
 		NULL, NULL, NULL, NULL, NULL, 0, NULL, NULL, NULL, 0, NULL, false, false, false, \
-			false, NULL, NULL, NULL, NULL, NULL, NULL                                \
+			false, NULL, NULL, NULL, 0, false, NULL, false, NULL, NULL, NULL, NULL   \
 	}
 
 /*
@@ -179,6 +215,9 @@ WEFT_API unsigned weft_http_response_minor(const weft_http_response *response);
 WEFT_API const weft_http_fields *weft_http_response_fields(const weft_http_response *response);
 /* Fields behind a body in chunks, once its end was read; before, and otherwise: empty. */
 WEFT_API const weft_http_fields *weft_http_response_trailers(const weft_http_response *response);
+/* Where it came from: the request's URL, or where redirects led, without userinfo and fragment;
+ * valid until free. */
+WEFT_API const char *weft_http_response_url(const weft_http_response *response);
 /* Bytes that the body will have, by its Content-Length; -1: not known. */
 WEFT_API int64_t weft_http_response_length(const weft_http_response *response);
 
