@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: MIT */
+#include "proto/http1/chars.h"
+
+/* Sixteen a row; bytes from 0x80 are in no class. http1_chars_test builds it anew, from the
+ * classes' lists in the RFCs. */
+const uint8_t http1_class[256] = {
+	0x04,
+	0x04,
+	0x04,
+	0x04,
+	0x04,
+	0x04,
+	0x04,
+	0x04,
+	0x04,
+	0x00,
+	0x04,
+	0x04,
+	0x04,
+	0x04,
+	0x04,
+	0x04,
+	0x04,
+	0x04,
+	0x04,
+	0x04,
+	0x04,
+	0x04,
+	0x04,
+	0x04,
+	0x04,
+	0x04,
+	0x04,
+	0x04,
+	0x04,
+	0x04,
+	0x04,
+	0x04,
+	0x00,
+	0x0b,
+	0x00,
+	0x01,
+	0x0b,
+	0x0b,
+	0x0b,
+	0x0b,
+	0x0a,
+	0x0a,
+	0x0b,
+	0x0b,
+	0x0a,
+	0x0b,
+	0x0b,
+	0x02,
+	0x3b,
+	0x3b,
+	0x3b,
+	0x3b,
+	0x3b,
+	0x3b,
+	0x3b,
+	0x3b,
+	0x3b,
+	0x3b,
+	0x02,
+	0x0a,
+	0x00,
+	0x0a,
+	0x00,
+	0x02,
+	0x02,
+	0x1b,
+	0x1b,
+	0x1b,
+	0x1b,
+	0x1b,
+	0x1b,
+	0x0b,
+	0x0b,
+	0x0b,
+	0x0b,
+	0x0b,
+	0x0b,
+	0x0b,
+	0x0b,
+	0x0b,
+	0x0b,
+	0x0b,
+	0x0b,
+	0x0b,
+	0x0b,
+	0x0b,
+	0x0b,
+	0x0b,
+	0x0b,
+	0x0b,
+	0x0b,
+	0x02,
+	0x02,
+	0x02,
+	0x03,
+	0x0b,
+	0x03,
+	0x1b,
+	0x1b,
+	0x1b,
+	0x1b,
+	0x1b,
+	0x1b,
+	0x0b,
+	0x0b,
+	0x0b,
+	0x0b,
+	0x0b,
+	0x0b,
+	0x0b,
+	0x0b,
+	0x0b,
+	0x0b,
+	0x0b,
+	0x0b,
+	0x0b,
+	0x0b,
+	0x0b,
+	0x0b,
+	0x0b,
+	0x0b,
+	0x0b,
+	0x0b,
+	0x02,
+	0x03,
+	0x02,
+	0x0b,
+	0x04,
+};
+
+bool http1_all_in(const char *text, size_t len, unsigned classes)
+{
+	unsigned all = classes;
+
+	for (size_t i = 0; i < len; i++)
+		all &= http1_class[(uint8_t)text[i]];
+	return all == classes;
+}
+
+bool http1_none_in(const char *text, size_t len, unsigned classes)
+{
+	unsigned any = 0;
+
+	for (size_t i = 0; i < len; i++)
+		any |= http1_class[(uint8_t)text[i]];
+	return !(any & classes);
+}
+
+bool http1_is_token(const char *text, size_t len)
+{
+	return len > 0 && http1_all_in(text, len, HTTP1_TOKEN);
+}
+
+bool http1_is_target(const char *text, size_t len)
+{
+	return len > 0 && http1_all_in(text, len, HTTP1_URI);
+}
+
+bool http1_is_value(const char *text, size_t len)
+{
+	if (len == 0)
+		return true;
+	return !http1_is_blank(text[0]) && !http1_is_blank(text[len - 1]) &&
+		http1_none_in(text, len, HTTP1_CTL);
+}
+
+/* ":" port, which may be empty (RFC 3986 3.2.3), or nothing. */
+static bool is_port(const char *text, size_t len)
+{
+	unsigned port = 0;
+
+	if (len == 0)
+		return true;
+	if (text[0] != ':' || len > 6 || !http1_all_in(text + 1, len - 1, HTTP1_DIGIT))
+		return false;
+	for (size_t i = 1; i < len; i++)
+		port = port * 10 + (unsigned)(text[i] - '0');
+	return port <= 65535;
+}
+
+bool http1_is_authority(const char *text, size_t len)
+{
+	size_t host = 0;
+
+	if (len > 0 && text[0] == '[') {
+		/* an address of IP version 6 or later */
+		for (host = 1; host < len && text[host] != ']'; host++) {
+			if (text[host] != ':' && !(http1_is(text[host], HTTP1_HOST)))
+				return false;
+		}
+		if (host == 1 || host == len)
+			return false;
+		host++;
+	} else {
+		while (host < len && http1_is(text[host], HTTP1_HOST))
+			host++;
+	}
+	return is_port(text + host, len - host);
+}
+
+static unsigned lower(char c)
+{
+	return c >= 'A' && c <= 'Z' ? (unsigned)c + 32 : (unsigned)(uint8_t)c;
+}
+
+bool http1_same_text(const char *a, size_t a_len, const char *b, size_t b_len)
+{
+	if (a_len != b_len)
+		return false;
+	for (size_t i = 0; i < a_len; i++) {
+		if (lower(a[i]) != lower(b[i]))
+			return false;
+	}
+	return true;
+}
+
+/* Where the quoted string that begins at i ends: behind its last quote, or len. */
+static size_t quoted_end(const char *text, size_t len, size_t i)
+{
+	for (i++; i < len && text[i] != '"'; i++)
+		i += text[i] == '\\';
+	return i < len ? i + 1 : len;
+}
+
+bool http1_list_next(struct http1_piece *rest, struct http1_piece *element)
+{
+	const char *text = rest->data;
+	size_t len = rest->len, from = 0, to, next;
+
+	while (from < len && (text[from] == ',' || http1_is_blank(text[from])))
+		from++;
+	for (next = from; next < len && text[next] != ',';)
+		next = text[next] == '"' ? quoted_end(text, len, next) : next + 1;
+	for (to = next; to > from && http1_is_blank(text[to - 1]);)
+		to--;
+	*rest = (struct http1_piece){ text + next, len - next };
+	if (to == from)
+		return false;
+	*element = (struct http1_piece){ text + from, to - from };
+	return true;
+}
