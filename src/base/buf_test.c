@@ -2,18 +2,14 @@
 #define _GNU_SOURCE
 #include "base/buf_pool.h"
 #include "base/mem.h"
+#include "support/sandbox.h"
 #include "support/t.h"
 
 #include <weft/buf.h>
 
-#include <errno.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <pthread.h>
 #include <stdatomic.h>
-#include <stddef.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -651,21 +647,6 @@ START_TEST(trims_and_threads_do_not_meet)
 	churn_while_trimmed();
 }
 END_TEST
-
-/* The system call fails from now on, as on kernels that do not have it. */
-static bool membarrier_forbid(void)
-{
-	struct sock_filter code[] = {
-		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_membarrier, 0, 1),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-	};
-	struct sock_fprog program = { sizeof(code) / sizeof(code[0]), code };
-
-	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
-		prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
-}
 
 START_TEST(pools_do_without_membarrier)
 {

@@ -5,6 +5,7 @@
 #include "rt/san.h"
 #include "support/crew.h"
 #include "support/retired.h"
+#include "support/sandbox.h"
 #include "support/t.h"
 
 #include <pthread.h>

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Broadcasts under races, as threads, as fibers, as both, and simulated.
  * weft-test: timeout=300 */
+#include "support/counted.h"
 #include "support/crew.h"
 #include "support/t.h"
 #include "sync/broadcast.h"
@@ -8,7 +9,6 @@
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
-#include <stdlib.h>
 #include <string.h>
 
 static weft_broadcast *broadcast_of(size_t size, size_t capacity)
@@ -28,48 +28,6 @@ static weft_broadcast_sub *sub_of(weft_broadcast *b)
 }
 
 /* --- counted messages ---------------------------------------------------------------------- */
-
-struct thing {
-	_Atomic int refs;
-	uint64_t value;
-	uint64_t check; /* ~value */
-};
-
-static _Atomic int things; /* alive */
-
-static struct thing *thing_new(uint64_t value)
-{
-	struct thing *t = malloc(sizeof(*t));
-
-	T_OUGHT(t);
-	atomic_init(&t->refs, 1);
-	t->value = value;
-	t->check = ~value;
-	atomic_fetch_add(&things, 1);
-	return t;
-}
-
-static void thing_ref(void *message, void *user)
-{
-	struct thing *t = *(struct thing **)message;
-
-	T_OUGHT(user == &things);
-	T_OUGHT(atomic_fetch_add(&t->refs, 1) > 0);
-}
-
-static void thing_unref(void *message, void *user)
-{
-	struct thing *t = *(struct thing **)message;
-	int before = atomic_fetch_sub(&t->refs, 1);
-
-	T_OUGHT(user == &things);
-	T_OUGHT(before > 0);
-	if (before == 1) {
-		t->check = t->value;
-		free(t);
-		atomic_fetch_sub(&things, 1);
-	}
-}
 
 static const weft_broadcast_options thing_options = { thing_ref, thing_unref, &things };
 

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* Watches under races, as threads, as fibers, as both, and simulated.
  * weft-test: timeout=300 */
+#include "support/counted.h"
 #include "support/crew.h"
 #include "support/t.h"
 #include "sync/watch.h"
 
 #include <stdatomic.h>
-#include <stdlib.h>
 #include <string.h>
 
 static const weft_watch_options boxed_options = { true, NULL, NULL, NULL };
@@ -30,48 +30,6 @@ static weft_watch_sub *sub_of(weft_watch *w)
 }
 
 /* --- counted values ------------------------------------------------------------------------ */
-
-struct thing {
-	_Atomic int refs;
-	uint64_t value;
-	uint64_t check; /* ~value */
-};
-
-static _Atomic int things; /* alive */
-
-static struct thing *thing_new(uint64_t value)
-{
-	struct thing *t = malloc(sizeof(*t));
-
-	T_OUGHT(t);
-	atomic_init(&t->refs, 1);
-	t->value = value;
-	t->check = ~value;
-	atomic_fetch_add(&things, 1);
-	return t;
-}
-
-static void thing_ref(void *value, void *user)
-{
-	struct thing *t = *(struct thing **)value;
-
-	T_OUGHT(user == &things);
-	T_OUGHT(atomic_fetch_add(&t->refs, 1) > 0);
-}
-
-static void thing_unref(void *value, void *user)
-{
-	struct thing *t = *(struct thing **)value;
-	int before = atomic_fetch_sub(&t->refs, 1);
-
-	T_OUGHT(user == &things);
-	T_OUGHT(before > 0);
-	if (before == 1) {
-		t->check = t->value;
-		free(t);
-		atomic_fetch_sub(&things, 1);
-	}
-}
 
 static const weft_watch_options thing_options = { true, thing_ref, thing_unref, &things };
 

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* What one watch does, step by step. Races: watch_race_test.c. */
+#include "support/counted.h"
 #include "support/crew.h"
 #include "support/t.h"
 #include "sync/watch.h"
 
 #include <stdatomic.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -535,48 +535,6 @@ START_TEST(watch_modify_that_yields_is_a_bug_that_is_found)
 END_TEST
 
 /* --- counted values ------------------------------------------------------------------------- */
-
-struct thing {
-	_Atomic int refs;
-	uint64_t value;
-	uint64_t check; /* ~value */
-};
-
-static _Atomic int things; /* alive */
-
-static struct thing *thing_new(uint64_t value)
-{
-	struct thing *t = malloc(sizeof(*t));
-
-	T_OUGHT(t);
-	atomic_init(&t->refs, 1);
-	t->value = value;
-	t->check = ~value;
-	atomic_fetch_add(&things, 1);
-	return t;
-}
-
-static void thing_ref(void *value, void *user)
-{
-	struct thing *t = *(struct thing **)value;
-
-	T_OUGHT(user == &things);
-	T_OUGHT(atomic_fetch_add(&t->refs, 1) > 0);
-}
-
-static void thing_unref(void *value, void *user)
-{
-	struct thing *t = *(struct thing **)value;
-	int before = atomic_fetch_sub(&t->refs, 1);
-
-	T_OUGHT(user == &things);
-	T_OUGHT(before > 0);
-	if (before == 1) {
-		t->check = t->value;
-		free(t);
-		atomic_fetch_sub(&things, 1);
-	}
-}
 
 static const weft_watch_options thing_options = { true, thing_ref, thing_unref, &things };
 

@@ -32,8 +32,6 @@ struct reclaim_stats stats_now(void);
 /* Ways in which plain threads take part. */
 enum barrier { MEMBARRIER, NO_MEMBARRIER, NO_RECORD, BARRIERS };
 
-/* membarrier fails from now on, in every thread of the process. False: can't be had here. */
-bool membarrier_forbid(void);
 /* Before the first guard. Where filters are not to be had, it goes on with the barrier. */
 void take_part(enum barrier way);
 
