@@ -292,14 +292,6 @@ static void finish(void)
 	weft_broadcast_unref(b);
 }
 
-#define M(...)              \
-	{                   \
-		__VA_ARGS__ \
-	}
-#define Q(...)                             \
-	{                                  \
-		__VA_ARGS__, .quick = true \
-	}
 const struct model models[] = {
 	Q("bcast-1-1x1", "capacity 1: 2 messages", one_2, { send_2, recv_2 }, finish),
 	M("bcast-2-1x1", "capacity 2: 3 messages", two_2, { send_3, recv_3 }, finish),

@@ -272,14 +272,6 @@ static void ring_2_full(void)
 	send_2();
 }
 
-#define M(...)              \
-	{                   \
-		__VA_ARGS__ \
-	}
-#define Q(...)                             \
-	{                                  \
-		__VA_ARGS__, .quick = true \
-	}
 const struct model models[] = {
 	Q("ring-1-1x1", "capacity 1: 2 messages", ring_1, { send_2, recv_2 }, drain_and_check),
 	Q("ring-2-1x1", "capacity 2: 3 messages", ring_2, { send_3, recv_3 }, drain_and_check),

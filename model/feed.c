@@ -257,10 +257,6 @@ static void slot_kept(void)
 	MODEL_CHECK(n >= 1 && items[0].value == n);
 }
 
-#define Q(...)                             \
-	{                                  \
-		__VA_ARGS__, .quick = true \
-	}
 const struct model models[] = {
 	Q("feed-2", "two nodes", NULL, { pushes_2, takes_2 }),
 	Q("feed-3", "three nodes", NULL, { pushes_3, takes_3 }),

@@ -212,14 +212,6 @@ static void one_or_two(void)
 	finish(1, 2);
 }
 
-#define M(...)              \
-	{                   \
-		__VA_ARGS__ \
-	}
-#define Q(...)                             \
-	{                                  \
-		__VA_ARGS__, .quick = true \
-	}
 const struct model models[] = {
 	Q("hub-leave", "two wait and give up", setup, { wait_maybe, wait_maybe }, none),
 	Q("hub-fail", "one fails to initialise, one gives up", setup,

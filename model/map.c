@@ -215,14 +215,6 @@ static void finish_grown_set(void)
 	finish();
 }
 
-#define M(...)              \
-	{                   \
-		__VA_ARGS__ \
-	}
-#define Q(...)                             \
-	{                                  \
-		__VA_ARGS__, .quick = true \
-	}
 const struct model models[] = {
 	Q("map-reuse", "a slot gets another key, two looks at the first", setup,
 		{ remove_and_reuse, get_gone }, finish),

@@ -25,6 +25,16 @@ struct model {
 	bool spurious; /* the park of the stand-in may return for no reason, once each */
 };
 
+/* One of them; Q: a quick one. */
+#define M(...)              \
+	{                   \
+		__VA_ARGS__ \
+	}
+#define Q(...)                             \
+	{                                  \
+		__VA_ARGS__, .quick = true \
+	}
+
 extern const struct model models[];
 extern const size_t models_count;
 

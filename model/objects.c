@@ -205,14 +205,6 @@ static void group_waits(void)
 	weft_waitgroup_free(group);
 }
 
-#define M(...)              \
-	{                   \
-		__VA_ARGS__ \
-	}
-#define Q(...)                             \
-	{                                  \
-		__VA_ARGS__, .quick = true \
-	}
 const struct model models[] = {
 	Q("oneshot-value", "sent, received", oneshot_make, { oneshot_sends, oneshot_receives },
 		none),

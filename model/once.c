@@ -122,10 +122,6 @@ static void value_there(void)
 	value = 7;
 }
 
-#define Q(...)                             \
-	{                                  \
-		__VA_ARGS__, .quick = true \
-	}
 const struct model models[] = {
 	Q("once-2", "two get it", make, { get, get }, made_once),
 	Q("once-3", "three get it", make, { get, get, get }, made_once),

@@ -292,10 +292,6 @@ static void worker_runs_2(void)
 	worker_runs(2);
 }
 
-#define Q(...)                             \
-	{                                  \
-		__VA_ARGS__, .quick = true \
-	}
 const struct model models[] = {
 	Q("thread-data", "a thread, one waker", NULL, { thread_gets_data, unpark_data }),
 	Q("thread-two", "a thread, two wakers", NULL,

@@ -175,15 +175,6 @@ static void check_end(void)
 	check();
 }
 
-#define M(...)              \
-	{                   \
-		__VA_ARGS__ \
-	}
-#define Q(...)                    \
-	{                         \
-		__VA_ARGS__, true \
-	}
-
 const struct model models[] = {
 	M("permit-use", "capacity 1: a permit, a send", ring_1, { reserve_use, send_1, recv_1 },
 		check),

@@ -411,14 +411,6 @@ static void finish_asleep(void)
 	model_free(atomic_load_explicit(&root, memory_order_relaxed), CALLER);
 }
 
-#define M(...)              \
-	{                   \
-		__VA_ARGS__ \
-	}
-#define Q(...)                             \
-	{                                  \
-		__VA_ARGS__, .quick = true \
-	}
 const struct model models[] = {
 	Q("reclaim-worker", "a worker reads in two turns, one replaces", setup_workers,
 		{ worker_replaces, worker_reads }, finish),

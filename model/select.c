@@ -161,14 +161,6 @@ static void all_received(void)
 		weft_chan_unref(chans[i]);
 }
 
-#define M(...)              \
-	{                   \
-		__VA_ARGS__ \
-	}
-#define Q(...)                             \
-	{                                  \
-		__VA_ARGS__, .quick = true \
-	}
 const struct model models[] = {
 	Q("select-rings", "two channels, two messages", rings, { selects_2, send_0, send_1 },
 		all_received),

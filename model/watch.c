@@ -201,14 +201,6 @@ static void finish(void)
 	weft_watch_unref(w);
 }
 
-#define M(...)              \
-	{                   \
-		__VA_ARGS__ \
-	}
-#define Q(...)                             \
-	{                                  \
-		__VA_ARGS__, .quick = true \
-	}
 const struct model models[] = {
 	Q("watch-look", "3 changes, looks meanwhile", make_2, { send_3, look_twice }, finish),
 	Q("watch-1x1", "2 changes are followed", make_2, { send_2, follow_2 }, finish),
