@@ -695,7 +695,8 @@ static __attribute__((noinline)) weft_err put_any(
 	return edit_borrowed(map, &look, &e);
 }
 
-weft_err weft_map_insert(weft_map *map, weft_map_key key, uint64_t value)
+static inline __attribute__((always_inline)) weft_err put(
+	struct weft_map *map, weft_map_key key, uint64_t value, const enum edit_kind kind)
 {
 	struct map_look look;
 	weft_err err;
@@ -703,30 +704,24 @@ weft_err weft_map_insert(weft_map *map, weft_map_key key, uint64_t value)
 	if (weft_likely(!map->boxed)) {
 		map_look_init(&look, map, key, hash_number(&map->seed, key.number));
 		reclaim_enter();
-		err = put_plain(map, &look, value, false);
+		err = put_plain(map, &look, value, kind == EDIT_SET);
 		reclaim_leave();
 		if (weft_likely(err == WEFT_OK))
 			return err;
 		if (err != WEFT_EAGAIN)
 			return err_set(err);
 	}
-	return put_any(map, key, value, EDIT_INSERT);
+	return put_any(map, key, value, kind);
+}
+
+weft_err weft_map_insert(weft_map *map, weft_map_key key, uint64_t value)
+{
+	return put(map, key, value, EDIT_INSERT);
 }
 
 weft_err weft_map_set(weft_map *map, weft_map_key key, uint64_t value)
 {
-	struct map_look look;
-	weft_err err;
-
-	if (weft_likely(!map->boxed)) {
-		map_look_init(&look, map, key, hash_number(&map->seed, key.number));
-		reclaim_enter();
-		err = put_plain(map, &look, value, true);
-		reclaim_leave();
-		if (weft_likely(err == WEFT_OK))
-			return err;
-	}
-	return put_any(map, key, value, EDIT_SET);
+	return put(map, key, value, EDIT_SET);
 }
 
 static __attribute__((noinline)) bool remove_any(

@@ -224,7 +224,8 @@ static void old_copy(weft_watch *w, void *old)
 		w->options.ref(old, w->options.user);
 }
 
-static weft_err boxed_send(weft_watch *w, const void *value, void *old)
+/* A box for the new value, and the lock. */
+static weft_err boxed_begin(weft_watch *w, const void *value, struct watch_box **out)
 {
 	struct watch_box *box = box_new(w, value);
 	weft_err err;
@@ -232,10 +233,20 @@ static weft_err boxed_send(weft_watch *w, const void *value, void *old)
 	if (!box)
 		return err_set(WEFT_ENOMEM);
 	err = change_begin(w);
-	if (err != WEFT_OK) {
+	if (err != WEFT_OK)
 		box_drop(box);
+	else
+		*out = box;
+	return err;
+}
+
+static weft_err boxed_send(weft_watch *w, const void *value, void *old)
+{
+	struct watch_box *box;
+	weft_err err = boxed_begin(w, value, &box);
+
+	if (err != WEFT_OK)
 		return err;
-	}
 	if (old)
 		old_copy(w, old);
 	box_publish(w, box);
@@ -306,16 +317,11 @@ static weft_err plain_change(weft_watch *w, const struct change *change, bool *m
 
 static weft_err boxed_change(weft_watch *w, const struct change *change, bool *modified)
 {
-	struct watch_box *box = box_new(w, NULL);
-	weft_err err;
+	struct watch_box *box;
+	weft_err err = boxed_begin(w, NULL, &box);
 
-	if (!box)
-		return err_set(WEFT_ENOMEM);
-	err = change_begin(w);
-	if (err != WEFT_OK) {
-		box_drop(box);
+	if (err != WEFT_OK)
 		return err;
-	}
 	old_copy(w, box->value);
 	*modified = change_call(change, box->value);
 	if (*modified) {
