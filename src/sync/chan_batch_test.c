@@ -1,17 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* Several messages by one call. Races: chan_paths_test.c. */
+#include "support/chans.h"
 #include "support/crew.h"
 #include "support/t.h"
 
 #include <string.h>
-
-static weft_chan *chan_of(size_t size, size_t capacity)
-{
-	weft_chan *chan = NULL;
-
-	ck_assert_int_eq(weft_chan_create(&chan, size, capacity, NULL), WEFT_OK);
-	return chan;
-}
 
 static void fill(uint64_t *values, size_t count, uint64_t from)
 {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* A channel's descriptor, as a foreign event loop sees it. */
+#include "support/chans.h"
 #include "support/crew.h"
 #include "support/t.h"
 
@@ -8,14 +9,6 @@
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/resource.h>
-
-static weft_chan *chan_of(size_t capacity)
-{
-	weft_chan *chan = NULL;
-
-	ck_assert_int_eq(weft_chan_create(&chan, 8, capacity, NULL), WEFT_OK);
-	return chan;
-}
 
 static int fd_of(weft_chan *chan)
 {
@@ -35,16 +28,11 @@ static bool readable(int fd, int timeout_ms)
 	return n == 1;
 }
 
-static void send_ok(weft_chan *chan, uint64_t value)
-{
-	ck_assert_int_eq(weft_chan_try_send(chan, &value), WEFT_OK);
-}
-
 static const size_t capacities[] = { 1, 4, WEFT_CHAN_UNBOUNDED };
 
 START_TEST(fd_is_readable_while_there_may_be_something)
 {
-	weft_chan *chan = chan_of(capacities[_i]);
+	weft_chan *chan = chan_of(8, capacities[_i]);
 	int before = t_fds_open(), fd = fd_of(chan);
 	uint64_t value;
 
@@ -78,12 +66,12 @@ END_TEST
 
 START_TEST(fd_that_is_asked_for_late_is_readable)
 {
-	weft_chan *chan = chan_of(4);
+	weft_chan *chan = chan_of(8, 4);
 
 	send_ok(chan, 1);
 	ck_assert(readable(fd_of(chan), 0));
 	weft_chan_unref(chan);
-	chan = chan_of(4);
+	chan = chan_of(8, 4);
 	weft_chan_close(chan);
 	ck_assert(readable(fd_of(chan), 0));
 	weft_chan_unref(chan);
@@ -92,7 +80,7 @@ END_TEST
 
 START_TEST(fd_stays_readable_from_the_close_on)
 {
-	weft_chan *chan = chan_of(capacities[_i]);
+	weft_chan *chan = chan_of(8, capacities[_i]);
 	weft_chan_permit permit;
 	int fd = fd_of(chan);
 	uint64_t value = 3;
@@ -114,12 +102,12 @@ END_TEST
 START_TEST(fd_is_not_for_a_rendezvous_and_fails_cleanly)
 {
 	struct rlimit limit, none;
-	weft_chan *chan = chan_of(0);
+	weft_chan *chan = chan_of(8, 0);
 	int fd = -7;
 
 	ck_assert_int_eq(weft_chan_fd(chan, &fd), WEFT_EINVAL);
 	weft_chan_unref(chan);
-	chan = chan_of(1);
+	chan = chan_of(8, 1);
 	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
 	none = limit;
 	none.rlim_cur = 0;
@@ -158,7 +146,7 @@ static weft_err recv_body(void *arg)
 
 static weft_err beside_receivers(void *arg)
 {
-	weft_chan *chan = chan_of(4);
+	weft_chan *chan = chan_of(8, 4);
 	struct waiter w = { chan, 0, false };
 	weft_scope *scope;
 	int fd = fd_of(chan);
@@ -253,7 +241,7 @@ START_TEST(fd_of_a_plain_poll_loop_misses_nothing)
 	size_t capacity = capacities[_i % 3];
 	int loops = _i / 3 % 2 ? LOOPS : 1;
 	struct crew_member members[SENDERS];
-	struct loop l = { .chan = chan_of(capacity), .seed = t_seed() };
+	struct loop l = { .chan = chan_of(8, capacity), .seed = t_seed() };
 	pthread_t threads[LOOPS];
 	int before = t_fds_open();
 
