@@ -29,7 +29,7 @@ PUBLIC = {
     "broadcast": "sync", "cell": "sync", "chan": "sync", "hub": "sync", "map": "sync",
     "once": "sync", "oneshot": "sync", "select": "sync", "watch": "sync",
     "conn": "net", "net": "net", "process": "net",
-    "jsonrpc": "proto", "sse": "proto", "tls": "net",
+    "json": "proto", "jsonrpc": "proto", "sse": "proto", "tls": "net",
     "http": "http", "http_client": "http", "http_server": "http", "sse_client": "http",
     "ws": "ws", "mux": "mux",
     "bridge": "bridge", "transport": "bridge",

@@ -14,6 +14,8 @@
 #include <weft/http.h>
 #include <weft/http_client.h>
 #include <weft/hub.h>
+#include <weft/json.h>
+#include <weft/jsonrpc.h>
 #include <weft/log.h>
 #include <weft/map.h>
 #include <weft/mutex.h>

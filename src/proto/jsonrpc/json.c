@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: MIT */
+/* Values of a JSON text: whole texts, members, elements, numbers. */
+#include "base/err.h"
+#include "proto/jsonrpc/scan.h"
+
+#include <stdint.h>
+#include <string.h>
+
+/* The fault of a scan as an error. */
+static weft_err fault_err(const struct json_scan *s)
+{
+	bool limit = s->fault == json_too_deep || s->fault == json_too_large;
+
+	return err_setf(limit ? WEFT_EMSGSIZE : WEFT_EPROTO, "JSON: byte %zu: %s",
+		(size_t)(s->fault_at - s->begin), s->fault);
+}
+
+weft_err weft_json_check(
+	weft_json *out, const char *text, size_t len, const weft_json_limits *limits)
+{
+	weft_json_limits l = json_limits(limits);
+	struct json_scan s;
+	const char *first, *p, *rest;
+
+	if (len > l.size_max)
+		return err_setf(WEFT_EMSGSIZE, "JSON: %zu bytes, at most %zu", len, l.size_max);
+	if (!text)
+		text = "";
+	s = json_scan_of(text, len, l.depth_max);
+	first = json_space(text, s.end);
+	p = json_value(&s, first);
+	rest = p ? json_space(p, s.end) : NULL;
+	if (p && rest != s.end)
+		json_fault(&s, rest, "something stands behind the value");
+	if (!json_scan_utf8(&s, s.end))
+		return fault_err(&s);
+	*out = (weft_json){ first, (size_t)(p - first) };
+	return WEFT_OK;
+}
+
+weft_json_type weft_json_type_of(weft_json value)
+{
+	if (!value.text || value.len == 0)
+		return WEFT_JSON_NONE;
+	switch (value.text[0]) {
+	case '{':
+		return WEFT_JSON_OBJECT;
+	case '[':
+		return WEFT_JSON_ARRAY;
+	case '"':
+		return WEFT_JSON_STRING;
+	case 't':
+	case 'f':
+		return WEFT_JSON_BOOLEAN;
+	case 'n':
+		return WEFT_JSON_NULL;
+	case '-':
+		return WEFT_JSON_NUMBER;
+	default:
+		return value.text[0] >= '0' && value.text[0] <= '9' ? WEFT_JSON_NUMBER
+								    : WEFT_JSON_NONE;
+	}
+}
+
+/* ---- members and elements ---- */
+
+enum { ITER_END, ITER_OBJECT_FIRST, ITER_OBJECT, ITER_ARRAY_FIRST, ITER_ARRAY };
+
+weft_json_iter weft_json_iter_of(weft_json value)
+{
+	weft_json_type type = weft_json_type_of(value);
+	weft_json_iter iter = { { NULL, 0 }, ITER_END };
+
+	if (type != WEFT_JSON_OBJECT && type != WEFT_JSON_ARRAY)
+		return iter;
+	iter.rest = (weft_json){ value.text + 1, value.len - 1 };
+	iter.state = type == WEFT_JSON_OBJECT ? ITER_OBJECT_FIRST : ITER_ARRAY_FIRST;
+	return iter;
+}
+
+/* At what goes before a member or element: past the comma, or NULL at the end, or of a fault. */
+static const char *iter_begin(struct json_scan *s, weft_json_iter *iter)
+{
+	bool object = iter->state == ITER_OBJECT_FIRST || iter->state == ITER_OBJECT;
+	bool first = iter->state == ITER_OBJECT_FIRST || iter->state == ITER_ARRAY_FIRST;
+	const char *p = json_space(s->begin, s->end);
+
+	if (p == s->end)
+		return json_fault(s, p, "the text ends within a value");
+	if (*p == (object ? '}' : ']'))
+		return NULL;
+	if (first)
+		return p;
+	if (*p != ',')
+		return json_fault(s, p, "',' or a closing bracket must be here");
+	return json_space(p + 1, s->end);
+}
+
+weft_err weft_json_next(weft_json_iter *iter, weft_json *name, weft_json *value)
+{
+	struct json_scan s = json_scan_of(iter->rest.text, iter->rest.len, WEFT_JSON_DEPTH_MAX);
+	bool object = iter->state == ITER_OBJECT_FIRST || iter->state == ITER_OBJECT, escaped;
+	weft_json found = { NULL, 0 };
+	const char *p, *first;
+
+	if (iter->state == ITER_END)
+		return err_set(WEFT_ENOTFOUND);
+	p = iter_begin(&s, iter);
+	if (p && object)
+		p = json_name(&s, p, &found, &escaped);
+	first = p;
+	if (p)
+		p = json_value(&s, p);
+	if (!p) {
+		iter->state = ITER_END;
+		return s.fault ? fault_err(&s) : err_set(WEFT_ENOTFOUND);
+	}
+	if (name)
+		*name = found;
+	*value = (weft_json){ first, (size_t)(p - first) };
+	iter->rest = (weft_json){ p, (size_t)(s.end - p) };
+	iter->state = object ? ITER_OBJECT : ITER_ARRAY;
+	return WEFT_OK;
+}
+
+weft_err weft_json_get(weft_json *out, weft_json object, const char *name)
+{
+	weft_json_iter iter = weft_json_iter_of(object);
+	weft_json found = { NULL, 0 }, member, value;
+	size_t len = strlen(name);
+	weft_err err;
+
+	if (weft_json_type_of(object) != WEFT_JSON_OBJECT)
+		return err_setf(WEFT_EINVAL, "JSON: member \"%s\" of what is no object", name);
+	while (!(err = weft_json_next(&iter, &member, &value))) {
+		if (!json_string_equals(member, name, len))
+			continue;
+		if (found.text)
+			return err_setf(WEFT_EDUPLICATE, "JSON: more than one member \"%s\"", name);
+		found = value;
+	}
+	if (err != WEFT_ENOTFOUND)
+		return err;
+	if (!found.text)
+		return err_setf(WEFT_ENOTFOUND, "JSON: no member \"%s\"", name);
+	*out = found;
+	return WEFT_OK;
+}
+
+weft_err weft_json_get_path(
+	weft_json *out, weft_json value, const char *const *names, unsigned count)
+{
+	for (unsigned i = 0; i < count; i++) {
+		weft_err err;
+
+		if (i > 0 && weft_json_type_of(value) != WEFT_JSON_OBJECT)
+			return err_setf(WEFT_ENOTFOUND,
+				"JSON: no member \"%s\": \"%s\" is no object", names[i],
+				names[i - 1]);
+		err = weft_json_get(&value, value, names[i]);
+		if (err)
+			return err;
+	}
+	*out = value;
+	return WEFT_OK;
+}
+
+/* ---- numbers ---- */
+
+weft_err weft_json_integer(weft_json value, int64_t *out)
+{
+	const char *p = value.text, *end = p + value.len;
+	uint64_t most = INT64_MAX, n = 0;
+	bool minus = value.len > 0 && *p == '-';
+
+	if (minus) {
+		p++;
+		most++;
+	}
+	if (weft_json_type_of(value) != WEFT_JSON_NUMBER || p == end)
+		return err_setf(WEFT_EINVAL, "JSON: no number");
+	for (; p < end; p++) {
+		unsigned digit = (unsigned char)(*p - '0');
+
+		if (digit > 9)
+			return err_setf(WEFT_EINVAL, "JSON: a number that is no integer");
+		if (n > (most - digit) / 10)
+			return err_setf(WEFT_EINVAL, "JSON: an integer that is too large");
+		n = n * 10 + digit;
+	}
+	/* -2^63 has no positive counterpart */
+	*out = minus ? (int64_t)(0 - n) : (int64_t)n;
+	return WEFT_OK;
+}
+
+weft_json weft_json_of_integer(int64_t number, char *to)
+{
+	uint64_t n = number < 0 ? 0 - (uint64_t)number : (uint64_t)number;
+	char digits[WEFT_JSON_INTEGER_SIZE];
+	size_t at = sizeof(digits);
+
+	do {
+		digits[--at] = (char)('0' + n % 10);
+		n /= 10;
+	} while (n > 0);
+	if (number < 0)
+		digits[--at] = '-';
+	memcpy(to, digits + at, sizeof(digits) - at);
+	return (weft_json){ to, sizeof(digits) - at };
+}
+
+/* ---- lines ---- */
+
+size_t weft_json_to_one_line(char *text, size_t len)
+{
+	static const char ends[] = { '\n', '\r' };
+	size_t count = 0;
+
+	for (unsigned i = 0; i < sizeof(ends) && len > 0; i++) {
+		char *p = text;
+
+		while ((p = memchr(p, ends[i], len - (size_t)(p - text)))) {
+			*p++ = ' ';
+			count++;
+		}
+	}
+	return count;
+}

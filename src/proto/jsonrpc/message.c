@@ -1,0 +1,432 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The envelope: one pass over the message, in which the members of four objects are looked at (the
+ * message, its params or result, their _meta, its error) and everything else is only passed by
+ * json_value. What is wrong with the envelope is noted, the first of it, and the scan goes on: that
+ * the text is JSON at all comes first, and the id, for the answer, may be anywhere.
+ */
+#include "base/align.h"
+#include "base/err.h"
+#include "proto/jsonrpc/scan.h"
+
+#include <weft/jsonrpc.h>
+
+#include <string.h>
+
+struct members;
+
+/* A member that is looked at. */
+struct member {
+	const char *name;
+	unsigned char len;
+	unsigned char at;	     /* of its span in struct weft_jsonrpc, in spans from text on */
+	const struct members *inner; /* when it is an object: its own; or NULL */
+};
+
+struct members {
+	const struct member *list;
+	unsigned count;
+	bool any_case; /* other members that differ only in case are refused */
+};
+
+#define AT(field)                                                                         \
+	((unsigned char)((offsetof(weft_jsonrpc, field) - offsetof(weft_jsonrpc, text)) / \
+		sizeof(weft_json)))
+#define MEMBER(name, field, inner)                         \
+	{                                                  \
+		name, sizeof(name) - 1, AT(field), (inner) \
+	}
+#define MEMBERS(list, any_case)                                \
+	{                                                      \
+		list, sizeof(list) / sizeof(*(list)), any_case \
+	}
+
+static const struct member in_meta[] = {
+	MEMBER("progressToken", meta_progress_token, NULL),
+	MEMBER("io.modelcontextprotocol/protocolVersion", meta_protocol_version, NULL),
+	MEMBER("io.modelcontextprotocol/subscriptionId", meta_subscription_id, NULL),
+};
+static const struct members meta_members = MEMBERS(in_meta, false);
+
+static const struct member in_params[] = {
+	MEMBER("_meta", meta, &meta_members),
+	MEMBER("name", name, NULL),
+	MEMBER("uri", uri, NULL),
+	MEMBER("progressToken", progress_token, NULL),
+	MEMBER("requestId", request_id, NULL),
+};
+static const struct members params_members = MEMBERS(in_params, false);
+
+static const struct member in_result[] = {
+	MEMBER("_meta", meta, &meta_members),
+};
+static const struct members result_members = MEMBERS(in_result, false);
+
+static const struct member in_error[] = {
+	MEMBER("code", error_code, NULL),
+	MEMBER("message", error_message, NULL),
+	MEMBER("data", error_data, NULL),
+};
+static const struct members error_members = MEMBERS(in_error, false);
+
+static const struct member in_message[] = {
+	MEMBER("jsonrpc", text, NULL), /* until classify, which puts the message there */
+	MEMBER("id", id, NULL),
+	MEMBER("method", method, NULL),
+	MEMBER("params", params, &params_members),
+	MEMBER("result", result, &result_members),
+	MEMBER("error", error, &error_members),
+};
+static const struct members message_members = MEMBERS(in_message, true);
+
+struct envelope {
+	struct json_scan scan;
+	weft_jsonrpc *message;
+	const char *wrong; /* the first that is wrong with the envelope; NULL: nothing */
+	const char *wrong_at;
+	bool ids; /* there are several */
+};
+
+static void note(struct envelope *e, const char *at, const char *what)
+{
+	if (e->wrong)
+		return;
+	e->wrong = what;
+	e->wrong_at = at;
+}
+
+/* ---- names ---- */
+
+#define FOLDED_MAX 16 /* longer than any name in a table with any_case */
+
+/* The name in lower case, as parsers that ignore case read it: for many of them U+017F is an s. 0: it
+ * is longer than FOLDED_MAX. */
+static size_t fold(weft_json name, char out[FOLDED_MAX])
+{
+	const char *p = name.text + 1, *end = name.text + name.len - 1;
+	size_t len = 0;
+
+	while (p < end) {
+		char c[4];
+		unsigned n = json_string_step(&p, end, c);
+
+		for (unsigned i = 0; i < n; i++) {
+			if (c[i] == '\xbf' && len > 0 && out[len - 1] == '\xc5') {
+				out[len - 1] = 's';
+				continue;
+			}
+			if (len == FOLDED_MAX)
+				return 0;
+			out[len++] = c[i] >= 'A' && c[i] <= 'Z' ? (char)(c[i] | 0x20) : c[i];
+		}
+	}
+	return len;
+}
+
+static __attribute__((noinline)) bool differs_in_case(const struct members *members, weft_json name)
+{
+	char folded[FOLDED_MAX];
+	size_t len = fold(name, folded);
+
+	for (unsigned i = 0; i < members->count; i++) {
+		const struct member *m = &members->list[i];
+
+		if (m->len == len && !memcmp(folded, m->name, len))
+			return true;
+	}
+	return false;
+}
+
+static inline const struct member *find(const struct members *members, weft_json name, bool escaped)
+{
+	for (unsigned i = 0; i < members->count; i++) {
+		const struct member *m = &members->list[i];
+
+		if (weft_unlikely(escaped)) {
+			if (json_string_equals(name, m->name, m->len))
+				return m;
+		} else if (name.len - 2 == m->len && !memcmp(name.text + 1, m->name, m->len)) {
+			return m;
+		}
+	}
+	return NULL;
+}
+
+/* ---- objects ---- */
+
+static void take_member(
+	struct envelope *e, const struct member *member, const char *name_at, weft_json value)
+{
+	weft_json *span = &e->message->text + member->at;
+
+	if (!span->text) {
+		*span = value;
+		return;
+	}
+	note(e, name_at, "a second member of that name");
+	if (member->at == AT(id))
+		e->ids = true;
+}
+
+/* An object, from its bracket on. Behind it, or NULL. */
+static const char *scan_members(struct envelope *e, const char *p, const struct members *members)
+{
+	struct json_scan *s = &e->scan;
+
+	if (weft_unlikely(s->depth >= s->depth_max))
+		return json_fault(s, p, json_too_deep);
+	p = json_space(p + 1, s->end);
+	if (p < s->end && *p == '}')
+		return p + 1;
+	s->depth++;
+	for (;;) {
+		const struct member *member;
+		const char *value;
+		weft_json name;
+		bool escaped = false;
+
+		p = json_name(s, p, &name, &escaped);
+		if (!p)
+			return NULL;
+		member = find(members, name, escaped);
+		if (!member && members->any_case && differs_in_case(members, name))
+			note(e, name.text, "a member that differs from the message's in case only");
+		value = p;
+		if (member && member->inner && p < s->end && *p == '{')
+			p = scan_members(e, p, member->inner);
+		else
+			p = json_value(s, p);
+		if (!p)
+			return NULL;
+		if (weft_unlikely(p == s->end)) /* a number may go on */
+			return json_fault(s, p, "the text ends within an object");
+		if (member)
+			take_member(
+				e, member, name.text, (weft_json){ value, (size_t)(p - value) });
+		p = json_space(p, s->end);
+		if (p < s->end && *p == '}')
+			break;
+		if (p == s->end || *p != ',')
+			return json_fault(s, p, "',' or '}' must be here");
+		p = json_space(p + 1, s->end);
+	}
+	s->depth--;
+	return p + 1;
+}
+
+/* ---- what a message is ---- */
+
+static bool is(weft_json value, weft_json_type type)
+{
+	return weft_json_type_of(value) == type;
+}
+
+static bool is_integer(weft_json value)
+{
+	for (size_t i = value.len > 0 && value.text[0] == '-'; i < value.len; i++) {
+		if (value.text[i] < '0' || value.text[i] > '9')
+			return false;
+	}
+	return is(value, WEFT_JSON_NUMBER);
+}
+
+static void check_id(struct envelope *e)
+{
+	weft_jsonrpc *m = e->message;
+
+	if (m->id.text && !is(m->id, WEFT_JSON_NUMBER) && !is(m->id, WEFT_JSON_STRING) &&
+		!is(m->id, WEFT_JSON_NULL)) {
+		note(e, m->id.text, "id is neither a number, a string nor null");
+		m->id = (weft_json){ NULL, 0 };
+	}
+	if (e->ids)
+		m->id = (weft_json){ NULL, 0 };
+}
+
+static weft_jsonrpc_kind classify_call(struct envelope *e)
+{
+	weft_jsonrpc *m = e->message;
+
+	if (!is(m->method, WEFT_JSON_STRING))
+		note(e, m->method.text, "method is no string");
+	if (m->params.text && !is(m->params, WEFT_JSON_OBJECT) && !is(m->params, WEFT_JSON_ARRAY))
+		note(e, m->params.text, "params is neither an object nor an array");
+	if (m->result.text)
+		note(e, m->result.text, "result beside method");
+	if (m->error.text)
+		note(e, m->error.text, "error beside method");
+	return m->id.text ? WEFT_JSONRPC_REQUEST : WEFT_JSONRPC_NOTIFICATION;
+}
+
+static weft_jsonrpc_kind classify_reply(struct envelope *e, const char *begin)
+{
+	weft_jsonrpc *m = e->message;
+
+	if (!m->result.text && !m->error.text)
+		note(e, begin, "neither method, result nor error");
+	if (m->result.text && m->error.text)
+		note(e, m->error.text, "both result and error");
+	if (m->params.text)
+		note(e, m->params.text, "params without method");
+	if (m->result.text && !m->id.text)
+		note(e, m->result.text, "result without id");
+	if (m->result.text)
+		return WEFT_JSONRPC_RESPONSE;
+	if (m->error.text && !is(m->error, WEFT_JSON_OBJECT))
+		note(e, m->error.text, "error is no object");
+	else if (m->error.text && !is_integer(m->error_code))
+		note(e, m->error.text, "error's code is no integer");
+	else if (m->error.text && !is(m->error_message, WEFT_JSON_STRING))
+		note(e, m->error.text, "error's message is no string");
+	return WEFT_JSONRPC_ERROR;
+}
+
+static void set_invalid(
+	struct envelope *e, int code, const char *base, const char *at, const char *what)
+{
+	e->message->kind = WEFT_JSONRPC_INVALID;
+	e->message->fault_code = code;
+	e->message->fault = what;
+	e->message->fault_offset = (size_t)(at - base);
+}
+
+/* What text, which is JSON throughout, is as a message. */
+static void classify(struct envelope *e, weft_json text)
+{
+	weft_jsonrpc *m = e->message;
+	weft_json version = m->text;
+	weft_jsonrpc_kind kind;
+
+	m->text = text;
+	check_id(e);
+	if (!is(text, WEFT_JSON_OBJECT))
+		note(e, text.text, "a message is an object");
+	else if (!version.text)
+		note(e, text.text, "jsonrpc is missing");
+	else if (!weft_json_string_is(version, "2.0"))
+		note(e, version.text, "jsonrpc is not \"2.0\"");
+	kind = m->method.text ? classify_call(e) : classify_reply(e, text.text);
+	if (e->wrong)
+		set_invalid(e, WEFT_JSONRPC_INVALID_REQUEST, e->scan.begin, e->wrong_at, e->wrong);
+	else
+		m->kind = kind;
+}
+
+/* A batch, of which the whole text is JSON. */
+static void count_batch(struct envelope *e, weft_json text)
+{
+	e->message->text = text;
+	e->message->kind = WEFT_JSONRPC_BATCH;
+	if (e->message->batch_count == 0)
+		set_invalid(e, WEFT_JSONRPC_INVALID_REQUEST, e->scan.begin, text.text,
+			"an empty batch");
+}
+
+/* From its bracket to behind it, or NULL. */
+static const char *scan_batch(struct envelope *e, const char *p)
+{
+	struct json_scan *s = &e->scan;
+
+	s->depth++;
+	p = json_space(p + 1, s->end);
+	if (p < s->end && *p == ']')
+		goto out;
+	for (;; p++) {
+		p = json_value(s, json_space(p, s->end));
+		if (!p)
+			return NULL;
+		e->message->batch_count++;
+		p = json_space(p, s->end);
+		if (p < s->end && *p == ']')
+			break;
+		if (p == s->end || *p != ',')
+			return json_fault(s, p, "',' or ']' must be here");
+	}
+out:
+	s->depth--;
+	return p + 1;
+}
+
+/* What begins at p; behind it, or NULL. */
+static const char *scan_message(struct envelope *e, const char *p)
+{
+	if (p < e->scan.end && *p == '{')
+		return scan_members(e, p, &message_members);
+	return json_value(&e->scan, p);
+}
+
+static weft_jsonrpc_kind parse_error(struct envelope *e)
+{
+	weft_jsonrpc *m = e->message;
+
+	m->text = (weft_json){ NULL, 0 };
+	check_id(e);
+	set_invalid(e, WEFT_JSONRPC_PARSE_ERROR, e->scan.begin, e->scan.fault_at, e->scan.fault);
+	return m->kind;
+}
+
+weft_jsonrpc_kind weft_jsonrpc_scan(
+	weft_jsonrpc *out, const char *text, size_t len, const weft_json_limits *limits)
+{
+	weft_json_limits l = json_limits(limits);
+	struct envelope e = { .message = out };
+	const char *first, *p, *rest;
+	bool batch;
+
+	memset(out, 0, sizeof(*out));
+	if (!text)
+		text = "";
+	e.scan = json_scan_of(text, len < l.size_max ? len : l.size_max, l.depth_max);
+	first = json_space(text, e.scan.end);
+	batch = first < e.scan.end && *first == '[';
+	p = batch ? scan_batch(&e, first) : scan_message(&e, first);
+	rest = p ? json_space(p, e.scan.end) : NULL;
+	if (p && rest != e.scan.end)
+		json_fault(&e.scan, rest, "something stands behind the message");
+	json_scan_utf8(&e.scan, e.scan.end);
+	if (weft_unlikely(len > l.size_max))
+		json_fault(&e.scan, e.scan.end, json_too_large);
+	if (weft_unlikely(e.scan.fault))
+		return parse_error(&e);
+	if (batch)
+		count_batch(&e, (weft_json){ first, (size_t)(p - first) });
+	else
+		classify(&e, (weft_json){ first, (size_t)(p - first) });
+	return out->kind;
+}
+
+weft_jsonrpc_kind weft_jsonrpc_batch_next(const weft_jsonrpc *batch, size_t *at,
+	weft_jsonrpc *element, const weft_json_limits *limits)
+{
+	struct envelope e = { .message = element };
+	const char *p, *first;
+
+	memset(element, 0, sizeof(*element));
+	if (batch->kind != WEFT_JSONRPC_BATCH || *at >= batch->text.len)
+		return WEFT_JSONRPC_NONE;
+	e.scan = json_scan_of(batch->text.text, batch->text.len, json_limits(limits).depth_max);
+	e.scan.depth = 1;
+	/* past the bracket, or the comma */
+	first = json_space(batch->text.text + *at + 1, e.scan.end);
+	p = scan_message(&e, first);
+	if (p)
+		p = json_space(p, e.scan.end);
+	*at = p && *p == ',' ? (size_t)(p - e.scan.begin) : batch->text.len;
+	if (!p)
+		return parse_error(&e);
+	while (p > first && (p[-1] == ' ' || p[-1] == '\n' || p[-1] == '\r' || p[-1] == '\t'))
+		p--;
+	classify(&e, (weft_json){ first, (size_t)(p - first) });
+	return element->kind;
+}
+
+weft_err weft_jsonrpc_check(const weft_jsonrpc *m)
+{
+	bool limit;
+
+	if (m->kind != WEFT_JSONRPC_INVALID)
+		return WEFT_OK;
+	limit = m->fault == json_too_deep || m->fault == json_too_large;
+	return err_setf(limit ? WEFT_EMSGSIZE : WEFT_EPROTO, "JSON-RPC message: byte %zu: %s",
+		m->fault_offset, m->fault);
+}
