@@ -137,7 +137,9 @@ typedef struct weft_http_request {
 	bool expect_continue; /* the body waits for 100 (Continue), or expect_timeout_ns */
 	bool idempotent;      /* may be sent twice, whatever the method */
 	bool fresh;	      /* on a new connection, which is not kept */
-	bool upgrade;	      /* sends "Connection: upgrade"; fields has the Upgrade field */
+	bool endless; /* the response may go on for ever, silent or not: neither stall_timeout_ns
+		       * nor body_size_max count for it; event streams */
+	bool upgrade; /* sends "Connection: upgrade"; fields has the Upgrade field */
 
 	const char *unix_path; /* the socket to connect to, instead of the URL's host and port */
 	const char *proxy;     /* its URL, "http://user:password@host:port"; NULL: as proxy_env
@@ -182,7 +184,8 @@ typedef struct weft_http_request {
 #define WEFT_HTTP_REQUEST_DEFAULT                                                                \
 	{                                                                                        \
 		NULL, NULL, NULL, NULL, NULL, 0, NULL, NULL, NULL, 0, NULL, false, false, false, \
-			false, NULL, NULL, NULL, 0, false, NULL, false, NULL, NULL, NULL, NULL   \
+			false, false, NULL, NULL, NULL, 0, false, NULL, false, NULL, NULL, NULL, \
+			NULL                                                                     \
 	}
 
 /*

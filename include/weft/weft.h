@@ -31,6 +31,7 @@
 #include <weft/signal.h>
 #include <weft/sim.h>
 #include <weft/sse.h>
+#include <weft/sse_client.h>
 #include <weft/watch.h>
 
 #endif

@@ -18,7 +18,8 @@ WEFT_MUST_CHECK weft_err http_client_exchange(weft_http_client *client,
 	const weft_http_request *request, weft_http_response **out, weft_deadline until);
 
 /* Whether http_follow has anything to do for it. proxies: the client's; NULL: without proxy_env. */
-static inline bool http_follow_wanted(const weft_http_request *request, const struct proxies *proxies)
+static inline bool http_follow_wanted(
+	const weft_http_request *request, const struct proxies *proxies)
 {
 	return request->redirects_max > 0 || request->origin_fields || request->decode ||
 		(proxies && !request->proxy && !request->unix_path);
