@@ -242,7 +242,7 @@ static weft_err boxed_begin(weft_watch *w, const void *value, struct watch_box *
 
 static weft_err boxed_send(weft_watch *w, const void *value, void *old)
 {
-	struct watch_box *box;
+	struct watch_box *box = NULL;
 	weft_err err = boxed_begin(w, value, &box);
 
 	if (err != WEFT_OK)
@@ -317,7 +317,7 @@ static weft_err plain_change(weft_watch *w, const struct change *change, bool *m
 
 static weft_err boxed_change(weft_watch *w, const struct change *change, bool *modified)
 {
-	struct watch_box *box;
+	struct watch_box *box = NULL;
 	weft_err err = boxed_begin(w, NULL, &box);
 
 	if (err != WEFT_OK)
