@@ -10,7 +10,7 @@
  *   - without faults there is no error that no program caused;
  *   - nobody waits for ever, all is given back, and the run repeats exactly.
  */
-#include "support/both.h"
+#include "support/campaign.h"
 #include "support/muxcheck.h"
 #include "support/muxtalk.h"
 
@@ -74,21 +74,6 @@ static struct world {
 static uint64_t below(uint64_t bound)
 {
 	return weft_sim_random_below(bound);
-}
-
-/* Memory that fails for the test itself is not to fail the test. */
-#define INSIST(call)                               \
-	do {                                       \
-		weft_err insist_err;               \
-		do                                 \
-			insist_err = (call);       \
-		while (insist_err == WEFT_ENOMEM); \
-		want_ok(insist_err);               \
-	} while (0)
-
-static void spawn_on(unsigned node, weft_fiber **out, const char *name, weft_fiber_fn fn, void *arg)
-{
-	INSIST(weft_sim_spawn(node, out, name, fn, arg));
 }
 
 static void done_talking(struct session *s)
@@ -418,11 +403,6 @@ static void choose_session(struct session *s)
 
 /* ---- the world ---- */
 
-static void join(weft_fiber *fiber)
-{
-	INSIST(weft_fiber_join(fiber, NULL, WEFT_FOREVER));
-}
-
 static void run_session(struct link *link)
 {
 	struct session *s = calloc(1, sizeof(*s));
@@ -432,15 +412,15 @@ static void run_session(struct link *link)
 	s->port = PORT + world.ports++;
 	choose_session(s);
 	s->busy = 2;
-	INSIST(weft_cancel_create(&s->quiet, NULL));
-	spawn_on(s->sides[1].node, &fibers[1], "listens", open_listener, s);
-	join(fibers[1]);
+	CAMPAIGN_INSIST(weft_cancel_create(&s->quiet, NULL));
+	campaign_spawn(s->sides[1].node, &fibers[1], "listens", open_listener, s);
+	campaign_join(fibers[1]);
 	link->session = s;
 	for (unsigned end = 0; end < 2 && s->listener; end++)
-		spawn_on(s->sides[end].node, &fibers[end], end ? "listener" : "dialler", run_side,
-			&s->sides[end]);
+		campaign_spawn(s->sides[end].node, &fibers[end], end ? "listener" : "dialler",
+			run_side, &s->sides[end]);
 	for (unsigned end = 0; end < 2 && s->listener; end++)
-		join(fibers[end]);
+		campaign_join(fibers[end]);
 	link->session = NULL;
 	talks_compare(&s->talks);
 	weft_listener_free(s->listener);
@@ -463,41 +443,7 @@ static void stall_one(int64_t pause_ns)
 	const struct side *side = link->session ? &link->session->sides[below(2)] : NULL;
 
 	if (side && side->check)
-		mux_check_stall(side->check, weft_after_ns(pause_ns * 5));
-}
-
-static void one_fault(void)
-{
-	unsigned node = world.nodes[below(world.nodes_len)];
-	int64_t pause_ns = (int64_t)below(200 * MS);
-
-	switch (below(8)) {
-	case 0:
-		weft_sim_partition(node, CHOOSE(world.nodes));
-		both_sleep_ns(pause_ns * (below(4) ? 1 : 100));
-		weft_sim_heal(node, WEFT_SIM_ALL);
-		break;
-	case 1:
-		weft_sim_reset_all(node);
-		break;
-	case 2:
-		weft_sim_crash(node);
-		break;
-	case 3:
-		weft_sim_descriptor_limit(node, (size_t)below(3));
-		both_sleep_ns(pause_ns);
-		weft_sim_descriptor_limit(node, SIZE_MAX);
-		break;
-	case 4:
-		weft_sim_clock_jump((int64_t)below(20 * SECOND));
-		break;
-	case 5:
-	case 6:
-		stall_one(pause_ns);
-		break;
-	default: /* calm */
-		both_sleep_ns(pause_ns * 5);
-	}
+		mux_check_stall(side->check, weft_after_ns(pause_ns));
 }
 
 static weft_err make_faults(void *arg)
@@ -505,7 +451,7 @@ static weft_err make_faults(void *arg)
 	(void)arg;
 	while (!world.over) {
 		both_sleep_ns((int64_t)below(400 * MS));
-		one_fault();
+		campaign_fault(world.nodes, world.nodes_len, stall_one);
 	}
 	return WEFT_OK;
 }
@@ -518,7 +464,7 @@ static void build(void)
 		char name[16];
 
 		snprintf(name, sizeof(name), "n%u", i);
-		INSIST(weft_sim_node(&world.nodes[i], name));
+		campaign_node(&world.nodes[i], name);
 	}
 }
 
@@ -533,74 +479,32 @@ static weft_err run_world(void *arg)
 	world.memory_fails = memory_fails;
 	build();
 	for (unsigned i = 0; i < world.links_len; i++)
-		spawn_on(0, &fibers[i], "link", run_link, &world.links[i]);
+		campaign_spawn(0, &fibers[i], "link", run_link, &world.links[i]);
 	if (world.faults && below(4) != 0)
-		spawn_on(0, &faults, "faults", make_faults, NULL);
+		campaign_spawn(0, &faults, "faults", make_faults, NULL);
 	for (unsigned i = 0; i < world.links_len; i++)
-		join(fibers[i]);
+		campaign_join(fibers[i]);
 	world.over = true;
 	if (faults)
-		join(faults);
+		campaign_join(faults);
 	both_sleep_ns(60 * SECOND); /* sessions linger, and then are gone by themselves */
 	want(weft_fiber_count() == 1);
 	return WEFT_OK;
 }
 
-/* The net of a seed: every fourth has no faults. */
-static weft_sim_options options_of(uint64_t seed)
-{
-	weft_sim_options options = WEFT_SIM_OPTIONS_DEFAULT;
-	uint64_t state = seed + 1;
-
-	options.seed = seed;
-	options.trace = getenv("WEFT_SIM_TRACE") != NULL;
-	options.steps_max = STEPS_MAX;
-	options.partial_permille = (unsigned)(t_random(&state) % 500);
-	options.window = t_random(&state) % 2 ? 0 : 500 + t_random(&state) % 8000;
-	if (t_random(&state) % 3 == 0) {
-		options.latency_min_ns = 1000;
-		options.latency_max_ns = 1000 + (int64_t)(t_random(&state) % 100000000);
-	}
-	if (t_random(&state) % 3 == 0) { /* much arrives in one moment */
-		options.latency_min_ns = BOTH_TICK_NS;
-		options.latency_max_ns = BOTH_TICK_NS;
-	}
-	if (seed % 4 == 0)
-		return options;
-	options.reset_permille = (unsigned)(t_random(&state) % 200);
-	options.refuse_permille = (unsigned)(t_random(&state) % 50);
-	options.accept_fail_permille = (unsigned)(t_random(&state) % 300);
-	if (t_random(&state) % 3 == 0)
-		options.memory_fail_permille = 1 + (unsigned)(t_random(&state) % 10);
-	return options;
-}
-
 START_TEST(a_random_mux_keeps_its_promises)
 {
-	weft_sim_options options = options_of((uint64_t)_i);
-	weft_sim_result result;
-	weft_err err;
+	weft_sim_options options = campaign_options((uint64_t)_i, 200);
 
-	world.faults = _i % 4 != 0;
+	options.steps_max = STEPS_MAX;
+	world.faults = campaign_has_faults((uint64_t)_i);
 	world.memory_fails = options.memory_fail_permille > 0;
-	err = both_run_seed(run_world, NULL, &options, &result);
-	ck_assert_msg(err == WEFT_OK, "seed %d, step %llu: %s: %s (alone: WEFT_SIM_SEED=%d)", _i,
-		(unsigned long long)result.steps, weft_err_name(err), weft_error_detail(), _i);
+	campaign_run(run_world, &options);
 }
 END_TEST
 
-/* WEFT_SIM_SEED: that one alone; WEFT_SIM_SEEDS: so many. WEFT_TEST_SEED: the first, and
- * unless WEFT_SIM_SEEDS says more, the only one. */
 static void sim_mux_tests(TCase *tc)
 {
-	int first = both_seed_first(), seeds = SEEDS;
-
-	if (getenv("WEFT_SIM_SEEDS") || getenv("WEFT_SIM_SEED"))
-		seeds = both_seed_end() - first;
-	if (getenv("WEFT_TEST_SEED") && !getenv("WEFT_SIM_SEED")) {
-		first = (int)(t_seed() % 1000000000);
-		seeds = getenv("WEFT_SIM_SEEDS") ? seeds : 1;
-	}
-	t_add_loop(tc, a_random_mux_keeps_its_promises, first, first + seeds);
+	campaign_add(tc, a_random_mux_keeps_its_promises, SEEDS);
 }
 T_SUITE("sim/mux", sim_mux_tests)

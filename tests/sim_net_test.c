@@ -9,7 +9,7 @@
  *   - without faults every client succeeds;
  *   - nobody waits for ever, nothing is left, and the run repeats exactly.
  */
-#include "support/both.h"
+#include "support/campaign.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -413,34 +413,6 @@ static weft_err run_world(void *arg)
 	return WEFT_OK;
 }
 
-/* The faults of a seed: every fourth has none. */
-static weft_sim_options options_of(uint64_t seed)
-{
-	weft_sim_options options = WEFT_SIM_OPTIONS_DEFAULT;
-	uint64_t state = seed + 1;
-
-	options.seed = seed;
-	options.trace = getenv("WEFT_SIM_TRACE") != NULL;
-	options.partial_permille = (unsigned)(t_random(&state) % 500);
-	options.window = t_random(&state) % 2 ? 0 : 500 + t_random(&state) % 8000;
-	if (t_random(&state) % 3 == 0) {
-		options.latency_min_ns = 1000;
-		options.latency_max_ns = 1000 + (int64_t)(t_random(&state) % 100000000);
-	}
-	if (t_random(&state) % 3 == 0) { /* much arrives in one moment */
-		options.latency_min_ns = BOTH_TICK_NS;
-		options.latency_max_ns = BOTH_TICK_NS;
-	}
-	if (seed % 4 == 0)
-		return options;
-	options.reset_permille = (unsigned)(t_random(&state) % 100);
-	options.refuse_permille = (unsigned)(t_random(&state) % 50);
-	options.accept_fail_permille = (unsigned)(t_random(&state) % 300);
-	if (t_random(&state) % 3 == 0)
-		options.memory_fail_permille = 1 + (unsigned)(t_random(&state) % 10);
-	return options;
-}
-
 static struct world world;
 
 static weft_err run_world_afresh(void *arg)
@@ -456,15 +428,11 @@ static weft_err run_world_afresh(void *arg)
 
 START_TEST(a_random_net_keeps_its_promises)
 {
-	weft_sim_options options = options_of((uint64_t)_i);
-	weft_sim_result result;
-	weft_err err;
+	weft_sim_options options = campaign_options((uint64_t)_i, 100);
 
-	world.faults = _i % 4 != 0;
+	world.faults = campaign_has_faults((uint64_t)_i);
 	world.memory_fails = options.memory_fail_permille > 0;
-	err = both_run_seed(run_world_afresh, NULL, &options, &result);
-	ck_assert_msg(err == WEFT_OK, "seed %d, step %llu: %s: %s", _i,
-		(unsigned long long)result.steps, weft_err_name(err), weft_error_detail());
+	campaign_run(run_world_afresh, &options);
 }
 END_TEST
 
