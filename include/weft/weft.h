@@ -32,6 +32,7 @@
 #include <weft/sim.h>
 #include <weft/sse.h>
 #include <weft/sse_client.h>
+#include <weft/tls.h>
 #include <weft/watch.h>
 
 #endif
