@@ -163,6 +163,24 @@ static size_t ahead_drain(struct conn_ahead *ahead, const struct iovec *iov, uns
 	return done;
 }
 
+weft_err conn_unread(weft_conn *conn, const void *data, size_t size)
+{
+	struct conn_ahead *ahead = &conn->ahead;
+	char *joined;
+
+	if (size == 0)
+		return WEFT_OK;
+	joined = mem_alloc(size + ahead->len);
+	if (!joined)
+		return err_set(WEFT_ENOMEM);
+	memcpy(joined, data, size);
+	if (ahead->len)
+		memcpy(joined + size, ahead->data + ahead->head, ahead->len);
+	mem_free(ahead->data);
+	*ahead = (struct conn_ahead){ joined, size + ahead->len, 0, size + ahead->len, 0 };
+	return WEFT_OK;
+}
+
 /* Inside the gate; total >= 1. */
 static inline weft_err read_some(weft_conn *conn, const struct iovec *iov, unsigned iov_count,
 	size_t *got, weft_deadline until)

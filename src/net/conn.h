@@ -67,6 +67,12 @@ weft_conn *conn_alloc(
 /* Of a conn that was never handed out, and whose transport's parts are gone. */
 void conn_discard(weft_conn *conn);
 
+/*
+ * Puts bytes back, to be read before all others: what a protocol that hands its conn on has read
+ * too much. Copied. By the reader; none is under way. Errors: WEFT_ENOMEM.
+ */
+WEFT_MUST_CHECK weft_err conn_unread(weft_conn *conn, const void *data, size_t size);
+
 void conn_quota_unref(struct conn_quota *quota);
 
 /* The code of a failed read or write (errnum > 0), its detail set. */

@@ -336,26 +336,42 @@ weft_err net_connect(struct io_handle **out, const struct resolved *addrs, const
 	return err_setf(failure.err, "connect %s: %s", address, failure.text);
 }
 
-static weft_err dial_parsed(weft_conn **out, const struct dial *dial, const struct net_addr *addr)
+static weft_err dial_resolve(
+	struct resolved *addrs, const struct dial *dial, const struct net_addr *addr)
+{
+	weft_err err;
+
+	if (addr->kind == NET_UNIX) {
+		addrs->len = 1;
+		addrs->addrs[0] = addr->addr;
+		return WEFT_OK;
+	}
+	err = resolve(addrs, addr, dial->until);
+	return err ? err_wrap(err, "connect %s", dial->address) : WEFT_OK;
+}
+
+static weft_err dial_parsed(weft_conn **out, const struct dial *dial, const struct net_addr *addr,
+	struct net_dial_steps *steps)
 {
 	struct io_handle *handle = NULL;
 	struct io_addr peer = addr->addr;
 	/* 2 KiB: not for a fiber's stack */
 	struct resolved *addrs = mem_alloc(sizeof(*addrs));
-	weft_err err = WEFT_OK;
+	weft_deadline begun = steps ? weft_now() : 0, resolved = begun;
+	weft_err err;
 
 	if (!addrs)
 		return err_sys(ENOMEM, "connect %s", dial->address);
-	if (addr->kind == NET_UNIX) {
-		addrs->len = 1;
-		addrs->addrs[0] = addr->addr;
-	} else {
-		err = resolve(addrs, addr, dial->until);
-		if (err)
-			err_wrap(err, "connect %s", dial->address);
+	err = dial_resolve(addrs, dial, addr);
+	if (steps) {
+		resolved = weft_now();
+		steps->resolve_ns = addr->numeric || addr->kind == NET_UNIX ? 0 : resolved - begun;
+		counter_set(&steps->connecting, 1);
 	}
 	if (!err)
 		err = net_connect(&handle, addrs, dial->address, &dial->options, dial->until);
+	if (steps)
+		steps->connect_ns = weft_now() - resolved;
 	mem_free(addrs);
 	if (err || !handle)
 		return err;
@@ -364,8 +380,8 @@ static weft_err dial_parsed(weft_conn **out, const struct dial *dial, const stru
 	return conn_from_handle_named(out, handle, NULL, &peer, NULL);
 }
 
-weft_err weft_dial(
-	weft_conn **out, const char *address, const weft_net_options *options, weft_deadline until)
+weft_err net_dial(weft_conn **out, const char *address, const weft_net_options *options,
+	struct net_dial_steps *steps, weft_deadline until)
 {
 	struct dial dial = { .address = address, .until = until };
 	char path[NET_NAME_SIZE];
@@ -389,5 +405,11 @@ weft_err weft_dial(
 	err = rt_check_cancelled();
 	if (err)
 		return err_setf(err, "connect %s: %s", dial.address, weft_strerror(err));
-	return dial_parsed(out, &dial, &addr);
+	return dial_parsed(out, &dial, &addr, steps);
+}
+
+weft_err weft_dial(
+	weft_conn **out, const char *address, const weft_net_options *options, weft_deadline until)
+{
+	return net_dial(out, address, options, NULL, until);
 }
