@@ -116,6 +116,10 @@ weft_err rt_spawn(const struct rt_spawn *spawn);
  * end by themselves, and must be there until something outside has ended. */
 weft_err rt_spawn_root(struct rt_spawn *spawn);
 
+/* A scope beneath the root scope, whoever calls: for objects that are shared by fibers of several
+ * scopes and have fibers of their own. Its owner frees it. Errors: as weft_scope_create. */
+weft_err rt_scope_create_root(weft_scope **out);
+
 /*
  * A function to be called once in the runtime's housekeeping thread, which lives as
  * long as the runtime does: process spawning happens there. Waits for it (shielded).

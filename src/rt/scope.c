@@ -61,6 +61,15 @@ weft_err weft_scope_create(weft_scope **out)
 	return rt_scope_create(out, rt, parent ? parent : weft_scope_token(rt->root));
 }
 
+weft_err rt_scope_create_root(weft_scope **out)
+{
+	struct rt_runtime *rt = rt_runtime_self();
+
+	if (!rt)
+		return err_setf(WEFT_EINVAL, "create scope: no runtime is running");
+	return rt_scope_create(out, rt, weft_scope_token(rt->root));
+}
+
 weft_err rt_scope_enter(weft_scope *scope, struct rt_fiber *fiber, bool always)
 {
 	weft_err err = WEFT_OK;
