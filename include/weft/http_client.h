@@ -117,9 +117,9 @@ typedef struct weft_http_request {
 	const char *url;		 /* absolute; userinfo in it is refused */
 	const weft_http_url *url_parsed; /* instead of url */
 	/*
-	 * The client itself sends Host (unless there is one here), User-Agent (the same),
-	 * Connection, Content-Length, Transfer-Encoding, Trailer and Expect; such fields here
-	 * are refused, but "Connection: close", which is honoured, and "keep-alive".
+	 * The client itself sends Host and User-Agent, unless they are here, and Connection,
+	 * Content-Length, Transfer-Encoding and Expect: such fields are refused here, but
+	 * "Connection: close", which is honoured, and "keep-alive".
 	 */
 	const weft_http_fields *fields;
 
