@@ -169,6 +169,8 @@ static weft_err data_add(weft_sse_parser *p, const char *bytes, size_t len)
 /* The LF behind a line, which is not part of the data when it is the last. */
 static weft_err data_end_line(weft_sse_parser *p)
 {
+	if (p->data.len > p->options.event_max)
+		return drop(p, WEFT_EMSGSIZE, "the data of an event", p->options.event_max);
 	if (text_add(&p->data, "\n", 1))
 		return drop(p, WEFT_ENOMEM, "the data of an event", 0);
 	return WEFT_OK;
