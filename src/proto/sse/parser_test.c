@@ -492,6 +492,18 @@ START_TEST(a_comment_is_cut_off_at_its_limit)
 }
 END_TEST
 
+START_TEST(data_is_too_large_at_the_line_that_makes_it_so)
+{
+	static const struct stream empty_lines[] = {
+		STREAM("data\ndata\ndata\n:1\ndata\n:2\n\n",
+			"<:1><error the data of an event is larger than 2 bytes><:2>"),
+	};
+	weft_sse_options o = { .event_max = 2, .report_comments = true };
+
+	CHECK_ALL(&o, empty_lines);
+}
+END_TEST
+
 START_TEST(limits_beyond_a_buffers_size_are_refused)
 {
 	weft_sse_options o = { .line_max = WEFT_BUF_SIZE_MAX + 1 };
@@ -606,6 +618,25 @@ START_TEST(an_endless_line_takes_no_more_than_its_limit)
 }
 END_TEST
 
+START_TEST(of_an_event_that_is_dropped_nothing_is_kept)
+{
+	static struct said said;
+	weft_sse_options o = { .field_max = 3 };
+	weft_sse_parser *p = parser(&o);
+	size_t before;
+
+	feed_text(p, &said, "event:1234\n");
+	before = weft_sse_parser_memory(p);
+	for (int i = 0; i < 10; i++) {
+		feed_text(p, &said, "da");
+		feed_text(p, &said, "ta:" LONG_NOISE);
+		feed_text(p, &said, LONG_NOISE "\ndata:" LONG_NOISE "\n");
+	}
+	ck_assert_uint_eq(weft_sse_parser_memory(p), before);
+	weft_sse_parser_free(p);
+}
+END_TEST
+
 START_TEST(no_memory_drops_the_event_and_says_so)
 {
 	static const char stream[] = ": c\xff\nevent: t\nid: 12\ndata: a\xff\ndata: b\n\n";
@@ -654,10 +685,12 @@ static void parser_tests(TCase *tc)
 	t_add(tc, a_reset_forgets_the_line_and_the_event_under_way);
 	t_add(tc, what_is_over_a_limit_is_named_and_the_stream_goes_on);
 	t_add(tc, a_comment_is_cut_off_at_its_limit);
+	t_add(tc, data_is_too_large_at_the_line_that_makes_it_so);
 	t_add(tc, limits_beyond_a_buffers_size_are_refused);
 	t_add(tc, one_line_of_data_in_one_piece_is_not_copied);
 	t_add(tc, memory_grows_with_an_event_and_goes_back_behind_it);
 	t_add(tc, an_endless_line_takes_no_more_than_its_limit);
+	t_add(tc, of_an_event_that_is_dropped_nothing_is_kept);
 	t_add(tc, no_memory_drops_the_event_and_says_so);
 }
 
