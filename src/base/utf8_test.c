@@ -77,11 +77,14 @@ START_TEST(every_lead_with_edges_behind_it_is_judged_right_wherever_it_stands)
 		for (unsigned i = 0; i < EDGES * EDGES * EDGES; i++) {
 			size_t at = places[(lead + i) % (sizeof(places) / sizeof(*places))];
 
-			/* once among ASCII, once among others, for the wide search */
-			for (int others = 0; others < 2; others++) {
+			/* among ASCII; behind one that begins the wide search; among many */
+			for (size_t others = 0; others < 3; others++) {
 				memset(text, 'a', sizeof(text));
-				for (size_t k = at % 2; others && k + 1 < sizeof(text); k += 2)
+				for (size_t k = at % 2; others && k + 1 < sizeof(text); k += 2) {
 					memcpy(text + k, "\xc3\xa9", 2);
+					if (others == 1)
+						break;
+				}
 				text[at] = (unsigned char)lead;
 				text[at + 1] = edges[i % EDGES];
 				text[at + 2] = edges[i / EDGES % EDGES];
