@@ -4,6 +4,8 @@
 
 #include "base/mem.h"
 
+#include <weft/tls.h>
+
 #include <string.h>
 
 #define SECOND_NS INT64_C(1000000000)
@@ -115,6 +117,9 @@ static weft_err take_options(weft_http_client *client, const weft_http_client_op
 		if (!client->user_agent)
 			return err_set(WEFT_ENOMEM);
 	}
+	client->tls_held = o->tls != NULL;
+	if (o->tls)
+		(void)weft_tls_ref(o->tls);
 	o->user_agent = client->user_agent;
 	o->net = &client->net;
 	return WEFT_OK;
@@ -151,6 +156,9 @@ static weft_err make_parts(weft_http_client *client)
 static void client_free(weft_http_client *client)
 {
 	pool_free(client->pool);
+	weft_tls_unref(published_get(&client->default_tls));
+	if (client->tls_held)
+		weft_tls_unref(client->options.tls);
 	if (client->owns_buffers)
 		weft_buf_pool_free(client->buffers);
 	mem_free(client->user_agent);

@@ -40,10 +40,11 @@ struct weft_http_client {
 	struct refcount refs;  /* of the memory: one for the users, one a connection */
 	struct pool *pool;
 	weft_buf_pool *buffers;
-	bool owns_buffers;
+	bool owns_buffers, tls_held;
 	weft_http_client_options options; /* zeros replaced; user_agent, net, tls are our own */
 	weft_net_options net;
 	char *user_agent;	      /* NULL: none */
+	struct rt_lock lock;	      /* over the making of */
 	struct published default_tls; /* a weft_tls; made at the first need */
 	struct counter retries, stale;
 };
@@ -77,16 +78,6 @@ void client_route_fini(struct client_route *route);
 /* "http://h/x", cut where it is long; NUL added. */
 void client_route_format(const struct client_route *route, char *out, size_t size);
 
-/* What a place of the pool keeps of a route. */
-struct client_target {
-	bool is_https;
-	weft_tls *tls; /* a reference; NULL: the client's */
-	char *address; /* for net_dial: "tcp://host:port", "unix:/path" */
-	char *host;    /* for TLS */
-	char *proxy;   /* NULL: none */
-	uint16_t port;
-};
-
 extern const struct pool_ops client_pool_ops;
 
 /* --- connections and responses ---------------------------------------------------------------- */
@@ -100,6 +91,14 @@ enum client_state {
 
 /* A body on its way in a fiber of its own; see client_body.c. */
 struct client_sender;
+
+/* What stands between a body as it comes and its reader: a content coding that is undone. */
+struct client_filter {
+	/* As weft_http_response_read; takes what it needs by client_body_read. */
+	weft_err (*read)(struct client_filter *filter, weft_http_response *r, void *data,
+		size_t size, size_t *got, weft_deadline until);
+	void (*free)(struct client_filter *filter);
+};
 
 struct weft_http_response {
 	struct client_conn *conn;
@@ -124,7 +123,10 @@ struct weft_http_response {
 	char *body_data;     /* bytes that were read for the body and not used: */
 	size_t body_cap, body_at, body_end;
 	struct http1_body body;
-	struct http1_piece piece; /* content found in them, and not yet handed out */
+	struct http1_piece piece;     /* content found in them, and not yet handed out */
+	bool endless;		      /* the request's */
+	int64_t length;		      /* what the caller is told */
+	struct client_filter *filter; /* owned; NULL: none */
 
 	struct client_sender *sender; /* NULL: the request is on its way as a whole */
 	weft_deadline begun, got_conn, sent, first_byte, ended; /* 0: not yet */
@@ -136,7 +138,8 @@ struct client_conn {
 	struct pool_conn pool;			/* first */
 	weft_http_client *client;		/* a reference of its memory */
 	weft_conn *conn;			/* NULL once it was taken */
-	int64_t made_at;			/* when its dial ended */
+	bool absolute;				/* to a proxy: targets are whole URLs, and */
+	char *proxy_authorization;		/* requests have this; NULL: none; owned */
 	int64_t resolve_ns, connect_ns, tls_ns; /* of its dial */
 	struct weft_http_response response;	/* of the request that it serves */
 };
@@ -196,6 +199,11 @@ WEFT_MUST_CHECK weft_err client_read_head(struct client_call *call);
 /* client_response.c */
 /* The head is whole: how to read what follows. */
 void client_body_read_begin(struct weft_http_response *r);
+/* weft_http_response_read of the body as it comes. */
+WEFT_MUST_CHECK weft_err client_body_read(
+	struct weft_http_response *r, void *data, size_t size, size_t *got, weft_deadline until);
+/* Ends the body with err, which later reads repeat with the caller's detail of now. */
+weft_err client_body_fail(struct weft_http_response *r, weft_err err);
 
 /* client_send.c: weft_http_client_send without what is built of several exchanges. */
 WEFT_MUST_CHECK weft_err http_client_exchange(weft_http_client *client,

@@ -3,6 +3,7 @@
 #include "base/mem.h"
 #include "http/client.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* --- checks --------------------------------------------------------------------------------- */
@@ -109,29 +110,45 @@ weft_err client_head_check(struct client_call *call)
 
 /* --- writing -------------------------------------------------------------------------------- */
 
-static void put_start(struct http1_out *out, const struct client_call *call, const char *target,
-	size_t target_len)
+/* To a proxy the whole URL (RFC 9112, section 3.2.2). */
+static weft_err absolute_target(const struct client_call *call, char **out)
 {
-	http1_put_request(out, call->method, call->method_len, target, target_len, &call->framing);
+	const struct client_route *route = &call->route;
+	size_t size = sizeof("http://") + route->authority_len + route->target_len;
+
+	*out = mem_alloc(size);
+	if (!*out)
+		return err_set(WEFT_ENOMEM);
+	(void)snprintf(*out, size, "http://%.*s%.*s", (int)route->authority_len, route->authority,
+		(int)route->target_len, route->target);
+	return WEFT_OK;
 }
 
-static bool write_head(struct client_call *call, struct http1_out *out)
+static void put_field(struct http1_out *out, const struct http_field *field)
 {
+	if (http1_name_of(field->name, field->name_len) != HTTP1_NAME_CONNECTION)
+		http1_put_field(out, field->name, field->name_len, field->value, field->value_len);
+}
+
+/* absolute: in place of the route's target; NULL: not. */
+static bool write_head(struct client_call *call, struct http1_out *out, const char *absolute)
+{
+	const struct client_route *route = &call->route;
 	const struct weft_http_fields *fields = call->request->fields;
 	const char *agent = call->client->user_agent;
+	const char *authorization = call->response->conn->proxy_authorization;
 
-	put_start(out, call, call->route.target, call->route.target_len);
+	http1_put_request(out, call->method, call->method_len, absolute ? absolute : route->target,
+		absolute ? strlen(absolute) : route->target_len, &call->framing);
 	if (!call->has_host)
-		http1_put_field(out, "Host", 4, call->route.authority, call->route.authority_len);
+		http1_put_field(out, "Host", 4, route->authority, route->authority_len);
 	if (!call->has_agent && agent)
 		http1_put_field(out, "User-Agent", 10, agent, strlen(agent));
-	for (size_t i = 0; fields && i < fields->len; i++) {
-		const struct http_field *field = &fields->list[i];
-
-		if (http1_name_of(field->name, field->name_len) != HTTP1_NAME_CONNECTION)
-			http1_put_field(
-				out, field->name, field->name_len, field->value, field->value_len);
-	}
+	if (authorization)
+		http1_put_field(
+			out, "Proxy-Authorization", 19, authorization, strlen(authorization));
+	for (size_t i = 0; fields && i < fields->len; i++)
+		put_field(out, &fields->list[i]);
 	return http1_put_end(out);
 }
 
@@ -139,19 +156,24 @@ weft_err client_head_write(struct client_call *call, size_t *size)
 {
 	struct weft_http_response *r = call->response;
 	struct http1_out out;
-	weft_err err;
+	char *absolute = NULL;
+	bool done = false;
+	weft_err err = WEFT_OK;
 
-	for (;;) {
+	if (r->conn->absolute)
+		err = absolute_target(call, &absolute);
+	while (!err && !done) {
 		http1_out_init(&out, r->data, r->cap);
-		if (write_head(call, &out))
-			break;
-		if (out.fault != HTTP1_WRITE_SPACE)
-			return err_setf(WEFT_EINVAL, "the request's head: %s",
+		done = write_head(call, &out, absolute);
+		if (!done && out.fault == HTTP1_WRITE_SPACE)
+			err = client_block_grow(r, out.len);
+		else if (!done)
+			err = err_setf(WEFT_EINVAL, "the request's head: %s",
 				http1_write_fault_text(out.fault));
-		err = client_block_grow(r, out.len);
-		if (err)
-			return err;
 	}
+	mem_free(absolute);
+	if (err)
+		return err;
 	*size = out.len;
 	if (call->request->on_head)
 		call->request->on_head(call->request->user, r->data, out.len);

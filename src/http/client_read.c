@@ -62,6 +62,8 @@ void client_response_fini(struct weft_http_response *r)
 {
 	client_sender_free(r->sender);
 	r->sender = NULL;
+	if (r->filter)
+		r->filter->free(r->filter);
 	err_slot_fini(&r->failure);
 	http_fields_fini(&r->fields);
 	http_fields_fini(&r->trailers);

@@ -32,7 +32,7 @@ unsigned weft_http_response_minor(const weft_http_response *r)
 
 int64_t weft_http_response_length(const weft_http_response *r)
 {
-	return r->parser.head.framing.content_length;
+	return r->length;
 }
 
 /* Views of fields at data, in array if they fit. */
@@ -83,7 +83,7 @@ const weft_conn *weft_http_response_conn(const weft_http_response *r)
 
 /* --- the body's state ----------------------------------------------------------------------- */
 
-static weft_err body_fail(struct weft_http_response *r, weft_err err)
+weft_err client_body_fail(struct weft_http_response *r, weft_err err)
 {
 	r->state = CLIENT_FAILED;
 	r->failed = err;
@@ -142,7 +142,7 @@ static weft_err next_piece(struct weft_http_response *r)
 		body_end(r);
 		break;
 	case HTTP1_BODY_FAULT:
-		return body_fail(r,
+		return client_body_fail(r,
 			err_setf(WEFT_EPROTO, "the response's body: %s",
 				http1_fault_text(r->body.fault)));
 	case HTTP1_BODY_MORE:
@@ -157,6 +157,7 @@ void client_body_read_begin(struct weft_http_response *r)
 	size_t room = r->cap - head->size;
 
 	r->state = CLIENT_BODY;
+	r->length = head->framing.content_length;
 	r->body_data = r->data + head->size;
 	r->body_cap = room;
 	r->body_at = 0;
@@ -204,7 +205,7 @@ static weft_err ended_early(struct weft_http_response *r)
 		body_end(r);
 		return WEFT_OK;
 	}
-	return body_fail(r,
+	return client_body_fail(r,
 		err_setf(WEFT_ERESET,
 			"the connection ended within the response's body, after %llu bytes of it",
 			(unsigned long long)r->body.total));
@@ -214,7 +215,7 @@ static weft_err ended_early(struct weft_http_response *r)
 static weft_err read_conn(
 	struct weft_http_response *r, void *data, size_t size, size_t *got, weft_deadline until)
 {
-	int64_t stall = r->client->options.stall_timeout_ns;
+	int64_t stall = r->endless ? INT64_MAX : r->client->options.stall_timeout_ns;
 	weft_deadline stalled = client_after(stall);
 	weft_err err;
 
@@ -223,11 +224,11 @@ static weft_err read_conn(
 	if (err == WEFT_ECLOSED)
 		return ended_early(r);
 	if (err == WEFT_ETIMEDOUT && stalled < until)
-		return body_fail(r,
+		return client_body_fail(r,
 			err_setf(err, "the response's body: nothing came for %lld ms",
 				(long long)(stall / 1000000)));
 	if (err && err != WEFT_ETIMEDOUT && err != WEFT_ECANCELED)
-		return body_fail(r, err);
+		return client_body_fail(r, err);
 	return err;
 }
 
@@ -239,7 +240,7 @@ static weft_err fill(struct weft_http_response *r, weft_deadline until)
 
 	err = make_room(r);
 	if (err)
-		return err == WEFT_EMSGSIZE ? body_fail(r, err) : err;
+		return err == WEFT_EMSGSIZE ? client_body_fail(r, err) : err;
 	err = read_conn(r, r->body_data + r->body_end, r->body_cap - r->body_end, &got, until);
 	r->body_end += got;
 	return err;
@@ -249,9 +250,10 @@ static weft_err check_size(struct weft_http_response *r)
 {
 	uint64_t max = r->client->options.body_size_max;
 
-	if (weft_likely(r->body.total <= max))
+	/* a filter counts what comes out of it */
+	if (weft_likely(r->body.total <= max) || r->endless || r->filter)
 		return WEFT_OK;
-	return body_fail(r,
+	return client_body_fail(r,
 		err_setf(WEFT_EMSGSIZE, "the response's body is longer than %llu bytes",
 			(unsigned long long)max));
 }
@@ -304,18 +306,14 @@ static weft_err read_step(
 	return err;
 }
 
-weft_err weft_http_response_read(
-	weft_http_response *r, void *data, size_t size, size_t *got, weft_deadline until)
+weft_err client_body_read(
+	struct weft_http_response *r, void *data, size_t size, size_t *got, weft_deadline until)
 {
 	size_t n = 0;
 	weft_err err = WEFT_OK;
 
 	if (r->state == CLIENT_FAILED)
 		return failed_before(r);
-	if (size == 0) {
-		*got = 0;
-		return WEFT_OK;
-	}
 	while (!err && !n && r->state == CLIENT_BODY)
 		err = read_step(r, data, size, &n, until);
 	if (!err && n) {
@@ -325,10 +323,22 @@ weft_err weft_http_response_read(
 	return err ? err : err_set(WEFT_ECLOSED);
 }
 
+weft_err weft_http_response_read(
+	weft_http_response *r, void *data, size_t size, size_t *got, weft_deadline until)
+{
+	if (size == 0) {
+		*got = 0;
+		return WEFT_OK;
+	}
+	if (r->filter && r->state != CLIENT_FAILED)
+		return r->filter->read(r->filter, r, data, size, got, until);
+	return client_body_read(r, data, size, got, until);
+}
+
 /* Bytes to have room for next: what is said to come, if that is not too much to believe. */
 static size_t next_cap(const weft_http_response *r, size_t cap, size_t size_max)
 {
-	int64_t length = weft_http_response_length(r);
+	int64_t length = r->length;
 	size_t wanted = cap ? cap * 2 : ALL_FIRST;
 
 	/* one more than there will be: the read that finds the end needs room, too */
@@ -370,7 +380,7 @@ weft_err weft_http_response_read_all(
 		if (!err)
 			len += got;
 		if (!err && len > size_max)
-			err = body_fail(r,
+			err = client_body_fail(r,
 				err_setf(WEFT_EMSGSIZE,
 					"the response's body is longer than %zu bytes", size_max));
 	}
@@ -433,7 +443,7 @@ static void drain(struct weft_http_response *r)
 	if (!r->keep || http1_body_want(&r->body) > max)
 		return;
 	while (done <= max && r->state == CLIENT_BODY &&
-		weft_http_response_read(r, scratch, sizeof(scratch), &got, WEFT_NOW) == WEFT_OK)
+		client_body_read(r, scratch, sizeof(scratch), &got, WEFT_NOW) == WEFT_OK)
 		done += got;
 }
 

@@ -200,6 +200,7 @@ static weft_err attempt(struct client_call *call, bool fresh, bool *again)
 	r->begun = call->begun;
 	r->got_conn = weft_now();
 	r->reused = conn->pool.used;
+	r->endless = call->request->endless;
 	conn->pool.used = true;
 	err = converse(call);
 	if (!err)

@@ -366,7 +366,8 @@ static weft_err dial_parsed(weft_conn **out, const struct dial *dial, const stru
 	if (steps) {
 		resolved = weft_now();
 		steps->resolve_ns = addr->numeric || addr->kind == NET_UNIX ? 0 : resolved - begun;
-		counter_set(&steps->connecting, 1);
+		if (steps->step)
+			counter_set(steps->step, 1);
 	}
 	if (!err)
 		err = net_connect(&handle, addrs, dial->address, &dial->options, dial->until);

@@ -16,12 +16,12 @@ WEFT_MUST_CHECK weft_err net_connect(struct io_handle **out, const struct resolv
 
 /* How a dial goes: for who waits for it, and for the numbers of who made it. */
 struct net_dial_steps {
-	struct counter connecting; /* 0: the name is being resolved; 1: addresses are tried */
-	int64_t resolve_ns;	   /* what each took; valid when the dial is over */
+	struct counter *step; /* set to 1 when the name is resolved; NULL: not wanted */
+	int64_t resolve_ns;   /* what each took; valid when the dial is over */
 	int64_t connect_ns;
 };
 
-/* weft_dial that tells its steps; steps may be NULL, and must be zeroed. */
+/* weft_dial that tells its steps; steps may be NULL. */
 WEFT_MUST_CHECK weft_err net_dial(weft_conn **out, const char *address,
 	const weft_net_options *options, struct net_dial_steps *steps, weft_deadline until);
 
