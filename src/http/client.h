@@ -214,7 +214,14 @@ static inline weft_deadline client_earlier(weft_deadline a, weft_deadline b)
 	return a < b ? a : b;
 }
 
-/* timeout_ns from now; INT64_MAX: never. */
+/* timeout_ns from a moment that is known, since looking at the clock is not free; INT64_MAX: never. */
+static inline weft_deadline client_since(int64_t from, int64_t timeout_ns)
+{
+	return timeout_ns > INT64_MAX - from ? WEFT_FOREVER : from + timeout_ns;
+}
+
+/* From now. */
+
 static inline weft_deadline client_after(int64_t timeout_ns)
 {
 	return timeout_ns == INT64_MAX ? WEFT_FOREVER : weft_after_ns(timeout_ns);

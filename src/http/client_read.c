@@ -208,7 +208,7 @@ weft_err client_read_head(struct client_call *call)
 {
 	struct weft_http_response *r = call->response;
 	const weft_http_client_options *o = &call->client->options;
-	weft_deadline expect_until = client_after(o->expect_timeout_ns);
+	weft_deadline expect_until = client_since(r->sent, o->expect_timeout_ns);
 	unsigned interim = 0, status;
 	weft_err err;
 

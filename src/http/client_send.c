@@ -96,8 +96,8 @@ static weft_err send_request(struct client_call *call)
 {
 	struct weft_http_response *r = call->response;
 	const weft_http_request *request = call->request;
-	weft_deadline until =
-		client_earlier(call->until, client_after(call->client->options.stall_timeout_ns));
+	weft_deadline until = client_earlier(
+		call->until, client_since(r->got_conn, call->client->options.stall_timeout_ns));
 	bool has_body = call->framing.kind != HTTP1_NO_BODY;
 	size_t size;
 	weft_err err;
