@@ -161,8 +161,8 @@ typedef struct weft_http_request {
 	 * like. May be NULL. */
 	const weft_http_fields *origin_fields;
 	/*
-	 * Asks for gzip and deflate (Accept-Encoding, unless it is among the fields), and undoes
-	 * either: Content-Encoding and Content-Length are then not among the response's fields,
+	 * Asks for gzip and deflate by Accept-Encoding, and undoes either. Without effect when such a
+	 * field is among the fields, or the library is without zlib. Content-Encoding and Content-Length are then not among the response's fields,
 	 * its length is not known, and body_size_max counts what comes out. Read fails with
 	 * WEFT_EMSGSIZE (decode_ratio_max) and WEFT_EPROTO (corrupt, cut short), too. A coding
 	 * that was not asked for is left as it is.
@@ -218,8 +218,8 @@ WEFT_API unsigned weft_http_response_minor(const weft_http_response *response);
 WEFT_API const weft_http_fields *weft_http_response_fields(const weft_http_response *response);
 /* Fields behind a body in chunks, once its end was read; before, and otherwise: empty. */
 WEFT_API const weft_http_fields *weft_http_response_trailers(const weft_http_response *response);
-/* Where it came from: the request's URL, or where redirects led, without userinfo and fragment;
- * valid until free. */
+/* Where redirects led, without fragment; NULL: none was followed, and it came from the request's
+ * own URL. Valid until free. */
 WEFT_API const char *weft_http_response_url(const weft_http_response *response);
 /* Bytes that the body will have, by its Content-Length; -1: not known. */
 WEFT_API int64_t weft_http_response_length(const weft_http_response *response);

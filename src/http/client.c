@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* Options, life and numbers of a client. */
 #include "http/client.h"
+#include "http/proxy.h"
 
 #include "base/mem.h"
 
 #include <weft/tls.h>
 
+#include <stdlib.h>
 #include <string.h>
 
 #define SECOND_NS INT64_C(1000000000)
@@ -92,6 +94,12 @@ static weft_err settle_sizes(weft_http_client_options *o)
 	return err;
 }
 
+static const char *environment_get(void *user, const char *name)
+{
+	(void)user;
+	return getenv(name);
+}
+
 /* Our own copies of what the options point to. */
 static weft_err take_options(weft_http_client *client, const weft_http_client_options *options)
 {
@@ -120,6 +128,11 @@ static weft_err take_options(weft_http_client *client, const weft_http_client_op
 	client->tls_held = o->tls != NULL;
 	if (o->tls)
 		(void)weft_tls_ref(o->tls);
+	if (o->proxy_env) {
+		err = proxies_create(&client->proxies, environment_get, NULL);
+		if (err)
+			return err;
+	}
 	o->user_agent = client->user_agent;
 	o->net = &client->net;
 	return WEFT_OK;
@@ -161,6 +174,7 @@ static void client_free(weft_http_client *client)
 		weft_tls_unref(client->options.tls);
 	if (client->owns_buffers)
 		weft_buf_pool_free(client->buffers);
+	proxies_free(client->proxies);
 	mem_free(client->user_agent);
 	mem_free(client);
 }

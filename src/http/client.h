@@ -13,6 +13,7 @@
  *	client_body.c	  its body, when that does not fit into one write
  *	client_read.c	  the response's head
  *	client_response.c its body, and what the caller asks of it
+ *	follow.c, undo.c  redirects and codings, where a request asks for them
  *	pool*.c		  connections
  *
  * A response is a part of its connection, and its bytes are in one block of the client's pool of
@@ -47,6 +48,7 @@ struct weft_http_client {
 	struct rt_lock lock;	      /* over the making of */
 	struct published default_tls; /* a weft_tls; made at the first need */
 	struct counter retries, stale;
+	struct proxies *proxies; /* NULL: without proxy_env */
 };
 
 /* A connection's reference of the client's memory is dropped. */
@@ -127,6 +129,7 @@ struct weft_http_response {
 	bool endless;		      /* the request's */
 	int64_t length;		      /* what the caller is told */
 	struct client_filter *filter; /* owned; NULL: none */
+	char *url;		      /* where redirects led; owned; NULL: there were none */
 
 	struct client_sender *sender; /* NULL: the request is on its way as a whole */
 	weft_deadline begun, got_conn, sent, first_byte, ended; /* 0: not yet */
@@ -205,7 +208,8 @@ WEFT_MUST_CHECK weft_err client_body_read(
 /* Ends the body with err, which later reads repeat with the caller's detail of now. */
 weft_err client_body_fail(struct weft_http_response *r, weft_err err);
 
-/* client_send.c: weft_http_client_send without what is built of several exchanges. */
+/* client_send.c: weft_http_client_send without what is built of several exchanges (follow.h):
+ * blind to redirects_max, origin_fields and decode; no proxy means none. */
 WEFT_MUST_CHECK weft_err http_client_exchange(weft_http_client *client,
 	const weft_http_request *request, weft_http_response **out, weft_deadline until);
 

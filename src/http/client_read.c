@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* A response's block, and its head: read until it is whole, interim ones passed over. */
+#include "base/mem.h"
 #include "http/client.h"
 
 #include <string.h>
@@ -64,6 +65,7 @@ void client_response_fini(struct weft_http_response *r)
 	r->sender = NULL;
 	if (r->filter)
 		r->filter->free(r->filter);
+	mem_free(r->url);
 	err_slot_fini(&r->failure);
 	http_fields_fini(&r->fields);
 	http_fields_fini(&r->trailers);

@@ -30,6 +30,11 @@ unsigned weft_http_response_minor(const weft_http_response *r)
 	return r->parser.head.minor;
 }
 
+const char *weft_http_response_url(const weft_http_response *r)
+{
+	return r->url;
+}
+
 int64_t weft_http_response_length(const weft_http_response *r)
 {
 	return r->length;

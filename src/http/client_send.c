@@ -7,6 +7,7 @@
  *	        +------- once more, on a new one: a kept connection died before any byte came
  */
 #include "http/client.h"
+#include "http/follow.h"
 
 #include <string.h>
 
@@ -292,5 +293,10 @@ weft_err http_client_exchange(weft_http_client *client, const weft_http_request 
 weft_err weft_http_client_send(weft_http_client *client, const weft_http_request *request,
 	weft_http_response **out, weft_deadline until)
 {
+	const struct http_follow_options follow = { client->proxies,
+		client->options.decode_ratio_max, client->options.body_size_max };
+
+	if (http_follow_wanted(request, client->proxies))
+		return http_follow(client, request, &follow, out, until);
 	return http_client_exchange(client, request, out, until);
 }

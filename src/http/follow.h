@@ -11,12 +11,6 @@
 
 struct proxies;
 
-/* Provided by client.c: one request on one connection (or, after a retry, on two), as
- * weft_http_client_send says, but blind to redirects_max, origin_fields and decode. Its proxy is
- * the one to use: NULL or "": none. */
-WEFT_MUST_CHECK weft_err http_client_exchange(weft_http_client *client,
-	const weft_http_request *request, weft_http_response **out, weft_deadline until);
-
 /* Whether http_follow has anything to do for it. proxies: the client's; NULL: without proxy_env. */
 static inline bool http_follow_wanted(
 	const weft_http_request *request, const struct proxies *proxies)

@@ -5,7 +5,6 @@
 #include "base/err.h"
 #include "base/mem.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #define SHOWN_MAX 256 /* bytes of a URL in a message */
@@ -18,12 +17,6 @@ static const char *const content_fields[] = { "Content-Encoding", "Content-Langu
 /* What one origin must not learn of another. */
 static const char *const origin_fields[] = { "Authorization", "Cookie", "Cookie2",
 	"Proxy-Authorization", "Host" };
-
-static const char *shown(const weft_http_url *url, char *out)
-{
-	(void)weft_http_url_format(url, out, SHOWN_MAX);
-	return out;
-}
 
 static bool is_redirect(unsigned status)
 {
@@ -81,36 +74,31 @@ static weft_err is_loop(
 static weft_err check(const struct redirect_chain *chain, const struct redirect_request *sent,
 	unsigned status, const struct redirect_step *step)
 {
-	char from[SHOWN_MAX], to[SHOWN_MAX];
+	char to[SHOWN_MAX];
 	bool loops = false;
 	weft_err err;
 
-	(void)shown(sent->url, from);
-	(void)shown(&step->url, to);
+	(void)weft_http_url_format(&step->url, to, sizeof(to));
 	if (sent->url->is_https && !step->url.is_https && !chain->may_downgrade)
-		return err_setf(WEFT_EACCESS, "%s redirects to %s: refused, for it is without TLS",
-			from, to);
+		return err_setf(WEFT_EACCESS, "redirect to %s: refused, for it is without TLS", to);
 	if (!step->is_get && sent->body == REDIRECT_BODY_ONCE)
 		return err_setf(WEFT_ENOSYS,
-			"%s redirects to %s with status %u: the body can't be sent again", from, to,
-			status);
+			"redirect to %s with status %u: the body can't be sent again", to, status);
 	err = is_loop(chain, step->is_get ? "GET" : sent->method, &step->url, &loops);
 	if (err)
 		return err;
 	if (loops)
-		return err_setf(WEFT_EPROTO, "%s redirects to %s: a loop", from, to);
+		return err_setf(WEFT_EPROTO, "redirect to %s: a loop", to);
 	if (chain->hops >= chain->hops_max)
-		return err_setf(WEFT_ECAPACITY, "%s redirects to %s: more than %u redirects", from,
-			to, chain->hops_max);
+		return err_setf(WEFT_ECAPACITY, "redirect to %s: more than %u redirects", to,
+			chain->hops_max);
 	return WEFT_OK;
 }
 
 /* The Location field; NULL: none. */
-static weft_err location_get(
-	const char **out, const struct redirect_request *sent, const weft_http_fields *response)
+static weft_err location_get(const char **out, const weft_http_fields *response)
 {
 	const char *other;
-	char from[SHOWN_MAX];
 
 	*out = weft_http_fields_get(response, "Location");
 	for (size_t n = 1; *out; n++) {
@@ -118,8 +106,7 @@ static weft_err location_get(
 		if (!other)
 			break;
 		if (strcmp(other, *out) != 0)
-			return err_setf(WEFT_EPROTO, "%s redirects to several places at once",
-				shown(sent->url, from));
+			return err_setf(WEFT_EPROTO, "redirect to several places at once");
 	}
 	return WEFT_OK;
 }
@@ -129,22 +116,20 @@ weft_err redirect_next(struct redirect_chain *chain, const struct redirect_reque
 {
 	struct redirect_step next = { .is_final = true };
 	const char *location = NULL;
-	char from[SHOWN_MAX];
 	weft_err err;
 
 	if (chain->hops_max == 0 || !is_redirect(status)) {
 		*step = next;
 		return WEFT_OK;
 	}
-	err = location_get(&location, sent, response);
+	err = location_get(&location, response);
 	if (err || !location) {
 		*step = next;
 		return err;
 	}
 	err = weft_http_url_resolve(&next.url, sent->url, location);
 	if (err)
-		return err_wrap(err == WEFT_ENOMEM ? err : WEFT_EPROTO, "%s redirects",
-			shown(sent->url, from));
+		return err_wrap(err == WEFT_ENOMEM ? err : WEFT_EPROTO, "redirect");
 	next.is_final = false;
 	next.is_get = becomes_get(status, sent->method);
 	next.is_new_origin = !weft_http_url_same_origin(sent->url, &next.url);

@@ -52,7 +52,7 @@ struct redirect_step {
 /* After a request's response came: what follows. hops_max 0: every response is the answer.
  * Errors: WEFT_ECAPACITY (hops_max), WEFT_EPROTO (a loop, no http URL, several Locations that
  * differ), WEFT_EACCESS (https to http), WEFT_ENOSYS (the body can't be sent again),
- * WEFT_ENOMEM; each names both URLs. */
+ * WEFT_ENOMEM; each names the URL that it leads to. */
 WEFT_MUST_CHECK weft_err redirect_next(struct redirect_chain *chain,
 	const struct redirect_request *sent, unsigned status, const weft_http_fields *response,
 	struct redirect_step *step);

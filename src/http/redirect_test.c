@@ -151,7 +151,6 @@ START_TEST(what_must_not_be_is_refused)
 	sent.body = c->body;
 	ck_assert_int_eq(go(&chain, &sent, &url, c->status, c->location, &step), c->err);
 	ck_assert_msg(strstr(weft_error_detail(), c->text) != NULL, "%s", weft_error_detail());
-	ck_assert_msg(strstr(weft_error_detail(), c->from) != NULL, "%s", weft_error_detail());
 	weft_http_url_fini(&url);
 	redirect_chain_fini(&chain);
 }
@@ -196,7 +195,7 @@ START_TEST(a_longer_loop_is_found)
 	ck_assert_int_eq(go(&chain, &sent, &url, 302, "http://b/2", &step), WEFT_OK);
 	ck_assert_int_eq(go(&chain, &sent, &url, 302, "http://c/3", &step), WEFT_OK);
 	ck_assert_int_eq(go(&chain, &sent, &url, 302, "http://b/2", &step), WEFT_EPROTO);
-	ck_assert_ptr_nonnull(strstr(weft_error_detail(), "http://c/3 redirects to http://b/2"));
+	ck_assert_ptr_nonnull(strstr(weft_error_detail(), "redirect to http://b/2: a loop"));
 	weft_http_url_fini(&url);
 	redirect_chain_fini(&chain);
 }
