@@ -5,5 +5,7 @@
 /* argv: after the command's own name, NULL-terminated. They return the exit status. */
 int command_bridge(const char *const *argv);
 void command_bridge_help(void);
+int command_http(const char *const *argv);
+void command_http_help(void);
 
 #endif

@@ -10,6 +10,8 @@
 #define NAME_MAX_BYTES 32 /* longer names get no suggestion */
 #define CANDIDATES_MAX 64
 #define COUNT_MAX ((size_t)1000000000)
+#define SIZE_MAX_BYTES (UINT64_C(1) << 62)
+#define SIZE_DIGITS_MAX (UINT64_C(1) << 58) /* of a number's digits, without its point */
 #define DURATION_MAX_NS (INT64_C(10) * 365 * 24 * 3600 * 1000000000)
 
 static size_t smaller(size_t a, size_t b)
@@ -98,6 +100,41 @@ bool flag_duration(int64_t *ns, const char *text)
 	return false;
 }
 
+bool flag_size(uint64_t *bytes, const char *text)
+{
+	static const struct {
+		const char *unit;
+		uint64_t bytes;
+	} units[] = { { "", 1 }, { "B", 1 }, { "KB", 1000 }, { "MB", 1000000 },
+		{ "GB", 1000000000 }, { "TB", 1000000000000 }, { "KiB", 1 << 10 },
+		{ "MiB", 1 << 20 }, { "GiB", 1 << 30 }, { "TiB", UINT64_C(1) << 40 } };
+	uint64_t value = 0, scale = 1;
+	bool has_point = false;
+	const char *at = text;
+
+	for (; (*at >= '0' && *at <= '9') || (*at == '.' && !has_point && at > text); at++) {
+		if (*at == '.') {
+			has_point = true;
+			continue;
+		}
+		if (value > SIZE_DIGITS_MAX || scale > 1000)
+			return false;
+		value = value * 10 + (uint64_t)(*at - '0');
+		scale *= has_point ? 10 : 1;
+	}
+	if (at == text || at[-1] == '.')
+		return false;
+	for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
+		if (strcmp(at, units[i].unit) != 0)
+			continue;
+		if (value > SIZE_MAX_BYTES / units[i].bytes)
+			return false;
+		*bytes = value * units[i].bytes / scale;
+		return *bytes > 0;
+	}
+	return false;
+}
+
 static bool count_parse(size_t *out, const char *text)
 {
 	size_t value = 0;
@@ -147,6 +184,11 @@ static int value_set(const struct flag *flag, const char *value)
 			return say_usage("--%s: \"%s\" is not a number from 1 to %zu", flag->name,
 				value, COUNT_MAX);
 		return 0;
+	case FLAG_SIZE:
+		if (!flag_size(flag->to, value))
+			return say_usage("--%s: \"%s\" is not a size such as 1000, 64KiB or 10MB",
+				flag->name, value);
+		return 0;
 	case FLAG_DURATION:
 		return duration_set(flag, value);
 	case FLAG_TEXT:
@@ -177,18 +219,9 @@ static int flag_unknown(const struct flags *flags, const char *text, size_t len)
 	return say_usage("unknown flag --%.*s", (int)len, text);
 }
 
-/* text: after the dashes. *next is advanced when the value stands there. */
-static int flag_parse(struct flags *flags, const char *text, const char *const **next)
+/* value: what follows '=' or a letter; NULL: the next argument, over which *next is moved. */
+static int flag_set(const struct flag *flag, const char *value, const char *const **next)
 {
-	size_t len = strcspn(text, "=");
-	const char *value = text[len] ? text + len + 1 : NULL;
-	const struct flag *flag = flags->table;
-
-	while (flag < flags->table + flags->table_len &&
-		(strlen(flag->name) != len || memcmp(flag->name, text, len) != 0))
-		flag++;
-	if (flag == flags->table + flags->table_len)
-		return flag_unknown(flags, text, len);
 	if (flag->kind == FLAG_LATER)
 		return say_usage("--%s comes with %s, which this build does not carry yet",
 			flag->name, (const char *)flag->to);
@@ -205,6 +238,57 @@ static int flag_parse(struct flags *flags, const char *text, const char *const *
 		(*next)++;
 	}
 	return value_set(flag, value);
+}
+
+static const struct flag *flag_find(const struct flags *flags, const char *name, size_t len)
+{
+	for (size_t i = 0; i < flags->table_len; i++) {
+		const struct flag *flag = &flags->table[i];
+
+		if (strlen(flag->name) == len && memcmp(flag->name, name, len) == 0)
+			return flag;
+	}
+	return NULL;
+}
+
+/* text: after the dashes. */
+static int flag_parse(struct flags *flags, const char *text, const char *const **next)
+{
+	size_t len = strcspn(text, "=");
+	const struct flag *flag = flag_find(flags, text, len);
+
+	if (!flag)
+		return flag_unknown(flags, text, len);
+	return flag_set(flag, text[len] ? text + len + 1 : NULL, next);
+}
+
+static const struct flag *letter_find(const struct flags *flags, char letter)
+{
+	for (size_t i = 0; i < flags->letters_len; i++) {
+		if (flags->letters[i].letter == letter)
+			return flag_find(
+				flags, flags->letters[i].name, strlen(flags->letters[i].name));
+	}
+	return NULL;
+}
+
+/* text: "-xyz". */
+static int letters_parse(struct flags *flags, const char *text, const char *const **next)
+{
+	for (const char *at = text + 1; *at; at++) {
+		const struct flag *flag = letter_find(flags, *at);
+		int status;
+
+		if (!flag)
+			return at == text + 1 ? say_usage("unknown flag %s", text)
+					      : say_usage("unknown flag -%c in %s", *at, text);
+		if (flag->kind != FLAG_SWITCH)
+			return flag_set(flag, at[1] ? at + 1 : NULL, next);
+		status = flag_set(flag, NULL, next);
+		if (status)
+			return status;
+	}
+	return 0;
 }
 
 int flags_parse(struct flags *flags, const char *const *argv)
@@ -224,7 +308,7 @@ int flags_parse(struct flags *flags, const char *const *argv)
 		if (strncmp(text, "--", 2) == 0)
 			status = flag_parse(flags, text + 2, &argv);
 		else if (text[0] == '-' && text[1])
-			status = say_usage("unknown flag %s", text);
+			status = letters_parse(flags, text, &argv);
 		else if (flags->args_count == flags->args_max)
 			status = say_usage("one argument too many: \"%s\"", text);
 		else

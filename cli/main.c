@@ -17,13 +17,14 @@ static const char usage[] =
 	"\n"
 	"commands:\n"
 	"  bridge FROM TO     accept sessions at FROM, open TO for each\n"
+	"  http URL           send an HTTP request, show the response\n"
 	"  help [COMMAND]     this text, or a command's\n"
 	"\n"
 	"  --help, --version\n"
 	"\n"
-	"weft bridge --help lists endpoints and flags; man weft says it all.\n";
+	"weft bridge --help and weft http --help list flags; man weft says it all.\n";
 
-static const char *const names[] = { "bridge", "help" };
+static const char *const names[] = { "bridge", "http", "help" };
 
 static int unknown(const char *name)
 {
@@ -42,6 +43,8 @@ static int help(const char *name)
 		(void)fputs(usage, stdout);
 	else if (strcmp(name, "bridge") == 0)
 		command_bridge_help();
+	else if (strcmp(name, "http") == 0)
+		command_http_help();
 	else
 		return unknown(name);
 	return fflush(stdout) ? EXIT_WORLD : EXIT_DONE;
@@ -71,6 +74,8 @@ int main(int argc, char **argv)
 	}
 	if (strcmp(args[0], "bridge") == 0)
 		return command_bridge(args + 1);
+	if (strcmp(args[0], "http") == 0)
+		return command_http(args + 1);
 	if (strcmp(args[0], "--version") == 0) {
 		(void)printf("weft %s\n", weft_version());
 		return fflush(stdout) ? EXIT_WORLD : EXIT_DONE;

@@ -172,6 +172,19 @@ void say(const char *format, ...)
 	say_text(text);
 }
 
+void say_line(const char *format, ...)
+{
+	struct line line = { .len = 0 };
+	char text[TEXT_MAX];
+	va_list args;
+
+	va_start(args, format);
+	(void)vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	put_plain(&line, text);
+	flush(&line);
+}
+
 int say_usage(const char *format, ...)
 {
 	char text[TEXT_MAX];

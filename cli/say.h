@@ -20,6 +20,8 @@ enum {
 
 /* "weft: ...", plain in either format. */
 void say(const char *format, ...) WEFT_PRINTF(1, 2);
+/* A line without "weft: " in front. */
+void say_line(const char *format, ...) WEFT_PRINTF(1, 2);
 /* say, and EXIT_USAGE. */
 int say_usage(const char *format, ...) WEFT_PRINTF(1, 2);
 
