@@ -115,12 +115,11 @@ WEFT_API const weft_http_fields *weft_http_exchange_trailers(weft_http_exchange 
 
 /*
  * A whole response. status: 200..599. fields may be NULL and are borrowed for the call;
- * Content-Length, Transfer-Encoding, Connection and Trailer are the server's own, and refused;
- * Date is added where it is not given. The body is left out where the status or HEAD has
+ * Content-Length, Transfer-Encoding and Connection are the server's own, and refused; Date is added where it is not given. The body is left out where the status or HEAD has
  * none.
  *
- * A small response is copied, and written when the handler returns or waits, together with
- * others that are ready: so WEFT_OK does not mean that the client has it.
+ * A small response is copied, and leaves when the handler has returned, or by _flush; with
+ * others, if more requests were there already. So WEFT_OK does not mean that the client has it.
  * Errors: WEFT_EINVAL (a second response, status, fields), WEFT_ERESET (the client has gone),
  * WEFT_ETIMEDOUT (until; or write_timeout_ns without progress), WEFT_ECANCELED, WEFT_ENOMEM.
  * After ones other than WEFT_EINVAL and WEFT_ENOMEM the connection is of no use any more.
@@ -137,12 +136,11 @@ WEFT_API WEFT_MUST_CHECK weft_err weft_http_exchange_reply_text(
  */
 WEFT_API WEFT_MUST_CHECK weft_err weft_http_exchange_begin(weft_http_exchange *x, unsigned status,
 	const weft_http_fields *fields, weft_deadline until);
-/* Small writes are gathered, and leave when the fiber waits for something, when there are many,
- * and at the end; large ones leave at once. Where there is no body (HEAD, 204, 304) it is
- * dropped. Errors: as reply; WEFT_EINVAL (not begun; more than Content-Length). */
+/* Leaves at once, the head with it. Where there is no body (HEAD, 204, 304) it is dropped.
+ * Errors: as reply; WEFT_EINVAL (not begun; more than Content-Length). */
 WEFT_API WEFT_MUST_CHECK weft_err weft_http_exchange_write(
 	weft_http_exchange *x, const void *data, size_t len, weft_deadline until);
-/* What was gathered leaves now. Errors: as reply. */
+/* What was not sent yet leaves now: a head, or a small response. Errors: as reply. */
 WEFT_API WEFT_MUST_CHECK weft_err weft_http_exchange_flush(
 	weft_http_exchange *x, weft_deadline until);
 /* Ends the body. trailers may be NULL, and are only sent with chunks; fields of framing,
@@ -166,7 +164,7 @@ WEFT_API WEFT_MUST_CHECK weft_err weft_http_exchange_scope(
 /*
  * Watches for the client to go, by a fiber that reads the connection: the token, which
  * belongs to the exchange, is then cancelled, with reason WEFT_ERESET, or WEFT_ECLOSED when it
- * has ended its stream. To be waited for, selected, or given to weft_cancel_run. The body must
+ * has ended its stream; or with WEFT_ECANCELED when the server is stopped. To be waited for, selected, or given to weft_cancel_run. The body must
  * have been read to its end. Errors: WEFT_EINVAL, WEFT_ENOMEM, WEFT_ECAPACITY.
  */
 WEFT_API WEFT_MUST_CHECK weft_err weft_http_exchange_watch(

@@ -12,6 +12,7 @@
 #include <weft/chan.h>
 #include <weft/conn.h>
 #include <weft/http.h>
+#include <weft/http_server.h>
 #include <weft/http_client.h>
 #include <weft/hub.h>
 #include <weft/json.h>

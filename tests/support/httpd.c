@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: MIT */
+#include "support/httpd.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+void httpd_open(struct httpd *h, const weft_http_server_options *options, bool listens)
+{
+	memset(h, 0, sizeof(*h));
+	h->fibers = weft_fiber_count();
+	want_ok(weft_http_server_create(&h->server, options));
+	want_ok(weft_scope_create(&h->scope));
+	if (!listens)
+		return;
+	want_ok(weft_listen(&h->listener, "tcp://127.0.0.1:0", NULL, WEFT_FOREVER));
+	want_ok(weft_http_server_start(h->server, h->listener));
+}
+
+void httpd_route(struct httpd *h, const char *method, const char *pattern,
+	weft_http_handler handler, void *arg)
+{
+	want_ok(weft_http_server_route(h->server, method, pattern, handler, arg));
+}
+
+struct served {
+	weft_http_server *server;
+	weft_conn *conn;
+};
+
+static weft_err serve_one(void *arg)
+{
+	struct served served = *(struct served *)arg;
+	weft_err err;
+
+	free(arg);
+	err = weft_http_serve_conn_own(served.server, served.conn);
+	want(err != WEFT_EINVAL);
+	return WEFT_OK;
+}
+
+weft_conn *httpd_connect(struct httpd *h)
+{
+	struct served *served = malloc(sizeof(*served));
+	weft_conn *ends[2];
+
+	if (h->listener) {
+		free(served);
+		want_ok(weft_dial(&ends[0], weft_listener_name(h->listener), NULL, WEFT_FOREVER));
+		return ends[0];
+	}
+	want(served != NULL);
+	want_ok(weft_conn_pair(ends, h->pair_size));
+	*served = (struct served){ h->server, ends[1] };
+	want_ok(weft_scope_spawn(h->scope, "served", serve_one, served));
+	return ends[0];
+}
+
+void httpd_close(struct httpd *h)
+{
+	weft_http_server_stats stats;
+
+	weft_http_server_stop(h->server);
+	want_ok(weft_http_server_wait(h->server, WEFT_FOREVER));
+	want(weft_http_server_state_get(h->server) == WEFT_HTTP_SERVER_STOPPED);
+	weft_http_server_stats_get(h->server, &stats);
+	want(stats.connections_now == 0);
+	want_ok(weft_scope_wait(h->scope, WEFT_FOREVER));
+	weft_scope_free(h->scope);
+	weft_http_server_free(h->server);
+	weft_listener_free(h->listener);
+	want(weft_fiber_count() == h->fibers);
+}
+
+void say(weft_conn *conn, const char *text)
+{
+	want_ok(weft_conn_write(conn, text, strlen(text), NULL, WEFT_FOREVER));
+}
+
+void hear(weft_conn *conn, const char *text)
+{
+	char got[4096];
+	size_t n = 0;
+
+	for (; *text; text++) {
+		size_t len = *text == '\x01' ? 29 : 1;
+
+		want(n + len < sizeof(got));
+		want_ok(weft_conn_read_full(conn, got + n, len, NULL, WEFT_FOREVER));
+		n += len;
+		got[n] = '\0';
+		if (len == 1 && got[n - 1] != *text) {
+			fprintf(stderr, "heard: %s\nnot: %s\n", got, text);
+			want(!"the response is another");
+		}
+	}
+}
+
+weft_err hear_all(weft_conn *conn, char *out, size_t size)
+{
+	size_t got, n = 0;
+	weft_err err;
+
+	while ((err = weft_conn_read(conn, out + n, size - 1 - n, &got, WEFT_FOREVER)) == WEFT_OK) {
+		n += got;
+		want(n < size - 1);
+	}
+	out[n] = '\0';
+	return err;
+}
+
+void hear_end(weft_conn *conn)
+{
+	char c[1];
+	size_t got;
+
+	want_err(WEFT_ECLOSED, weft_conn_read(conn, c, 1, &got, WEFT_FOREVER));
+}
+
+void hear_head(weft_conn *conn, struct answer *answer)
+{
+	size_t n = 0;
+
+	memset(answer, 0, sizeof(*answer));
+	while (n < 4 || memcmp(answer->head + n - 4, "\r\n\r\n", 4) != 0) {
+		want(n + 1 < sizeof(answer->head));
+		want_ok(weft_conn_read_full(conn, answer->head + n, 1, NULL, WEFT_FOREVER));
+		n++;
+	}
+	want(strncmp(answer->head, "HTTP/1.1 ", 9) == 0);
+	answer->status = (unsigned)atoi(answer->head + 9);
+}
+
+void hear_answer(weft_conn *conn, struct answer *answer)
+{
+	const char *length;
+	size_t len;
+
+	hear_head(conn, answer);
+	length = strstr(answer->head, "\r\nContent-Length: ");
+	len = length ? (size_t)atoi(length + 18) : 0;
+	want(len < sizeof(answer->body));
+	want_ok(weft_conn_read_full(conn, answer->body, len, NULL, WEFT_FOREVER));
+}
+
+bool has_line(const struct answer *answer, const char *line)
+{
+	const char *at = strstr(answer->head, line);
+
+	return at && at[-1] == '\n' && at[strlen(line)] == '\r';
+}
+
+void ask(weft_conn *conn, const char *request, unsigned status, const char *body)
+{
+	struct answer answer;
+
+	say(conn, request);
+	hear_answer(conn, &answer);
+	if (answer.status != status || (body && strcmp(answer.body, body) != 0))
+		fprintf(stderr, "%s\nanswered by: %s%s\n", request, answer.head, answer.body);
+	want(answer.status == status);
+	want(!body || strcmp(answer.body, body) == 0);
+}
+
+weft_err reply_hello(weft_http_exchange *x, void *arg)
+{
+	(void)arg;
+	return weft_http_exchange_reply_text(x, 200, "hello\n", WEFT_FOREVER);
+}
+
+weft_err reply_echo(weft_http_exchange *x, void *arg)
+{
+	const char *data;
+	size_t len;
+	weft_err err = weft_http_exchange_read_all(x, &data, &len, WEFT_FOREVER);
+
+	(void)arg;
+	return err ? err : weft_http_exchange_reply(x, 200, NULL, data, len, WEFT_FOREVER);
+}
