@@ -23,6 +23,9 @@ void http1_parser_init(struct http1_parser *parser, enum http1_kind kind,
 	parser->fields = fields;
 	parser->fields_max = fields_max;
 	parser->head.fields = fields;
+#if defined(__x86_64__)
+	parser->wide = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2");
+#endif
 }
 
 void http1_parser_reset(struct http1_parser *parser, enum http1_method answers)
@@ -42,7 +45,7 @@ void http1_parser_reset(struct http1_parser *parser, enum http1_method answers)
 enum http1_step http1_start(struct http1_parser *parser, const char *data, size_t end)
 {
 #if defined(__x86_64__)
-	if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2"))
+	if (parser->wide)
 		return http1_start_avx2(parser, data, end);
 #endif
 	return http1_start_base(parser, data, end);
@@ -51,7 +54,7 @@ enum http1_step http1_start(struct http1_parser *parser, const char *data, size_
 enum http1_step http1_fields(struct http1_parser *parser, const char *data, size_t end)
 {
 #if defined(__x86_64__)
-	if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2"))
+	if (parser->wide)
 		return http1_fields_avx2(parser, data, end);
 #endif
 	return http1_fields_base(parser, data, end);
@@ -77,9 +80,8 @@ static enum http1_step pass_blanks(struct http1_parser *parser, const char *data
 			return bad(parser, HTTP1_FAULT_LINE_END);
 		if (parser->blanks++ == HTTP1_BLANK_LINES_MAX)
 			return bad(parser, HTTP1_FAULT_BLANK_LINES);
-		parser->at += 2;
+		parser->begun = parser->at += 2;
 	}
-	parser->begun = parser->at;
 	return HTTP1_DONE;
 }
 
@@ -88,7 +90,7 @@ static enum http1_step parse_start(struct http1_parser *parser, const char *data
 	enum http1_step step;
 	size_t most, end;
 
-	if (parser->kind == HTTP1_REQUEST && parser->begun == parser->at) {
+	if (parser->kind == HTTP1_REQUEST) {
 		step = pass_blanks(parser, data, len);
 		if (step != HTTP1_DONE)
 			return step;

@@ -312,6 +312,7 @@ struct http1_parser {
 	uint16_t fields_max;
 	uint8_t stage;	   /* 0 before the start line, 1 before the fields' end, 2 done */
 	uint8_t blanks;	   /* empty lines passed over */
+	bool wide;	   /* this processor has AVX2 */
 	uint32_t begun;	   /* where the start line begins, behind the empty ones */
 	uint32_t at;	   /* whole lines were understood up to here */
 	uint32_t searched; /* no LF between at and here */
