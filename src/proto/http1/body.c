@@ -5,9 +5,8 @@
  *
  *	SIZE		digits > SIZE; ';' > EXT_NAME; CR > SIZE_LF
  *	EXT_NAME	token > itself; '=' > EXT_VALUE; ';' > itself, anew; CR > SIZE_LF
- *	EXT_VALUE	'"' at its begin > EXT_QUOTED; token > itself; ';' > EXT_NAME; CR > SIZE_LF
- *	EXT_QUOTED	'\' > EXT_ESCAPED; '"' > EXT_AFTER; text > itself
- *	EXT_ESCAPED	text > EXT_QUOTED
+ *	EXT_VALUE	'"' at its begin > EXT_QUOTED; token > itself; CR > SIZE_LF
+ *	EXT_QUOTED	'"' > EXT_AFTER; text but '\' > itself
  *	EXT_AFTER	';' > EXT_NAME; CR > SIZE_LF
  *	SIZE_LF		LF > CONTENT, or TRAILERS when the size was 0
  *	CONTENT		all its bytes > CONTENT_CR
@@ -29,7 +28,6 @@ enum state {
 	EXT_NAME,
 	EXT_VALUE,
 	EXT_QUOTED,
-	EXT_ESCAPED,
 	EXT_AFTER,
 	SIZE_LF,
 	CONTENT_CR,
@@ -139,6 +137,9 @@ static enum http1_fault take_ext(struct http1_body *body, char c)
 		body->digits = 0;
 		return HTTP1_FAULT_NONE;
 	}
+	/* others have taken what follows for the size */
+	if (body->state == EXT_VALUE && c == ';')
+		return HTTP1_FAULT_CHUNK_EXT;
 	return take_delimiter(body, c);
 }
 
@@ -146,13 +147,10 @@ static enum http1_fault take_quoted(struct http1_body *body, char c)
 {
 	if (c == '\n')
 		return HTTP1_FAULT_LINE_END;
-	if (http1_is(c, HTTP1_CTL))
+	/* others have taken an escaped quote for the end */
+	if (http1_is(c, HTTP1_CTL) || c == '\\')
 		return HTTP1_FAULT_CHUNK_EXT;
-	if (body->state == EXT_ESCAPED)
-		body->state = EXT_QUOTED;
-	else if (c == '\\')
-		body->state = EXT_ESCAPED;
-	else if (c == '"')
+	if (c == '"')
 		body->state = EXT_AFTER;
 	return HTTP1_FAULT_NONE;
 }
@@ -194,7 +192,6 @@ static enum http1_fault take_byte(struct http1_body *body, char c)
 		fault = count_ext(body);
 		return fault ? fault : take_ext(body, c);
 	case EXT_QUOTED:
-	case EXT_ESCAPED:
 		fault = count_ext(body);
 		return fault ? fault : take_quoted(body, c);
 	case EXT_AFTER:
@@ -365,7 +362,6 @@ uint64_t http1_body_want(const struct http1_body *body)
 	case EXT_NAME:
 	case EXT_VALUE:
 	case EXT_QUOTED:
-	case EXT_ESCAPED:
 	case EXT_AFTER:
 		return 2 + chunk;
 	case SIZE_LF:

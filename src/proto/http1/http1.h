@@ -34,9 +34,11 @@
  *   - Content-Length more than once or as a list, also of equal values (9110 8.6 allows both
  *     ways); with a sign, blanks inside, above INT64_MAX, more than 19 digits
  *   - Content-Length beside Transfer-Encoding, also in responses; Transfer-Encoding in HTTP/1.0,
- *     and any but exactly "chunked", once
+ *     and any but exactly "chunked", once; HTAB behind the value of either
  *   - blanks around a chunk's size or inside its extensions (9112 7.1.1 allows them; nobody sends
- *     them), more than 16 digits, extensions over a bound
+ *     them), more than 16 digits, extensions over a bound, with escaped characters, or behind
+ *     another's unquoted value (llhttp before 9 took the first for the end of the value, and the
+ *     second for a size)
  *   - in targets: bytes outside of ASCII, controls, blank, '"', '<', '>', '#'
  *   - userinfo in a target's or Host's authority; a CONNECT request with a body
  *   - versions other than 1.0 and 1.1

@@ -112,6 +112,16 @@ static bool judge_host(struct http1_parser *parser, const char *data)
 	return true;
 }
 
+/* Behind the value there is no HTAB, which others have taken for a part of it. */
+static bool is_plain_end(struct http1_piece value)
+{
+	const char *end = value.data + value.len;
+
+	while (*end == ' ')
+		end++;
+	return *end == '\r';
+}
+
 /* 1*DIGIT */
 static bool judge_length(struct http1_parser *parser, const char *data)
 {
@@ -124,7 +134,8 @@ static bool judge_length(struct http1_parser *parser, const char *data)
 	if (head->repeated >> HTTP1_NAME_CONTENT_LENGTH & 1)
 		return bad(parser, HTTP1_FAULT_LENGTH_MANY);
 	value = value_of(head, data, HTTP1_NAME_CONTENT_LENGTH);
-	if (value.len == 0 || !http1_all_in(value.data, value.len, HTTP1_DIGIT))
+	if (value.len == 0 || !http1_all_in(value.data, value.len, HTTP1_DIGIT) ||
+		!is_plain_end(value))
 		return bad(parser, HTTP1_FAULT_LENGTH);
 	if (value.len > 19)
 		return bad(parser, HTTP1_FAULT_LENGTH_LARGE);
@@ -154,7 +165,7 @@ static bool judge_coding(struct http1_parser *parser, const char *data)
 		return bad(parser, HTTP1_FAULT_CODING);
 	rest = value_of(head, data, HTTP1_NAME_TRANSFER_ENCODING);
 	if (is(rest, "chunked"))
-		return true;
+		return is_plain_end(rest) || bad(parser, HTTP1_FAULT_CODING);
 	while (http1_list_next(&rest, &element)) {
 		last = is(element, "chunked");
 		if (last)
@@ -190,7 +201,8 @@ static void judge_connection(struct http1_head *head, const char *data)
 			break;
 	}
 	head->framing.keep_alive = !close && (head->minor > 0 || keep_alive);
-	head->framing.upgrade = upgrade && head->minor > 0 && has(head, HTTP1_NAME_UPGRADE);
+	head->framing.upgrade = upgrade && head->minor > 0 && has(head, HTTP1_NAME_UPGRADE) &&
+		value_of(head, data, HTTP1_NAME_UPGRADE).len > 0;
 }
 
 static void judge_expect(struct http1_head *head, const char *data)
