@@ -20,11 +20,11 @@
 #include <weft/net.h>
 #include <weft/scope.h>
 #include <weft/sse.h>
+#include <weft/tls.h>
 
 WEFT_BEGIN_DECLS
 
 typedef struct weft_http_server weft_http_server;
-struct weft_tls;
 
 /* === exchanges ============================================================================ */
 
@@ -276,7 +276,7 @@ typedef enum weft_http_host_rule {
 typedef struct weft_http_server_options {
 	const char *name;	  /* of its fibers, in log lines; NULL: "http" */
 	weft_http_router *router; /* its first; NULL: an empty one */
-	struct weft_tls *tls;	  /* of servers; NULL: clear */
+	weft_tls *tls;		  /* a server's; NULL: clear */
 	weft_cancel *stop;	  /* when it is cancelled: weft_http_server_stop; may be NULL */
 	const char *server_field; /* the Server field of responses; NULL: none */
 

@@ -503,6 +503,19 @@ static weft_err refuse_conn(weft_http_server *server, weft_conn *conn)
 		server->options.name, server->options.connections_max);
 }
 
+/* Of a connection that is in no list: the drain's end finds it, or header_timeout_ns. */
+static weft_err speak_tls(weft_http_exchange *x)
+{
+	weft_tls *tls = x->server->options.tls;
+	weft_conn *raw = x->conn;
+
+	if (!tls)
+		return WEFT_OK;
+	x->conn = NULL;
+	return weft_tls_accept_own(
+		&x->conn, tls, raw, x->began_at + x->server->options.header_timeout_ns);
+}
+
 weft_err http_conn_serve(weft_http_server *server, weft_conn *conn)
 {
 	weft_http_exchange *x;
@@ -518,15 +531,20 @@ weft_err http_conn_serve(weft_http_server *server, weft_conn *conn)
 	if (!x) {
 		err = err_setf(
 			WEFT_ENOMEM, "connection of %s: out of memory", weft_conn_peer_name(conn));
-	} else {
-		err = http_keeper_start(x->shard);
-	}
-	if (err) {
 		weft_conn_abort(conn);
 		weft_conn_free(conn);
-	} else {
-		err = conn_run(x);
+		goto out;
 	}
+	err = http_keeper_start(x->shard);
+	if (!err)
+		err = speak_tls(x);
+	if (!err) {
+		err = conn_run(x);
+	} else if (x->conn) {
+		weft_conn_abort(x->conn);
+		weft_conn_free(x->conn);
+	}
+out:
 	mem_free(x);
 	http_leave(server);
 	return err;

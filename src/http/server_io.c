@@ -180,15 +180,20 @@ static void count_sent(weft_http_exchange *x, const struct http_sent *sent)
 	x->timed_out |= sent->timed_out;
 }
 
-static void iov_advance(struct iovec *iov, unsigned count, size_t len)
+/* Returns the bytes that are left. */
+static size_t iov_advance(struct iovec *iov, unsigned count, size_t len)
 {
-	for (unsigned i = 0; i < count && len; i++) {
+	size_t left = 0;
+
+	for (unsigned i = 0; i < count; i++) {
 		size_t n = len < iov[i].iov_len ? len : iov[i].iov_len;
 
 		iov[i].iov_base = (char *)iov[i].iov_base + n;
 		iov[i].iov_len -= n;
 		len -= n;
+		left += iov[i].iov_len;
 	}
+	return left;
 }
 
 /* One more call, which may wait. False: it is over, *err says how. */
@@ -199,7 +204,7 @@ static bool send_more(const weft_http_server *server, weft_conn *conn, struct ht
 	int64_t patience_ns = server->options.write_timeout_ns;
 	weft_deadline began = weft_now(), stall = weft_after_ns(patience_ns),
 		      limit = http_pace_limit(server, pace, patience_ns), end;
-	size_t written = 0;
+	size_t written = 0, left;
 
 	end = stall < limit ? stall : limit;
 	*err = weft_conn_writev(conn, iov, count, &written, end < until ? end : until);
@@ -207,10 +212,11 @@ static bool send_more(const weft_http_server *server, weft_conn *conn, struct ht
 	sent->bytes += written;
 	pace->waited_ns += weft_now() - began;
 	pace->moved += written;
-	iov_advance(iov, count, written);
+	left = iov_advance(iov, count, written);
 	if (*err != WEFT_ETIMEDOUT || end > until)
 		return false;
-	if (written && stall < limit)
+	/* nothing left: TLS has taken all, and can't get rid of it */
+	if (written && stall < limit && left)
 		return true; /* it moves */
 	sent->timed_out = true;
 	*err = err_setf(
@@ -224,14 +230,17 @@ weft_err http_send(const weft_http_server *server, weft_conn *conn, struct http_
 	size_t written = 0;
 	weft_err err;
 
-	*sent = (struct http_sent){ .writes = 1 };
-	/* mostly it fits, and no clock is looked at */
-	err = weft_conn_writev(conn, iov, count, &written, WEFT_NOW);
-	sent->bytes = written;
-	if (weft_likely(!err) || err != WEFT_ETIMEDOUT || until == WEFT_NOW)
-		return err;
-	pace->moved += written;
-	iov_advance(iov, count, written);
+	*sent = (struct http_sent){ 0 };
+	/* mostly it fits, and no clock is looked at; TLS might keep some of it for later */
+	if (!server->options.tls || until == WEFT_NOW) {
+		err = weft_conn_writev(conn, iov, count, &written, WEFT_NOW);
+		sent->writes = 1;
+		sent->bytes = written;
+		if (weft_likely(!err) || err != WEFT_ETIMEDOUT || until == WEFT_NOW)
+			return err;
+		pace->moved += written;
+		(void)iov_advance(iov, count, written);
+	}
 	while (send_more(server, conn, pace, iov, count, until, sent, &err))
 		;
 	return err;

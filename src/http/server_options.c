@@ -76,8 +76,6 @@ static weft_err check(const weft_http_server_options *o)
 	if (!err && o->server_field &&
 		(!*o->server_field || !http1_is_value(o->server_field, strlen(o->server_field))))
 		err = err_setf(WEFT_EINVAL, "http server: server_field is not a field's value");
-	if (!err && o->tls)
-		err = err_setf(WEFT_ENOSYS, "http server: tls is not supported");
 	return err;
 }
 
@@ -166,6 +164,8 @@ weft_err http_options_settle(weft_http_server *server, const weft_http_server_op
 	if (err)
 		return err;
 	server->options = options;
+	if (options.tls)
+		(void)weft_tls_ref(options.tls);
 	server->limits = (struct http1_limits){
 		.start_max = (uint32_t)(options.header_size_max < HTTP1_START_MAX
 				? options.header_size_max
@@ -179,6 +179,7 @@ void http_options_fini(weft_http_server *server)
 {
 	mem_free(server->strings);
 	mem_free(server->lists);
+	weft_tls_unref(server->options.tls);
 }
 
 /* ---- Host and Origin ---- */
