@@ -34,7 +34,7 @@ struct target {
 	weft_tls *tls;	    /* held; NULL: the client's */
 	struct proxy proxy; /* used if there is a host in its URL */
 	char *unix_path;    /* NULL: none */
-	weft_err failed;    /* the proxy's URL does not parse */
+	char *bad_proxy;    /* its URL does not parse; NULL: it does, or there is none */
 };
 
 static void target_free(void *context)
@@ -44,6 +44,7 @@ static void target_free(void *context)
 	weft_tls_unref(target->tls);
 	weft_http_url_fini(&target->origin);
 	proxy_fini(&target->proxy);
+	mem_free(target->bad_proxy);
 	mem_free(target->unix_path);
 	mem_free(target);
 }
@@ -69,6 +70,10 @@ static void *target_make(void *user, const void *from)
 	}
 	if (!err && route->proxy)
 		err = proxy_parse(&target->proxy, route->proxy);
+	if (route->proxy && (err == WEFT_EINVAL || err == WEFT_ENOSYS)) {
+		target->bad_proxy = mem_strdup(route->proxy);
+		err = target->bad_proxy ? WEFT_OK : WEFT_ENOMEM;
+	}
 	if (!err)
 		return target;
 	target_free(target);
@@ -190,8 +195,12 @@ static weft_err pass_proxy(struct dialling *d)
 static weft_err dial_all(struct dialling *d)
 {
 	weft_deadline connected;
-	weft_err err = dial_socket(d);
+	struct proxy none;
+	weft_err err;
 
+	if (d->target->bad_proxy) /* the same error again, now for who is told */
+		return proxy_parse(&none, d->target->bad_proxy);
+	err = dial_socket(d);
 	if (err)
 		return err;
 	connected = weft_now();
