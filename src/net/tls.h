@@ -74,6 +74,7 @@ struct weft_tls {
 };
 
 /* tls_config.c */
+bool tls_is_host(const char *text);
 void tls_context_ref(void *context);
 void tls_context_unref(void *context);
 /* name: "sha256:..."; false: it is none. */
@@ -163,6 +164,8 @@ void tls_role_give_up(struct tls_role *role);
 weft_err tls_fill(struct tls_conn *conn, weft_deadline until);
 /* By who has the role: until all is sent. */
 weft_err tls_send_all(struct tls_conn *conn, weft_deadline until);
+/* By who has the role: what can be sent at once; WEFT_ETIMEDOUT: not all. */
+weft_err tls_send_now(struct tls_conn *conn);
 /* By who is not the writer: what needs no waiting. */
 void tls_send_soon(struct tls_conn *conn);
 /* What an idle conn need not keep. */

@@ -170,19 +170,6 @@ static weft_err pem_fill(weft_tls_pem *out, X509 *cert, EVP_PKEY *key)
 	return WEFT_OK;
 }
 
-static bool is_host(const char *host)
-{
-	size_t len = strlen(host);
-
-	for (size_t i = 0; i < len; i++) {
-		unsigned char c = (unsigned char)host[i];
-
-		if (c <= ' ' || c >= 127)
-			return false;
-	}
-	return len > 0 && len <= TLS_NAME_MAX;
-}
-
 weft_err weft_tls_self_signed(weft_tls_pem *out, const char *host)
 {
 	const char *names[] = { "localhost", "127.0.0.1", "::1", host, NULL };
@@ -196,7 +183,7 @@ weft_err weft_tls_self_signed(weft_tls_pem *out, const char *host)
 	X509 *cert = NULL;
 	weft_err err;
 
-	if (host && !is_host(host))
+	if (host && !tls_is_host(host))
 		return err_setf(
 			WEFT_EINVAL, "self-signed certificate: \"%.64s\" is no host name", host);
 	err = tls_cert_make(&cert, &key, &spec);

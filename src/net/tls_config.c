@@ -212,7 +212,7 @@ static weft_err key_log_copy(struct tls_settings *s, const char *file, bool by_e
 	return path(s, &s->key_log_file, file, "key_log_file");
 }
 
-static bool is_host_text(const char *text)
+bool tls_is_host(const char *text)
 {
 	size_t len = strlen(text);
 
@@ -248,7 +248,7 @@ static weft_err client_copy(struct tls_settings *s, const weft_tls_client_option
 		o->cert.cert_file || o->cert.cert_pem || o->cert.key_file || o->cert.key_pem;
 	weft_err err = trust_copy(s, o);
 
-	if (!err && o->server_name && !is_host_text(o->server_name))
+	if (!err && o->server_name && !tls_is_host(o->server_name))
 		err = bad(s, "server_name", "is no host name");
 	if (!err)
 		err = copy(&s->server_name, o->server_name);
@@ -325,6 +325,16 @@ static weft_err load_job(void *arg)
 	return tls_context_load(&l->context, l->tls);
 }
 
+/* The pool's thread may outlive the run by a moment, but not what OpenSSL keeps for it: that
+ * would be freed at the thread's end, when the process's end may have been first. */
+static weft_err load_elsewhere(void *arg)
+{
+	weft_err err = load_job(arg);
+
+	OPENSSL_thread_stop();
+	return err;
+}
+
 static weft_err load(struct tls_context **out, struct weft_tls *tls)
 {
 	struct loading l = { tls, NULL };
@@ -335,7 +345,7 @@ static weft_err load(struct tls_context **out, struct weft_tls *tls)
 	} else {
 		/* It is ours until it is over. */
 		weft_shield_begin();
-		err = weft_offload(load_job, &l, NULL, WEFT_FOREVER);
+		err = weft_offload(load_elsewhere, &l, NULL, WEFT_FOREVER);
 		weft_shield_end();
 	}
 	if (!err)

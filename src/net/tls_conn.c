@@ -21,7 +21,8 @@
  * records of 16 KiB when it needs them and gives them back (an idle conn keeps none); out
  * above OUT_KEEP is given back at the end of a write, `in` when reads have become small.
  *
- * A handshake takes XXX of a fiber's 64 KiB of stack.
+ * A handshake takes 8 KiB of stack at each end, a server with an RSA key 13 (measured by painting
+ * it, OpenSSL 3.0.19, x86-64): a fiber of 64 KiB has room for it.
  */
 #include "base/err.h"
 #include "base/mem.h"
@@ -367,6 +368,8 @@ static weft_err tls_shutdown(weft_conn *conn)
 				"shutdown %s: within a message of the peer's handshake",
 				conn->peer_name);
 		if (!err)
+			err = tls_send_now(c);
+		if (err == WEFT_ETIMEDOUT)
 			err = tls_send_all(c, until);
 		if (err == WEFT_ETIMEDOUT)
 			tls_fault_set(c, err, "the transport took no close_notify for 10 s");

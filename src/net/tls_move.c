@@ -158,6 +158,17 @@ weft_err tls_send_all(struct tls_conn *c, weft_deadline until)
 	return err;
 }
 
+/* Nothing waits here, so that a fiber that was cancelled may do it, too. */
+weft_err tls_send_now(struct tls_conn *c)
+{
+	weft_err err;
+
+	weft_shield_begin();
+	err = tls_send_all(c, WEFT_NOW);
+	weft_shield_end();
+	return err;
+}
+
 /* Lock held. What an idle conn need not keep. */
 void tls_blocks_trim(struct tls_conn *c)
 {
@@ -173,7 +184,7 @@ void tls_send_soon(struct tls_conn *c)
 	if (c->is_writing || c->sending.taken || !(c->out.len || c->flight.len))
 		return;
 	c->sending.taken = true;
-	(void)!tls_send_all(c, WEFT_NOW);
+	(void)!tls_send_now(c);
 	tls_blocks_trim(c);
 	tls_role_give_up(&c->sending);
 }

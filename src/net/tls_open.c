@@ -172,7 +172,7 @@ static weft_err host_set(struct tls_conn *c, const char *host)
 	if (!c->name)
 		return err_set(WEFT_ENOMEM);
 	len = strlen(c->name);
-	if (len == 0 || len > TLS_NAME_MAX)
+	if (!tls_is_host(c->name))
 		return err_setf(WEFT_EINVAL, "\"%.64s\" is no host name", host);
 	X509_VERIFY_PARAM_set_hostflags(
 		param, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS | X509_CHECK_FLAG_NEVER_CHECK_SUBJECT);
