@@ -399,6 +399,12 @@ static void exchange_end(weft_http_exchange *x)
 	hot_give(x);
 }
 
+/* More requests may be on their way, or what is left of one. */
+static bool more_may_come(const weft_http_exchange *x)
+{
+	return !x->body_ended || x->in.len || x->hot->parser.head.framing.keep_alive;
+}
+
 /* Requests until one is the last. x->broken: the connection is to be reset. */
 static weft_err conn_loop(weft_http_exchange *x)
 {
@@ -414,7 +420,7 @@ static weft_err conn_loop(weft_http_exchange *x)
 		}
 		err = exchange_run(x);
 		goes_on = exchange_finish(x, err);
-		if (!goes_on && !x->upgraded && !x->broken && (!x->body_ended || x->in.len))
+		if (!goes_on && !x->upgraded && !x->broken && more_may_come(x))
 			linger(x);
 		if (goes_on)
 			exchange_end(x);

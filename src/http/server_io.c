@@ -256,6 +256,7 @@ weft_err http_out_send(
 
 	while (x->is_flushing) /* the keeper waits for its turn within a send */
 		(void)weft_yield();
+	list_remove(&x->flush_link); /* the keeper would write beside us */
 	if (x->broken)
 		return err_set(x->broken);
 	if (x->out.len)
