@@ -23,6 +23,18 @@ void httpd_route(struct httpd *h, const char *method, const char *pattern,
 	want_ok(weft_http_server_route(h->server, method, pattern, handler, arg));
 }
 
+static weft_err serve_listener(void *arg)
+{
+	struct httpd *h = arg;
+
+	return weft_http_server_serve(h->server, h->listener);
+}
+
+void httpd_serve(struct httpd *h)
+{
+	want_ok(weft_scope_spawn(h->scope, "serves", serve_listener, h));
+}
+
 struct served {
 	weft_http_server *server;
 	weft_conn *conn;
@@ -69,7 +81,9 @@ void httpd_close(struct httpd *h)
 	weft_scope_free(h->scope);
 	weft_http_server_free(h->server);
 	weft_listener_free(h->listener);
-	want(weft_fiber_count() == h->fibers);
+	/* those of other workers are counted until a moment after they have been joined */
+	while (weft_fiber_count() != h->fibers)
+		(void)weft_yield();
 }
 
 void say(weft_conn *conn, const char *text)
@@ -176,4 +190,33 @@ weft_err reply_echo(weft_http_exchange *x, void *arg)
 
 	(void)arg;
 	return err ? err : weft_http_exchange_reply(x, 200, NULL, data, len, WEFT_FOREVER);
+}
+
+weft_err reply_param(weft_http_exchange *x, void *arg)
+{
+	return weft_http_exchange_reply_text(
+		x, 200, weft_http_exchange_param(x, arg), WEFT_FOREVER);
+}
+
+weft_err reply_field(weft_http_exchange *x, void *arg)
+{
+	const char *value = weft_http_exchange_field(x, arg);
+	char text[32];
+
+	snprintf(text, sizeof(text), "%zu", value ? strlen(value) : 0);
+	return weft_http_exchange_reply_text(x, 200, text, WEFT_FOREVER);
+}
+
+weft_err reply_parts(weft_http_exchange *x, void *arg)
+{
+	weft_err err = weft_http_exchange_begin(x, 200, NULL, WEFT_FOREVER);
+
+	(void)arg;
+	if (!err)
+		err = weft_http_exchange_write(x, "one, ", 5, WEFT_FOREVER);
+	if (!err)
+		err = weft_http_exchange_write(x, "two, ", 5, WEFT_FOREVER);
+	if (!err)
+		err = weft_http_exchange_write(x, "three\n", 6, WEFT_FOREVER);
+	return err;
 }

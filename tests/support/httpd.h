@@ -21,6 +21,8 @@ struct httpd {
 void httpd_open(struct httpd *h, const weft_http_server_options *options, bool listens);
 void httpd_route(struct httpd *h, const char *method, const char *pattern,
 	weft_http_handler handler, void *arg);
+/* Serves h->listener, which the test has made, in a fiber. */
+void httpd_serve(struct httpd *h);
 /* A client's end of a connection to it: a memory pair, or dialled where it listens. */
 weft_conn *httpd_connect(struct httpd *h);
 /* Frees it; fibers are as many as before. */
@@ -49,5 +51,8 @@ bool has_line(const struct answer *answer, const char *line);
 /* Handlers. */
 weft_err reply_hello(weft_http_exchange *x, void *arg); /* "hello\n" */
 weft_err reply_echo(weft_http_exchange *x, void *arg);	/* the body */
+weft_err reply_param(weft_http_exchange *x, void *arg); /* that parameter's value */
+weft_err reply_field(weft_http_exchange *x, void *arg); /* the length of that field's value */
+weft_err reply_parts(weft_http_exchange *x, void *arg); /* "one, two, three\n", in three writes */
 
 #endif
