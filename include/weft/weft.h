@@ -12,8 +12,8 @@
 #include <weft/chan.h>
 #include <weft/conn.h>
 #include <weft/http.h>
-#include <weft/http_server.h>
 #include <weft/http_client.h>
+#include <weft/http_server.h>
 #include <weft/hub.h>
 #include <weft/json.h>
 #include <weft/jsonrpc.h>
