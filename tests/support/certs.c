@@ -52,7 +52,7 @@ void cert_free(struct cert *cert)
 	EVP_PKEY_free(cert->key);
 	mem_free(cert->cert_pem);
 	mem_free(cert->key_pem);
-	*cert = (struct cert){ NULL };
+	*cert = (struct cert){ .x509 = NULL };
 }
 
 char *cert_crl(const struct cert *root, const struct cert *revoked)
