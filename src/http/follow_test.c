@@ -110,7 +110,7 @@ static void expect(struct web *w, const char *text)
 	want(status == 200);
 	if (strcmp(got, text) != 0) {
 		fprintf(stderr, "got      %s\nexpected %s\n", got, text);
-		want(!"the same");
+		both_failed(__FILE__, __LINE__, "the same");
 	}
 }
 

@@ -71,7 +71,7 @@ static void fails(struct ear *e, weft_err err, const char *named)
 	want_err(err, weft_sse_client_next(e->sse, &event, SOON));
 	if (!strstr(weft_error_detail(), named)) {
 		fprintf(stderr, "no \"%s\" in: %s\n", named, weft_error_detail());
-		want(!"the message names it");
+		both_failed(__FILE__, __LINE__, "the message names it");
 	}
 }
 

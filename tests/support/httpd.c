@@ -105,7 +105,7 @@ void hear(weft_conn *conn, const char *text)
 		got[n] = '\0';
 		if (len == 1 && got[n - 1] != *text) {
 			fprintf(stderr, "heard: %s\nnot: %s\n", got, text);
-			want(!"the response is another");
+			both_failed(__FILE__, __LINE__, "the response is another");
 		}
 	}
 }
