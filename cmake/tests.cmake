@@ -128,6 +128,19 @@ foreach(source IN LISTS unit_tests tree_tests)
 		LABELS unit ENV ${script_env})
 endforeach()
 
+# tests/tools/NAME.c: <build>/tests/NAME, for the scripts.
+if(NOT CMAKE_CROSSCOMPILING)
+	file(GLOB tool_sources CONFIGURE_DEPENDS tests/tools/*.c)
+	foreach(source IN LISTS tool_sources)
+		cmake_path(GET source STEM name)
+		add_executable(tool_${name} EXCLUDE_FROM_ALL ${source})
+		set_target_properties(tool_${name} PROPERTIES OUTPUT_NAME ${name}
+			RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests)
+		target_link_libraries(tool_${name} PRIVATE weft_test_flags weft_inside)
+		add_dependencies(tests tool_${name})
+	endforeach()
+endif()
+
 # tests/peers/NAME, in Go: <build>/tests/NAME. Where that can't be made, its tests fail and say why.
 if(NOT CMAKE_CROSSCOMPILING)
 	file(GLOB go_peers CONFIGURE_DEPENDS tests/peers/*/main.go)

@@ -297,6 +297,7 @@ static const struct text bad[] = {
 	/* the first that is wrong is told of: bytes before grammar, grammar before bytes */
 	BAD(2, "[\"\xc3\",]"),
 	BAD(3, "[1,]\"\xc3\""),
+	BAD(6, "[\"\xc3\xa9\",,\"\xc3\"]"),
 	/* arrays */
 	BAD(1, "["),
 	BAD(2, "[1"),

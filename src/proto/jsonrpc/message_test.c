@@ -408,8 +408,9 @@ END_TEST
 
 START_TEST(a_batch_that_is_no_json_is_invalid_as_a_whole)
 {
-	weft_jsonrpc m;
+	weft_jsonrpc m, element;
 	weft_json_limits limits = { 0, 2 };
+	size_t at = 0;
 	char *exact = scan(&m, "[{" V ",\"method\":\"a\"},{" V ",\"method\":}]", NULL);
 
 	ck_assert_int_eq(m.fault_code, WEFT_JSONRPC_PARSE_ERROR);
@@ -417,8 +418,10 @@ START_TEST(a_batch_that_is_no_json_is_invalid_as_a_whole)
 	free(exact);
 	exact = scan(&m, "[{" V ",\"method\":\"a\"}]", &limits);
 	ck_assert_int_eq(m.kind, WEFT_JSONRPC_BATCH);
-	free(exact);
 	limits.depth_max = 1;
+	ck_assert_int_eq(weft_jsonrpc_batch_next(&m, &at, &element, &limits), WEFT_JSONRPC_INVALID);
+	ck_assert_int_eq(weft_jsonrpc_check(&element), WEFT_EMSGSIZE);
+	free(exact);
 	exact = scan(&m, "[{" V ",\"method\":\"a\"}]", &limits);
 	ck_assert_int_eq(weft_jsonrpc_check(&m), WEFT_EMSGSIZE);
 	free(exact);

@@ -127,7 +127,12 @@ static void check_decoded(const char *string, const char *text, size_t len)
 	T_OUGHT(to && !weft_json_string_decode(value, to, len, &got));
 	T_OUGHT(got == len && !memcmp(to, text, len));
 	T_OUGHT(weft_json_string_is_bytes(value, text, len));
-	T_OUGHT(len == 0 || !weft_json_string_is_bytes(value, text, len - 1));
+	for (size_t i = 0; i < len; i++) {
+		char *start = exactly(text, i);
+
+		T_OUGHT(!weft_json_string_is_bytes(value, start, i));
+		free(start);
+	}
 	if (len > 0) {
 		T_OUGHT(weft_json_string_decode(value, to, len - 1, &got) == WEFT_EMSGSIZE);
 		to[len - 1] = (char)(text[len - 1] ^ 1);

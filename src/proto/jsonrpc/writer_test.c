@@ -145,6 +145,7 @@ START_TEST(a_draft_that_is_no_message_is_refused)
 		{ .kind = WEFT_JSONRPC_RESPONSE, .id = one, .result = one, .params = object },
 		{ .kind = WEFT_JSONRPC_RESPONSE, .id = one, .result = one, .message = "x" },
 		{ .kind = WEFT_JSONRPC_ERROR, .id = one },
+		{ .kind = WEFT_JSONRPC_ERROR, .id = word, .message = "x" },
 		{ .kind = WEFT_JSONRPC_ERROR, .id = one, .message = "x", .result = one },
 		{ .kind = WEFT_JSONRPC_ERROR, .id = one, .message = "x", .data = word },
 		{ .kind = WEFT_JSONRPC_ERROR, .id = one, .message = "x", .method = "m" },
