@@ -44,6 +44,7 @@ struct answer {
 void hear_answer(weft_conn *conn, struct answer *answer);
 /* The same without a body (HEAD). */
 void hear_head(weft_conn *conn, struct answer *answer);
+void hear_answer_is(weft_conn *conn, unsigned status, const char *body);
 /* One whole exchange. */
 void ask(weft_conn *conn, const char *request, unsigned status, const char *body);
 bool has_line(const struct answer *answer, const char *line);
