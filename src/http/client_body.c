@@ -30,6 +30,7 @@ struct client_sender {
 	weft_buf block;
 	weft_err err;
 	struct err_slot failure;
+	bool gave_up; /* for a reason of its own: the connection was aborted */
 	weft_deadline ended_at;
 };
 
@@ -50,8 +51,9 @@ static weft_err send_bytes(struct client_sender *s, const char *data, size_t siz
 	return err;
 }
 
-static weft_err fail(struct client_sender *s, weft_err err)
+static weft_err give_up(struct client_sender *s, weft_err err)
 {
+	s->gave_up = true;
 	weft_conn_abort(s->conn);
 	return err;
 }
@@ -114,7 +116,7 @@ static weft_err send_chunks(struct client_sender *s)
 		if (err == WEFT_ECLOSED)
 			break;
 		if (err)
-			return fail(s, err);
+			return give_up(s, err);
 		begin = http1_chunk_head_before(data, got);
 		memcpy(data + got, HTTP1_CHUNK_END, sizeof(HTTP1_CHUNK_END) - 1);
 		err = send_bytes(s, begin, (size_t)(data - begin) + got + 2);
@@ -122,7 +124,7 @@ static weft_err send_chunks(struct client_sender *s)
 			return err;
 	}
 	err = send_trailers(s);
-	return err == WEFT_EINVAL || err == WEFT_ENOMEM ? fail(s, err) : err;
+	return err == WEFT_EINVAL || err == WEFT_ENOMEM ? give_up(s, err) : err;
 }
 
 static weft_err send_counted(struct client_sender *s)
@@ -137,7 +139,7 @@ static weft_err send_counted(struct client_sender *s)
 			err = err_setf(WEFT_EINVAL, "body_read ended %llu bytes before body_length",
 				(unsigned long long)left);
 		if (err)
-			return fail(s, err);
+			return give_up(s, err);
 		err = send_bytes(s, (char *)s->block.data + HTTP1_CHUNK_HEAD_MAX, got);
 		if (err)
 			return err;
@@ -158,7 +160,7 @@ static weft_err sender_fiber(void *arg)
 	else
 		err = send_chunks(s);
 	if (err == WEFT_ETIMEDOUT)
-		err = fail(s, err_setf(err, "sending the body: timed out"));
+		err = give_up(s, err_setf(err, "sending the body: timed out"));
 	s->err = err;
 	if (err)
 		err_slot_copy(&s->failure, err_slot_self());
@@ -208,6 +210,11 @@ weft_deadline client_sender_ended(const struct client_sender *sender)
 {
 	/* the count's lock gives what the fiber wrote */
 	return weft_scope_count(sender->scope) == 0 ? sender->ended_at : 0;
+}
+
+bool client_sender_gave_up(const struct client_sender *sender)
+{
+	return client_sender_ended(sender) && sender->gave_up;
 }
 
 weft_err client_sender_result(const struct client_sender *sender)

@@ -232,8 +232,11 @@ static weft_err read_conn(
 		return client_body_fail(r,
 			err_setf(err, "the response's body: nothing came for %lld ms",
 				(long long)(stall / 1000000)));
-	if (err && err != WEFT_ETIMEDOUT && err != WEFT_ECANCELED)
+	if (err && err != WEFT_ETIMEDOUT && err != WEFT_ECANCELED) {
+		if (r->sender && client_sender_gave_up(r->sender))
+			err = client_sender_result(r->sender);
 		return client_body_fail(r, err);
+	}
 	return err;
 }
 

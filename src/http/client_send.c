@@ -128,14 +128,11 @@ static bool may_have_answered(weft_err err)
 static weft_err reason_of(struct client_call *call, weft_err err)
 {
 	struct client_sender *sender = call->response->sender;
-	weft_err why;
 
-	if (!sender || !client_sender_ended(sender))
+	if (!sender || !client_sender_gave_up(sender))
 		return err;
-	why = client_sender_result(sender);
-	if (why && !may_have_answered(why))
-		call->phase = "sending";
-	return why && !may_have_answered(why) ? why : err;
+	call->phase = "sending";
+	return client_sender_result(sender);
 }
 
 /* The head has come: what it means for the connection and for a body under way. */
