@@ -256,6 +256,18 @@ static weft_err endless_read(void *user, void *data, size_t size, size_t *got, w
 	return WEFT_OK;
 }
 
+/* Made once: it takes a while. */
+static weft_tls *trusting_tls(void)
+{
+	static weft_tls *tls;
+	weft_tls_client_options options = WEFT_TLS_CLIENT_OPTIONS_DEFAULT;
+
+	options.insecure = true;
+	if (!tls)
+		want_ok(weft_tls_client_create(&tls, &options));
+	return tls;
+}
+
 static void stage_open(struct stage *stage, enum phase phase)
 {
 	weft_http_client_options options = WEFT_HTTP_CLIENT_OPTIONS_DEFAULT;
@@ -264,14 +276,8 @@ static void stage_open(struct stage *stage, enum phase phase)
 	memset(stage, 0, sizeof(*stage));
 	stage->phase = phase;
 	options.connections_per_key_max = 1;
-	if (phase == TLS) { /* the system's roots take a while to read */
-		weft_tls_client_options tls = WEFT_TLS_CLIENT_OPTIONS_DEFAULT;
-
-		tls.insecure = true;
-		want_ok(weft_tls_client_create(&options.tls, &tls));
-	}
+	options.tls = trusting_tls();
 	stage->client = client_make(&options);
-	weft_tls_unref(options.tls);
 	want_ok(weft_chan_create(&stage->halted, sizeof(int), 1, NULL));
 	raw_start(&stage->server, stands_still, stage, NULL);
 	if (phase == POOL)
