@@ -126,23 +126,21 @@ UNUSED static void tls_fini(struct tls_pair_ends *e)
 /* The test's body in a fiber; blocks, descriptors, fibers are back after it. */
 UNUSED static void run_tls(weft_fiber_fn body)
 {
+	int64_t live = t_malloc_live();
+
 	certs_begin();
 	run_fiber(body, NULL, false);
 	certs_end();
+	ck_assert_int_eq(t_malloc_live(), live);
 }
 
-#define TLS_TEST(name)                                   \
-	static weft_err name##_body(void *arg);          \
-	START_TEST(name)                                 \
-	{                                                \
-		int64_t live;                            \
-                                                         \
-		(void)_i;                                \
-		live = t_malloc_live();                  \
-		run_tls(name##_body);                    \
-		ck_assert_int_eq(t_malloc_live(), live); \
-	}                                                \
-	END_TEST                                         \
+#define TLS_TEST(name)                          \
+	static weft_err name##_body(void *arg); \
+	START_TEST(name)                        \
+	{                                       \
+		run_tls(name##_body);           \
+	}                                       \
+	END_TEST                                \
 	static weft_err name##_body(UNUSED void *arg)
 
 #define HAS(text, part) \
