@@ -298,12 +298,40 @@ static enum http1_body_event take_content(
 	return HTTP1_BODY_DATA;
 }
 
+/* What lies between the data of two chunks, when it is all there and nothing but a size. */
+static void skip_size(struct http1_body *body, const char **data, size_t *len)
+{
+	const char *at = *data, *end = at + *len;
+	uint64_t size = 0;
+	unsigned n = 0;
+
+	if (body->state == CONTENT_CR) {
+		if (*len < 2 || at[0] != '\r' || at[1] != '\n')
+			return;
+		at += 2;
+	}
+	while (n < 15 && end - at > 2 && http1_is(*at, HTTP1_HEX)) {
+		size = size << 4 | hex_value(*at++);
+		n++;
+	}
+	if (end - at < 2 || at[0] != '\r' || at[1] != '\n' || size == 0 ||
+		size > INT64_MAX - body->total)
+		return;
+	body->left = size;
+	body->digits = 0;
+	body->state = CONTENT;
+	*len -= (size_t)(at + 2 - *data);
+	*data = at + 2;
+}
+
 enum http1_body_event http1_body_next(
 	struct http1_body *body, const char **data, size_t *len, struct http1_piece *piece)
 {
 	*piece = (struct http1_piece){ *data, 0 };
 	if (body->fault)
 		return HTTP1_BODY_FAULT;
+	if (body->state == CONTENT_CR || (body->state == SIZE && body->digits == 0))
+		skip_size(body, data, len);
 	while (body->state != WHOLE) {
 		if (*len == 0)
 			return HTTP1_BODY_MORE;

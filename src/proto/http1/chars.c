@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "proto/http1/chars.h"
 
+#include <string.h>
+
 /* Sixteen a row; bytes from 0x80 are in no class. http1_chars_test builds it anew, from the
  * classes' lists in the RFCs. */
 const uint8_t http1_class[256] = {
@@ -143,13 +145,36 @@ bool http1_all_in(const char *text, size_t len, unsigned classes)
 	return all == classes;
 }
 
-bool http1_none_in(const char *text, size_t len, unsigned classes)
+static bool none_in(const char *text, size_t len, unsigned classes)
 {
 	unsigned any = 0;
 
 	for (size_t i = 0; i < len; i++)
 		any |= http1_class[(uint8_t)text[i]];
 	return !(any & classes);
+}
+
+#define EACH(byte) (UINT64_C(0x0101010101010101) * (byte))
+
+/* Some byte of the eight is below 0x20, or 0x7f; HTAB is one. */
+static inline bool maybe_ctl(const char *text)
+{
+	uint64_t x, y;
+
+	memcpy(&x, text, sizeof(x));
+	y = x ^ EACH(0x7f);
+	return (((x - EACH(0x20)) & ~x) | ((y - EACH(1)) & ~y)) & EACH(0x80);
+}
+
+bool http1_has_ctl(const char *text, size_t len)
+{
+	size_t i = 0;
+
+	for (; i + 8 <= len; i += 8) {
+		if (maybe_ctl(text + i) && !none_in(text + i, 8, HTTP1_CTL))
+			return true;
+	}
+	return !none_in(text + i, len - i, HTTP1_CTL);
 }
 
 bool http1_is_token(const char *text, size_t len)
@@ -167,7 +192,7 @@ bool http1_is_value(const char *text, size_t len)
 	if (len == 0)
 		return true;
 	return !http1_is_blank(text[0]) && !http1_is_blank(text[len - 1]) &&
-		http1_none_in(text, len, HTTP1_CTL);
+		!http1_has_ctl(text, len);
 }
 
 /* ":" port, which may be empty (RFC 3986 3.2.3), or nothing. */

@@ -24,8 +24,9 @@ static inline bool http1_is_blank(char c)
 	return c == ' ' || c == '\t';
 }
 
-/* Each byte is in all of the classes; in none of them. */
+/* Each byte is in all of the classes. */
 bool http1_all_in(const char *text, size_t len, unsigned classes);
-bool http1_none_in(const char *text, size_t len, unsigned classes);
+/* Some byte is a control, but HTAB. */
+bool http1_has_ctl(const char *text, size_t len);
 
 #endif

@@ -5,6 +5,7 @@
  */
 #include "proto/http1/chars.h"
 #include "proto/http1/head.h"
+#include "proto/http1/names.h"
 
 #include <string.h>
 
@@ -27,9 +28,12 @@ static struct http1_piece value_of(
 	return (struct http1_piece){ data + field->value_at, field->value_len };
 }
 
-static bool is(struct http1_piece piece, const char *text)
+/* text: small letters, digits and '-', 24 at most */
+static inline bool is(struct http1_piece piece, const char *text)
 {
-	return http1_same_text(piece.data, piece.len, text, strlen(text));
+	size_t len = strlen(text);
+
+	return piece.len == len && http1_is_text(piece.data, text, len);
 }
 
 /* ---- the target ---- */

@@ -15,12 +15,16 @@
  *	scan_ctl(p, rem, before)	its ctl alone
  *	scan_target(p, rem, before)	not allowed in a target
  *
+ * and scan_name(p, rem, before, field): a name that a colon ends, of 31 bytes at most; its length,
+ * and which it is, go to field; false: there is something else.
+ *
  * Each fault depends on nothing but the bytes up to the one that is wrong, never on how many came
  * at once. A line that is cut is MORE, if what is there is right.
  */
 #include "base/align.h"
 #include "proto/http1/chars.h"
 #include "proto/http1/head.h"
+#include "proto/http1/names.h"
 
 #include <string.h>
 
@@ -89,33 +93,52 @@ static enum http1_step LINES_FN(bad_name)(struct http1_parser *p, char c, size_t
 	return LINES_FN(bad)(p, HTTP1_FAULT_NAME);
 }
 
-LINES_TARGET static inline void LINES_FN(take_field)(struct http1_parser *p, const char *data,
-	size_t name_len, size_t value_at, size_t value_end)
-{
-	struct http1_head *head = &p->head;
-	struct http1_field *field = &p->fields[head->field_count];
-	enum http1_name name = http1_name_of(data + p->at, name_len);
-	uint64_t bit = UINT64_C(1) << name;
+/* What the fields so far say, for the time of a call: not in memory. */
+struct line_state {
+	uint64_t seen, repeated;
+	unsigned count;
+};
 
-	while (value_end > value_at && http1_is_blank(data[value_end - 1]))
-		value_end--;
-	field->name_at = p->at;
-	field->name_len = (uint16_t)name_len;
-	field->name = (uint16_t)name;
-	field->value_at = (uint32_t)value_at;
-	field->value_len = (uint32_t)(value_end - value_at);
-	if (head->seen & bit)
-		head->repeated |= bit;
-	else
-		head->first[name] = head->field_count;
-	head->seen |= bit;
-	head->field_count++;
+LINES_TARGET static inline struct line_state LINES_FN(state)(const struct http1_parser *p)
+{
+	return (struct line_state){ p->head.seen, p->head.repeated, p->head.field_count };
+}
+
+LINES_TARGET static inline void LINES_FN(keep)(
+	struct http1_parser *p, const struct line_state *state, size_t at)
+{
+	p->head.seen = state->seen;
+	p->head.repeated = state->repeated;
+	p->head.field_count = (uint16_t)state->count;
+	p->at = (uint32_t)at;
+}
+
+/* The value without the blanks around it; CR is behind it. */
+LINES_TARGET static inline void LINES_FN(take_field)(struct http1_parser *p, const char *data,
+	struct line_state *state, struct http1_field field, size_t stop)
+{
+	size_t value = (size_t)field.name_at + field.name_len + 1;
+	uint64_t bit = UINT64_C(1) << field.name, seen = state->seen;
+	uint16_t *first = &p->head.first[field.name];
+
+	while (http1_is_blank(data[value]))
+		value++;
+	while (stop > value && http1_is_blank(data[stop - 1]))
+		stop--;
+	field.value_at = (uint32_t)value;
+	field.value_len = (uint32_t)(stop - value);
+	p->fields[state->count] = field;
+	*first = seen & bit ? *first : (uint16_t)state->count;
+	state->repeated |= seen & bit;
+	state->seen = seen | bit;
+	state->count++;
 }
 
 LINES_TARGET static inline enum http1_step LINES_FN(field)(
 	struct http1_parser *p, const char *data, size_t end)
 {
-	size_t at = p->at, rem = end - at, n, value, stop;
+	size_t at = p->at, rem = end - at, n, stop;
+	struct line_state state;
 	struct line_bits bits = scan_line(data + at, rem, at);
 	enum http1_step step;
 
@@ -127,7 +150,6 @@ LINES_TARGET static inline enum http1_step LINES_FN(field)(
 	}
 	if (weft_unlikely(data[at + n] != ':' || n == 0))
 		return LINES_FN(bad_name)(p, data[at + n], n);
-	value = at + n + 1;
 	if (weft_likely(bits.ctl))
 		stop = at + (size_t)__builtin_ctzll(bits.ctl);
 	else
@@ -137,14 +159,19 @@ LINES_TARGET static inline enum http1_step LINES_FN(field)(
 		return step;
 	if (weft_unlikely(p->head.field_count >= p->fields_max))
 		return LINES_FN(bad)(p, HTTP1_FAULT_FIELDS);
-	while (http1_is_blank(data[value]))
-		value++; /* CR ends it */
-	LINES_FN(take_field)(p, data, n, value, stop);
-	p->at = (uint32_t)(stop + 2);
+	state = LINES_FN(state)(p);
+	LINES_FN(take_field)
+	(p, data, &state,
+		(struct http1_field){ .name_at = (uint32_t)at,
+			.name_len = (uint16_t)n,
+			.name = (uint16_t)http1_name_find(data + at, n) },
+		stop);
+	LINES_FN(keep)(p, &state, stop + 2);
 	return HTTP1_DONE;
 }
 
-LINES_TARGET enum http1_step LINES_FN(http1_fields)(
+/* Line by line, each for itself: for what whole_fields leaves. */
+LINES_TARGET static enum http1_step LINES_FN(careful_fields)(
 	struct http1_parser *p, const char *data, size_t end)
 {
 	while (p->at < end) {
@@ -161,6 +188,45 @@ LINES_TARGET enum http1_step LINES_FN(http1_fields)(
 			return step;
 	}
 	return HTTP1_MORE;
+}
+
+/*
+ * Lines that are whole and right, as nearly all are. Their ends are looked for by blocks of 64
+ * bytes, not from where each line begins: so that the next line does not wait for what this one
+ * turns out to be. Where something else is met, that is left to careful_fields.
+ */
+LINES_TARGET enum http1_step LINES_FN(http1_fields)(
+	struct http1_parser *p, const char *data, size_t end)
+{
+	struct line_state state = LINES_FN(state)(p);
+	size_t at = p->at, block;
+	uint64_t before = 0; /* bit 0: the byte before the block is a control */
+
+	if (at < end && data[at] == '\r')
+		return LINES_FN(careful_fields)(p, data, end);
+	for (block = at; block < end; block += LINES_WINDOW) {
+		uint64_t ctl = scan_ctl(data + block, end - block, block);
+		/* the first of each run: CR, where a line ends as it should */
+		uint64_t stops = ctl & ~(ctl << 1 | before);
+
+		before = ctl >> 63;
+		for (; stops; stops &= stops - 1) {
+			size_t stop = block + (size_t)__builtin_ctzll(stops);
+			struct http1_field field = { .name_at = (uint32_t)at };
+
+			if (weft_unlikely(stop + 2 >= end || data[stop] != '\r' ||
+				    data[stop + 1] != '\n' || state.count >= p->fields_max ||
+				    !scan_name(data + at, end - at, at, &field)))
+				goto rest;
+			LINES_FN(take_field)(p, data, &state, field, stop);
+			at = stop + 2;
+			if (data[at] == '\r')
+				goto rest;
+		}
+	}
+rest:
+	LINES_FN(keep)(p, &state, at);
+	return LINES_FN(careful_fields)(p, data, end);
 }
 
 /* ---- start lines ---- */

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Lines by AVX2: 64 bytes at a time, a byte's class by two shuffles. */
+#include "proto/http1/chars.h"
 #include "proto/http1/head.h"
+#include "proto/http1/names.h"
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -101,6 +103,44 @@ LINES_TARGET static inline struct line_bits scan_line(const char *p, size_t rem,
 	bits.ctl = ctl32(c);
 	bits.other = no_token32(c) & ((UINT64_C(1) << rem) - 1);
 	return bits;
+}
+
+/* Which name the first n bytes of c are. */
+LINES_TARGET static inline unsigned known_name(__m256i c, uint64_t begin, unsigned n)
+{
+	uint64_t lower = _bzhi_u64(begin | HTTP1_LOWER8, 8 * n);
+	unsigned id = http1_name_slots[http1_name_slot(lower, n)];
+	const struct http1_known_name *known = &http1_known_names[id];
+	__m256i same = _mm256_cmpeq_epi8(_mm256_or_si256(c, _mm256_set1_epi8(32)),
+		_mm256_loadu_si256((const __m256i *)(const void *)known));
+	unsigned differ = _bzhi_u32(~(unsigned)_mm256_movemask_epi8(same), n);
+
+	return differ | (known->len ^ n) ? 0 : id;
+}
+
+LINES_TARGET static inline bool scan_name(
+	const char *p, size_t rem, size_t before, struct http1_field *field)
+{
+	unsigned n;
+
+	if (rem >= 32) {
+		__m256i c = load32(p);
+
+		n = (unsigned)__builtin_ctzll(no_token32(c) | UINT64_C(1) << 32);
+		if (n == 32 || n == 0 || p[n] != ':')
+			return false;
+		field->name = (uint16_t)known_name(c, http1_load8(p), n);
+	} else {
+		uint64_t other =
+			rem + before >= 32 ? no_token32(load32(p + rem - 32)) >> (32 - rem) : 0;
+
+		n = (unsigned)__builtin_ctzll(other | UINT64_C(1) << 32);
+		if (n == 32 || n == 0 || p[n] != ':')
+			return false;
+		field->name = (uint16_t)http1_name_find(p, n);
+	}
+	field->name_len = (uint16_t)n;
+	return true;
 }
 
 LINES_TARGET static inline uint64_t scan_target(const char *p, size_t rem, size_t before)

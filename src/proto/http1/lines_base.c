@@ -2,6 +2,7 @@
 /* Lines by what every processor of the architecture has: SSE2, or NEON. Names, which are short,
  * by the table. */
 #include "proto/http1/chars.h"
+#include "proto/http1/names.h"
 
 #include <string.h>
 
@@ -71,15 +72,32 @@ static inline uint64_t scan_ctl(const char *p, size_t rem, size_t before)
 	return ctl64(copy);
 }
 
-static inline struct line_bits scan_line(const char *p, size_t rem, size_t before)
+static inline size_t token_len(const char *p, size_t most)
 {
-	struct line_bits bits = { 0, scan_ctl(p, rem, before) };
-	size_t most = rem < 32 ? rem : 32, n = 0;
+	size_t n = 0;
 
 	while (n < most && http1_is(p[n], HTTP1_TOKEN))
 		n++;
-	bits.other = n < most ? UINT64_C(1) << n : 0;
-	return bits;
+	return n;
+}
+
+static inline struct line_bits scan_line(const char *p, size_t rem, size_t before)
+{
+	size_t most = rem < 32 ? rem : 32, n = token_len(p, most);
+
+	return (struct line_bits){ n < most ? UINT64_C(1) << n : 0, scan_ctl(p, rem, before) };
+}
+
+static inline bool scan_name(const char *p, size_t rem, size_t before, struct http1_field *field)
+{
+	size_t most = rem < 32 ? rem : 32, n = token_len(p, most);
+
+	(void)before;
+	if (n == most || n == 0 || p[n] != ':')
+		return false;
+	field->name = (uint16_t)http1_name_find(p, n);
+	field->name_len = (uint16_t)n;
+	return true;
 }
 
 static inline uint64_t scan_target(const char *p, size_t rem, size_t before)

@@ -159,7 +159,7 @@ void http1_put_response(struct http1_out *out, unsigned minor, unsigned status, 
 
 	if (status < 100 || status > 999)
 		bad(out, HTTP1_WRITE_STATUS);
-	if (!http1_none_in(reason, reason_len, HTTP1_CTL))
+	if (http1_has_ctl(reason, reason_len))
 		bad(out, HTTP1_WRITE_REASON);
 	line[9] = (char)('0' + status / 100 % 10);
 	line[10] = (char)('0' + status / 10 % 10);
