@@ -46,6 +46,11 @@ struct rt_offload {
 	unsigned threads, threads_max, idle;
 	unsigned refs; /* the runtime and each thread */
 	bool stop;
+	/* The thread that ended last, to be joined by the next that ends, or by stop: so that all
+	 * are gone, with what destructors of the program's thread-local data do, when stop returns. */
+	pthread_t ended;
+	bool has_ended;
+	bool is_left_alone; /* stop has returned: whoever still ends detaches itself */
 };
 
 static void pool_unref(struct rt_offload *p)
@@ -117,9 +122,23 @@ static struct job *take(struct rt_offload *p)
 	return container_of(link, struct job, link);
 }
 
+/* Puts a thread in place of the one that ended before it; whether there was one. Lock held. */
+static bool ended_swap(struct rt_offload *p, bool has_ended, pthread_t *thread)
+{
+	pthread_t before = p->ended;
+	bool had = p->has_ended;
+
+	p->ended = *thread;
+	p->has_ended = has_ended;
+	*thread = before;
+	return had;
+}
+
 static void *pool_thread(void *arg)
 {
 	struct rt_offload *p = arg;
+	pthread_t thread = pthread_self();
+	bool had = false;
 	struct job *job;
 
 	prctl(PR_SET_NAME, "weft-offload");
@@ -130,29 +149,29 @@ static void *pool_thread(void *arg)
 		pthread_mutex_lock(&p->lock);
 	}
 	p->threads--;
+	if (p->is_left_alone)
+		pthread_detach(thread);
+	else
+		had = ended_swap(p, true, &thread);
 	pthread_cond_broadcast(&p->left);
 	pool_unref(p);
+	if (had)
+		pthread_join(thread, NULL);
 	return NULL;
 }
 
 /* Signals are for the program's threads. */
-static int thread_start(void *(*fn)(void *), void *arg, pthread_t *joinable)
+static int thread_start(void *(*fn)(void *), void *arg, pthread_t *thread)
 {
 	sigset_t all, old;
-	pthread_attr_t attr;
-	pthread_t thread;
 	int rc;
 
 	sigfillset(&all);
 	sigdelset(&all, SIGSEGV);
 	sigdelset(&all, SIGBUS);
-	pthread_attr_init(&attr);
-	if (!joinable)
-		pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
 	pthread_sigmask(SIG_BLOCK, &all, &old);
-	rc = pthread_create(joinable ? joinable : &thread, &attr, fn, arg);
+	rc = pthread_create(thread, NULL, fn, arg);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	pthread_attr_destroy(&attr);
 	return rc;
 }
 
@@ -182,7 +201,9 @@ weft_err rt_offload_create(struct rt_offload **out, unsigned threads, unsigned q
 void rt_offload_stop(struct rt_offload *p)
 {
 	struct timespec until;
+	pthread_t last = pthread_self();
 	struct list *link;
+	bool had;
 
 	if (!p)
 		return;
@@ -200,12 +221,17 @@ void rt_offload_stop(struct rt_offload *p)
 	while (p->threads > 0)
 		if (pthread_cond_timedwait(&p->left, &p->lock, &until) == ETIMEDOUT)
 			break;
+	p->is_left_alone = true;
+	had = ended_swap(p, false, &last);
 	pool_unref(p);
+	if (had)
+		pthread_join(last, NULL);
 }
 
 static weft_err enqueue(struct rt_offload *p, struct job *job)
 {
 	weft_err err = WEFT_OK;
+	pthread_t thread;
 	int rc = 0;
 
 	pthread_mutex_lock(&p->lock);
@@ -215,7 +241,7 @@ static weft_err enqueue(struct rt_offload *p, struct job *job)
 		if (p->idle <= p->queue_len && p->threads < p->threads_max) {
 			p->threads++;
 			p->refs++;
-			rc = thread_start(pool_thread, p, NULL);
+			rc = thread_start(pool_thread, p, &thread);
 			if (rc != 0) {
 				p->threads--;
 				p->refs--;
