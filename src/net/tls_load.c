@@ -437,6 +437,15 @@ static int server_choose(SSL *ssl, void *arg)
 	return 1;
 }
 
+/* Any name will do; accepted, it is kept with a TLS 1.2 session, and known when that is resumed. */
+static int server_name_taken(SSL *ssl, int *alert, void *arg)
+{
+	(void)ssl;
+	(void)alert;
+	(void)arg;
+	return SSL_TLSEXT_ERR_OK;
+}
+
 static int client_choose(SSL *ssl, X509 **cert, EVP_PKEY **key)
 {
 	struct tls_conn *c = SSL_get_app_data(ssl);
@@ -523,6 +532,7 @@ static bool server_set(SSL_CTX *ctx, const struct tls_settings *settings)
 		SSL_CTX_set_options(ctx, SSL_OP_NO_TICKET);
 		(void)SSL_CTX_set_num_tickets(ctx, 0);
 	}
+	SSL_CTX_set_tlsext_servername_callback(ctx, server_name_taken);
 	if (settings->alpn_len)
 		SSL_CTX_set_alpn_select_cb(ctx, alpn_select, arg.out);
 	return SSL_CTX_set_session_id_context(ctx, id, sizeof(id) - 1);
