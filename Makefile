@@ -4,8 +4,9 @@ JOBS ?= $(shell nproc)
 PREFIX ?= /usr/local
 CONFIGURE = tools/configure.sh
 CTEST = ctest --output-on-failure -j $(JOBS)
+UNITS = $(CTEST) -LE '^peers$$'
 
-.PHONY: help setup setup-bench setup-peers build run test test-release bench bench-sync bench-mux \
+.PHONY: help setup setup-bench setup-peers build run test test-release test-peers bench bench-sync bench-mux \
 	bench-http model asan tsan debug aarch64 fuzz fuzz-long lint format install clean coverage soak
 
 help: ## This list
@@ -28,25 +29,29 @@ run: build ## Show the bridge at work
 test: build ## Build with ASan, UBSan, LSan and run every test
 	$(CONFIGURE) asan
 	cmake --build build-asan -j $(JOBS)
-	$(CTEST) --test-dir build-asan $(TESTARGS)
+	$(UNITS) --test-dir build-asan $(TESTARGS)
 asan: test ## The same as test
 tsan: ## Run the tests under the thread sanitizer (clang)
 	$(CONFIGURE) tsan
 	cmake --build build-tsan -j $(JOBS)
-	$(CTEST) --test-dir build-tsan $(TESTARGS)
+	$(UNITS) --test-dir build-tsan $(TESTARGS)
 debug: ## Run the tests without a sanitizer
 	$(CONFIGURE) debug
 	cmake --build build-debug -j $(JOBS)
-	$(CTEST) --test-dir build-debug $(TESTARGS)
+	$(UNITS) --test-dir build-debug $(TESTARGS)
 test-release: build ## Run the tests against the optimised build
 	cmake --build build -j $(JOBS) --target tests
-	$(CTEST) --test-dir build $(TESTARGS)
+	$(UNITS) --test-dir build $(TESTARGS)
+test-peers: ## Let the tests talk to curl, nginx, Go, node, python, openssl and Chromium
+	$(CONFIGURE) asan
+	cmake --build build-asan -j $(JOBS)
+	$(CTEST) -L '^peers$$' --test-dir build-asan $(TESTARGS)
 aarch64: ## Cross-build for 64-bit ARM and run the tests under qemu
 	tools/test-aarch64.sh
 coverage: ## Run the tests and list covered lines by file
 	$(CONFIGURE) coverage
 	cmake --build build-coverage -j $(JOBS)
-	$(CTEST) --test-dir build-coverage $(TESTARGS)
+	$(UNITS) --test-dir build-coverage $(TESTARGS)
 	tools/coverage.py build-coverage
 fuzz: ## Each fuzzer for 20 seconds
 	$(CONFIGURE) fuzz
