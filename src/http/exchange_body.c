@@ -60,6 +60,14 @@ static weft_err say_continue(weft_http_exchange *x, weft_deadline until)
 	return http_out_flush(x, until);
 }
 
+/* By the client, or by the server itself, which cuts what is left when it stops. */
+static weft_err ended_within(weft_http_exchange *x)
+{
+	(void)http1_body_eof(&x->body);
+	return err_setf(WEFT_ERESET, "body of %s: the connection ended within it",
+		weft_http_exchange_peer(x));
+}
+
 /* By iov, if there is one, then into the window; *got counts only what went by iov. */
 static weft_err client_read(
 	weft_http_exchange *x, struct iovec *iov, size_t *got, weft_deadline until)
@@ -82,11 +90,8 @@ static weft_err client_read(
 			err_setf(WEFT_ETIMEDOUT, "body of %s: comes too slowly",
 				weft_http_exchange_peer(x)));
 	}
-	if (err == WEFT_ECLOSED) {
-		(void)http1_body_eof(&x->body);
-		err = err_setf(WEFT_ERESET, "body of %s: the connection ended within it",
-			weft_http_exchange_peer(x));
-	}
+	if (err == WEFT_ECLOSED)
+		err = ended_within(x);
 	if (err && err != WEFT_ETIMEDOUT && err != WEFT_ECANCELED && err != WEFT_ENOMEM)
 		x->broken = err;
 	return err;
@@ -163,8 +168,9 @@ static weft_err read_content(
 			err = read_direct(x, data, size, got, until);
 		if (!err && !*got)
 			err = client_read(x, NULL, NULL, until);
+		/* of a write before it: a closed connection is no end of a body */
 		if (err)
-			return err;
+			return err == WEFT_ECLOSED ? ended_within(x) : err;
 		if (*got)
 			return WEFT_OK;
 	}
