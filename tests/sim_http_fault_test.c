@@ -84,30 +84,39 @@ static struct {
 	weft_http_client *client;
 	weft_fiber *fiber;
 	bool listens;
+	size_t requests_max; /* of a connection */
 } e;
 
 static weft_err serve(void *arg)
 {
+	weft_http_server_options options = WEFT_HTTP_SERVER_OPTIONS_DEFAULT;
 	weft_listener *listener = NULL;
 
 	(void)arg;
 	want_ok(weft_listen(&listener, "tcp://0.0.0.0:80", NULL, WEFT_FOREVER));
-	want_ok(weft_http_server_create(&e.server, NULL));
+	options.stop_timeout_ns = 0;
+	options.requests_max = e.requests_max;
+	want_ok(weft_http_server_create(&e.server, &options));
 	want_ok(talk_route(e.server, &e.talks));
 	e.listens = true;
 	want_ok(weft_http_server_serve(e.server, listener));
 	want_ok(weft_http_server_wait(e.server, WEFT_FOREVER));
 	weft_http_server_free(e.server);
+	e.server = NULL;
 	weft_listener_free(listener);
 	return WEFT_OK;
 }
 
-static void ends_open(void)
+/* On the node there is. */
+static void ends_open_again(size_t requests_max)
 {
+	unsigned node = e.node;
+
 	memset(&e, 0, sizeof(e));
+	e.node = node;
+	e.requests_max = requests_max;
 	e.talks.piece_max = 700;
 	e.talks.until = WEFT_FOREVER;
-	want_ok(weft_sim_node(&e.node, "far"));
 	want_ok(weft_sim_spawn(e.node, &e.fiber, "far", serve, NULL));
 	while (!e.listens)
 		want_ok(weft_yield());
@@ -115,11 +124,18 @@ static void ends_open(void)
 	faults_begin();
 }
 
+static void ends_open(void)
+{
+	want_ok(weft_sim_node(&e.node, "far"));
+	ends_open_again(0);
+}
+
 static void ends_close(void)
 {
 	faults_end();
 	weft_http_client_unref(e.client);
-	weft_http_server_stop(e.server);
+	if (e.server)
+		weft_http_server_stop(e.server);
 	want_ok(weft_fiber_join(e.fiber, NULL, WEFT_FOREVER));
 }
 
@@ -300,6 +316,96 @@ SIM_TEST(a_client_without_descriptors_says_so)
 	return WEFT_OK;
 }
 
+static void pipeline_well(const struct ask *first, const struct ask *second)
+{
+	struct ask *asks[2] = { plan(first), plan(second) };
+
+	e.talks.faults = false;
+	talk_pipeline(&e.talks, "tcp://far:80", asks, 2);
+}
+
+/* Of the first a reply was gathered, which the keeper is to send while the second handler
+ * waits; and that writes itself. */
+SIM_TEST(a_reply_that_was_gathered_goes_out_before_a_stream)
+{
+	const struct ask small = { .method = "GET", .most = 1, .down_len = 50 };
+	const struct ask stream = { .method = "GET",
+		.most = 1,
+		.answer = TALK_LENGTH,
+		.down_len = 5000,
+		.slow_handler = true };
+
+	ends_open();
+	for (unsigned i = 0; i < 4; i++)
+		pipeline_well(&small, &stream);
+	want(e.talks.whole == 8);
+	ends_close();
+	return WEFT_OK;
+}
+
+/* What the client had sent ahead would make the close a reset, which overtakes the answer. */
+SIM_TEST(an_answer_that_closes_arrives_though_more_was_sent)
+{
+	const struct ask slow = { .method = "GET",
+		.most = 1,
+		.answer = TALK_LENGTH,
+		.down_len = 3000,
+		.slow_handler = true };
+	static const char request[] = "GET /ask/0 HTTP/1.1\r\nHost: far\r\n\r\n";
+	char answer[8192];
+	weft_conn *conn = NULL;
+	size_t got, all = 0;
+	weft_err err;
+
+	want_ok(weft_sim_node(&e.node, "far"));
+	ends_open_again(1);
+	plan(&slow);
+	want_ok(weft_dial(&conn, "tcp://far:80", NULL, WEFT_FOREVER));
+	want_ok(weft_conn_write(conn, request, strlen(request), NULL, WEFT_FOREVER));
+	both_sleep_ns((int64_t)both_random(100 * MS));
+	want_ok(weft_conn_write(conn, request, strlen(request), NULL, WEFT_FOREVER));
+	while (!(
+		err = weft_conn_read(conn, answer + all, sizeof(answer) - all, &got, WEFT_FOREVER)))
+		all += got;
+	want(err == WEFT_ECLOSED && all > slow.down_len && e.talks.asks[0].handled == 1);
+	weft_conn_free(conn);
+	ends_close();
+	return WEFT_OK;
+}
+
+/* Reads once the server has been stopped, and this connection been cut. */
+static weft_err read_late(weft_http_exchange *x, void *arg)
+{
+	char data[16];
+	size_t got;
+
+	(void)arg;
+	weft_shield_begin();
+	weft_http_server_stop(e.server);
+	both_sleep_ns(SECOND);
+	want_err(WEFT_ERESET, weft_http_exchange_read(x, data, sizeof(data), &got, WEFT_FOREVER));
+	weft_shield_end();
+	return WEFT_ERESET;
+}
+
+SIM_TEST(a_server_that_is_cut_gives_no_handler_the_end_of_a_body)
+{
+	static const char request[] = "POST /late HTTP/1.1\r\nHost: far\r\n"
+				      "Content-Length: 10\r\nExpect: 100-continue\r\n\r\n";
+	weft_conn *conn = NULL;
+	size_t got;
+	char c;
+
+	ends_open();
+	want_ok(weft_http_server_route(e.server, "POST", "/late", read_late, NULL));
+	want_ok(weft_dial(&conn, "tcp://far:80", NULL, WEFT_FOREVER));
+	want_ok(weft_conn_write(conn, request, strlen(request), NULL, WEFT_FOREVER));
+	want_err(WEFT_ERESET, weft_conn_read(conn, &c, 1, &got, WEFT_FOREVER));
+	weft_conn_free(conn);
+	ends_close();
+	return WEFT_OK;
+}
+
 static void sim_http_fault_tests(TCase *tc)
 {
 	t_add(tc, each_call_of_a_get_fails_in_turn);
@@ -309,5 +415,8 @@ static void sim_http_fault_tests(TCase *tc)
 	t_add(tc, a_kept_connection_that_died_is_replaced_unseen_when_it_may_be);
 	t_add(tc, a_server_without_descriptors_lets_requests_wait);
 	t_add(tc, a_client_without_descriptors_says_so);
+	t_add(tc, a_reply_that_was_gathered_goes_out_before_a_stream);
+	t_add(tc, an_answer_that_closes_arrives_though_more_was_sent);
+	t_add(tc, a_server_that_is_cut_gives_no_handler_the_end_of_a_body);
 }
 T_SUITE("sim/http_fault", sim_http_fault_tests)

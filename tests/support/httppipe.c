@@ -62,6 +62,22 @@ static char *put_request(const struct ask *ask, char *to, bool last)
 	return to + ask->up_len;
 }
 
+/* They share a connection: a reset may overtake the answers before it, and who leaves does so
+ * for those behind, too. */
+static void loosen(const struct pipeline *p)
+{
+	bool cut = false, left = false;
+
+	for (unsigned i = p->count; i > 0; i--) {
+		cut |= p->asks[i - 1]->answer == TALK_CUT;
+		p->asks[i - 1]->loose |= cut;
+	}
+	for (unsigned i = 0; i < p->count; i++) {
+		p->asks[i]->loose |= left;
+		left |= p->asks[i]->leaves;
+	}
+}
+
 static void put_all(struct pipeline *p)
 {
 	size_t size = 1;
@@ -72,11 +88,7 @@ static void put_all(struct pipeline *p)
 	to = p->out = malloc(size);
 	want(p->out);
 	p->shuts = weft_sim_random_below(2);
-	/* a reset may overtake the answers before it */
-	for (unsigned i = p->count, cut = 0; i > 0; i--) {
-		cut |= p->asks[i - 1]->answer == TALK_CUT;
-		p->asks[i - 1]->loose |= cut;
-	}
+	loosen(p);
 	for (unsigned i = 0; i < p->count; i++)
 		to = put_request(p->asks[i], to, i + 1 == p->count && !p->shuts);
 	p->out_len = (size_t)(to - p->out);
