@@ -2,6 +2,7 @@
 /* A server's beginning and end, its limit of connections, its table of routes while requests run,
  * event streams. */
 #include "support/httpd.h"
+#include "sync/word.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -342,8 +343,8 @@ BOTH_TEST(events_of_several_fibers_are_whole)
 }
 
 struct idling {
-	bool over;
 	weft_err reason, sent;
+	struct word over; /* after the others */
 };
 
 static weft_err idles(weft_http_exchange *x, void *arg)
@@ -356,7 +357,7 @@ static weft_err idles(weft_http_exchange *x, void *arg)
 	want_ok(weft_cancel_wait(gone, WEFT_FOREVER));
 	s->reason = weft_cancel_reason(gone);
 	s->sent = send_text(x, "nobody is there");
-	s->over = true;
+	word_put(&s->over, 1);
 	return s->sent;
 }
 
@@ -377,7 +378,7 @@ BOTH_TEST(a_client_that_goes_is_noticed_while_nothing_is_sent)
 		if (i % 2)
 			weft_conn_abort(conn);
 		weft_conn_free(conn);
-		while (!s.over)
+		while (!word_peek(&s.over))
 			both_pause();
 		want(s.reason == WEFT_ECLOSED || s.reason == WEFT_ERESET);
 		want(s.sent == s.reason);
@@ -403,14 +404,14 @@ static weft_err watches(weft_http_exchange *x, void *arg)
 	want(gone == again);
 	if (weft_http_exchange_query(x)) {
 		want_ok(weft_cancel_wait(gone, WEFT_FOREVER));
-		s->over = true;
+		word_put(&s->over, 1);
 	}
 	return reply_hello(x, NULL);
 }
 
 BOTH_TEST(any_handler_may_watch_for_its_client)
 {
-	struct idling s = { 0 };
+	struct idling s = { .over = { 0 } };
 	struct httpd h;
 	weft_conn *conn;
 
@@ -425,7 +426,7 @@ BOTH_TEST(any_handler_may_watch_for_its_client)
 	say(conn, "POST /?wait HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\na");
 	both_pause();
 	weft_conn_free(conn);
-	while (!s.over)
+	while (!word_peek(&s.over))
 		both_pause();
 	httpd_close(&h);
 	return WEFT_OK;
