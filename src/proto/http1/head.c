@@ -87,19 +87,17 @@ static enum http1_step pass_blanks(struct http1_parser *parser, const char *data
 
 static enum http1_step parse_start(struct http1_parser *parser, const char *data, size_t len)
 {
-	enum http1_step step;
-	size_t most, end;
+	size_t most = parser->limits.head_max, end = len;
+	enum http1_step step = HTTP1_DONE;
 
-	if (parser->kind == HTTP1_REQUEST) {
+	if (parser->kind == HTTP1_REQUEST)
 		step = pass_blanks(parser, data, len);
-		if (step != HTTP1_DONE)
-			return step;
+	if (step == HTTP1_DONE) {
+		if (most > parser->begun + (size_t)parser->limits.start_max)
+			most = parser->begun + (size_t)parser->limits.start_max;
+		end = len < most ? len : most;
+		step = http1_start(parser, data, end);
 	}
-	most = parser->begun + (size_t)parser->limits.start_max;
-	if (most > parser->limits.head_max)
-		most = parser->limits.head_max;
-	end = len < most ? len : most;
-	step = http1_start(parser, data, end);
 	if (step == HTTP1_MORE && end == most)
 		return bad(parser, HTTP1_FAULT_START_LONG);
 	if (step == HTTP1_DONE)
