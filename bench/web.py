@@ -313,10 +313,44 @@ def tls_rows(p):
             for kind in ("full", "resumed", "bulk")]
 
 
+# --- codecs ---------------------------------------------------------------------------------
+
+class Codec(Row):
+    """One core; what the programs call it has no prefix."""
+
+    def __init__(self, prefix, name, programs, goal=None, target=None, of=None, limit=None):
+        super().__init__(prefix + name, ONE, programs, [name], goal, target, of, limit)
+        self.prefix = prefix
+
+    def places(self, name, who):
+        return [(self.prefix + name, who)]
+
+
+def parse_rows():
+    """The program has llhttp in it, of the sources that Debian's node-llhttp brings."""
+    program, header = weft("http1_parse"), "/usr/share/include/llhttp/llhttp.h"
+    programs = {"weft": program}
+    if os.path.exists(header):
+        with open(header, encoding="utf-8") as f:
+            found = re.findall(r"LLHTTP_VERSION_\w+ (\d+)", f.read())
+        programs["llhttp " + ".".join(found)] = [*program, "llhttp"]
+    else:
+        missing("llhttp")
+    rows = []
+    for name, ns in (("small", 40), ("browser", 150), ("response", 100), ("chunked", None)):
+        row = Codec("parse-", name, programs, "no slower than llhttp", of="llhttp", limit=1)
+        if ns:
+            row.goal = "%d ns, and no slower than llhttp" % ns
+            row.limit = None
+            row.target = lambda w, peers, ns=ns: w <= ns and w <= min(peers.values())
+        rows.append(row)
+    return rows
+
+
 # --- the suite ------------------------------------------------------------------------------
 
 def suite_http(p):
-    rows = []
+    rows = parse_rows()
     if shutil.which("wrk"):
         rows += [Server(n, servers(p)) for n in AT_ONCE]
     else:
