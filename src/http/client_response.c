@@ -455,16 +455,12 @@ static void drain(struct weft_http_response *r)
 		done += got;
 }
 
-void weft_http_response_free(weft_http_response *r)
+static void give_back(weft_http_response *r)
 {
-	struct client_conn *conn;
-	weft_http_client *client;
+	struct client_conn *conn = r->conn;
+	weft_http_client *client = r->client;
 	bool keep;
 
-	if (!r)
-		return;
-	conn = r->conn;
-	client = r->client;
 	if (r->state == CLIENT_BODY)
 		drain(r);
 	keep = r->state == CLIENT_ENDED && r->keep && conn->conn;
@@ -475,4 +471,21 @@ void weft_http_response_free(weft_http_response *r)
 		pool_put(client->pool, &conn->pool);
 	else
 		pool_drop(client->pool, &conn->pool);
+}
+
+void weft_http_response_free(weft_http_response *r)
+{
+	struct err_slot kept = { .err = WEFT_OK };
+
+	if (!r)
+		return;
+	if (r->state == CLIENT_ENDED && r->keep && !r->sender) {
+		give_back(r);
+		return;
+	}
+	/* who frees it after an error will want to tell that one */
+	err_slot_copy(&kept, err_slot_self());
+	give_back(r);
+	err_slot_copy(err_slot_self(), &kept);
+	err_slot_fini(&kept);
 }
