@@ -88,7 +88,7 @@ static void show_connection(const weft_http_response *response)
 	say_line("* connection: %s%s", weft_conn_peer_name(conn),
 		timings.reused ? ", used before" : "");
 	if (weft_tls_info_get(conn, &tls) == WEFT_OK)
-		say_line("* TLS: %s, %s%s%s%s, %s %s, %s", tls.version, tls.cipher,
+		say_line("* TLS: %s, %s%s%s%s, %s, %s, %s", tls.version, tls.cipher,
 			*tls.alpn ? ", " : "", tls.alpn, tls.resumed ? ", resumed" : "",
 			tls.verified ? "verified" : "NOT VERIFIED", tls.peer_subject,
 			tls.peer_fingerprint);
