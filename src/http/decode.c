@@ -41,7 +41,7 @@ enum decode_coding decode_coding_parse(const char *value)
 	return DECODE_OTHER;
 }
 
-#if WEFT_ZLIB
+#ifdef WEFT_ZLIB
 #define ZLIB_CONST
 #include <zlib.h>
 

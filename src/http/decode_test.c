@@ -34,7 +34,7 @@ START_TEST(a_field_names_a_coding)
 }
 END_TEST
 
-#if WEFT_ZLIB
+#ifdef WEFT_ZLIB
 #define ZLIB_CONST
 #include <zlib.h>
 

@@ -346,7 +346,7 @@ BOTH_TEST(a_redirect_is_told_and_may_be_refused)
 
 /* ---- codings ---- */
 
-#if WEFT_ZLIB
+#ifdef WEFT_ZLIB
 /* "hello, hello, hello\n" as gzip(1) and as zlib have it */
 static const char gzipped[] =
 	"\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\x03\xcb\x48\xcd\xc9\xc9\xd7\x51\xc8\x40\xa2\xb8\x00"
@@ -634,7 +634,7 @@ static void follow_tests(TCase *tc)
 	both_add(tc, credentials_left_behind_do_not_come_back);
 	both_add(tc, endless_redirects_end);
 	both_add(tc, a_redirect_is_told_and_may_be_refused);
-#if WEFT_ZLIB
+#ifdef WEFT_ZLIB
 	both_add(tc, what_was_asked_to_be_coded_comes_out_plain);
 	both_add(tc, what_was_not_asked_for_stays_as_it_is);
 	both_add(tc, a_head_without_a_body_keeps_its_coding);

@@ -2,8 +2,6 @@
 #define _GNU_SOURCE
 #include "support/certs.h"
 
-#ifdef WEFT_TLS
-
 #include "base/mem.h"
 #include "net/tls_cert.h"
 #include "support/t.h"
@@ -126,5 +124,3 @@ const char *cert_file(const char *name, const char *text)
 	paths[path_count] = strdup(path);
 	return paths[path_count++];
 }
-
-#endif
