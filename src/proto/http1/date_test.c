@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Dates: all three forms, against gmtime, and what is none. */
+#define _GNU_SOURCE
 #include "proto/http1/http1.h"
 
 #include "support/t.h"
