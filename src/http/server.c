@@ -160,7 +160,7 @@ static weft_err shards_make(weft_http_server *server)
 static void shards_free(weft_http_server *server)
 {
 	for (unsigned i = 0; i < server->shards_len; i++) {
-		mem_free(server->shards[i].spare_hot);
+		weft_buf_unref(&server->shards[i].spare_hot);
 		weft_buf_unref(&server->shards[i].spare_out);
 		use_free(server->shards[i].use);
 	}

@@ -164,6 +164,7 @@ struct weft_http_exchange {
 	/* of the exchange: cleared before each, from here ... */
 	struct http_response response;
 	struct http_hot *hot; /* NULL: no byte of a request */
+	weft_buf hot_block;   /* where it lies */
 	struct http_use *use; /* NULL: router is a reference of its own */
 	weft_http_router *router;
 	char *head;	     /* hot->parser.head's bytes, NULL: none was parsed */
@@ -203,10 +204,10 @@ struct http_shard {
 	_Alignas(CACHE_APART) weft_http_server *server;
 	const void *worker; /* rt_worker_here of its fibers */
 	struct list conns;
-	struct list flushes;	    /* with replies that wait while a handler runs */
-	struct http_hot *spare_hot; /* one at hand, or NULL */
-	weft_buf spare_out;	    /* the same */
-	struct http_use *use;	    /* the current table, or NULL */
+	struct list flushes;  /* with replies that wait while a handler runs */
+	weft_buf spare_hot;   /* of an http_hot: one at hand, or empty */
+	weft_buf spare_out;   /* the same of a gather */
+	struct http_use *use; /* the current table, or NULL */
 	bool keeper_lives;
 	weft_deadline date_until; /* when date and time_s are of no use any more */
 	int64_t time_s;

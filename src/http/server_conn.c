@@ -25,14 +25,17 @@ static weft_err hot_take(weft_http_exchange *x)
 	struct http_shard *shard = x->shard;
 	size_t fields = x->server->options.header_count_max;
 
-	if (weft_likely(shard->spare_hot != NULL)) {
-		x->hot = shard->spare_hot;
-		shard->spare_hot = NULL;
+	if (weft_likely(shard->spare_hot.block != NULL)) {
+		x->hot_block = shard->spare_hot;
+		shard->spare_hot = (weft_buf)WEFT_BUF_EMPTY;
+		x->hot = (struct http_hot *)(void *)x->hot_block.data;
 	} else {
-		x->hot = mem_alloc(sizeof(*x->hot) + fields * sizeof(struct http1_field));
-		if (!x->hot)
-			return err_setf(WEFT_ENOMEM, "request of %s: out of memory",
-				weft_conn_peer_name(x->conn));
+		weft_err err = weft_buf_alloc(&x->hot_block, x->server->pool,
+			sizeof(*x->hot) + fields * sizeof(struct http1_field));
+
+		if (err)
+			return err_wrap(err, "request of %s", weft_conn_peer_name(x->conn));
+		x->hot = (struct http_hot *)(void *)x->hot_block.data;
 		http1_parser_init(&x->hot->parser, HTTP1_REQUEST, x->hot->fields, (uint16_t)fields,
 			&x->server->limits);
 	}
@@ -42,10 +45,12 @@ static weft_err hot_take(weft_http_exchange *x)
 
 static void hot_give(weft_http_exchange *x)
 {
-	if (!x->shard->spare_hot)
-		x->shard->spare_hot = x->hot;
-	else
-		mem_free(x->hot);
+	if (!x->shard->spare_hot.block) {
+		x->shard->spare_hot = x->hot_block;
+		x->hot_block = (weft_buf)WEFT_BUF_EMPTY;
+	} else {
+		weft_buf_unref(&x->hot_block);
+	}
 	x->hot = NULL;
 }
 
@@ -186,7 +191,7 @@ static weft_err refuse_head(weft_http_exchange *x, weft_err err)
 	if (http_reply_status(x, status, NULL, NULL) == WEFT_OK)
 		(void)http_out_flush(x, WEFT_FOREVER);
 	http_access(x, err);
-	if (!x->broken && status != 408)
+	if (!x->broken)
 		linger(x);
 	return err_set_code(err);
 }
@@ -306,6 +311,13 @@ static void say_failure(const weft_http_exchange *x, weft_err err, unsigned stat
 		err_slot_self()->err == err ? weft_error_detail() : weft_strerror(err));
 }
 
+/* Nobody waits for the response: the server cuts what is left, or the client has gone. */
+static bool is_abandoned(const weft_http_exchange *x)
+{
+	return weft_cancel_is_cancelled(weft_fiber_token()) || is_cut(x->server) ||
+		http_client_is_gone(x);
+}
+
 /* After the handler: the response is made whole, or undone and replaced, or cut. */
 static weft_err response_end(weft_http_exchange *x, weft_err err)
 {
@@ -327,8 +339,7 @@ static weft_err response_end(weft_http_exchange *x, weft_err err)
 			x->broken = err;
 		return err;
 	}
-	/* cancelled: the server cuts what is left */
-	if (err == WEFT_ECANCELED || http_client_is_gone(x)) {
+	if (is_abandoned(x)) {
 		x->broken = err;
 		return err;
 	}

@@ -213,7 +213,8 @@ static bool is_on_loopback(const weft_http_exchange *x)
 {
 	const char *local = weft_conn_local_name(x->conn);
 
-	return strstr(local, "://127.") || strstr(local, "://[::1]");
+	return strstr(local, "://127.") || strstr(local, "://[::1]") ||
+		strstr(local, "://[::ffff:127.");
 }
 
 static bool host_is_allowed(const weft_http_exchange *x)

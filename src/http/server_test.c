@@ -474,7 +474,7 @@ static weft_err idle_main(void *arg)
 	want_ok(weft_sleep_ns(2 * HTTP_REST_NS));
 	want(x->phase == HTTP_IDLE && !x->in.block.block);
 	weft_buf_pool_stats_get(h.server->pool, &pool);
-	want(pool.live_blocks == 1); /* the shard's spare */
+	want(pool.live_blocks == 2); /* the shard's spares */
 	ask(conn, request, 200, NULL);
 	weft_conn_free(conn);
 	httpd_close(&h);
