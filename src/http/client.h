@@ -110,6 +110,7 @@ struct weft_http_response {
 	struct err_slot failure; /* with its detail */
 	bool keep;	/* nothing has come up yet that keeps the connection from being kept */
 	bool got_bytes; /* any byte of any response has come */
+	bool at_once;	/* by one read, all that did */
 
 	weft_buf block;
 	struct http1_field *raw;   /* at the block's beginning */

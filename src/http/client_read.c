@@ -132,6 +132,7 @@ static weft_err read_more(struct weft_http_response *r, weft_deadline until)
 		return err;
 	if (!r->got_bytes)
 		r->first_byte = weft_now();
+	r->at_once = !r->got_bytes;
 	r->got_bytes = true;
 	r->len += got;
 	return WEFT_OK;

@@ -106,7 +106,7 @@ static weft_err failed_before(const struct weft_http_response *r)
 static void body_end(struct weft_http_response *r)
 {
 	r->state = CLIENT_ENDED;
-	r->ended = weft_now();
+	r->ended = r->at_once ? r->first_byte : weft_now();
 	/* bytes behind the response, which nobody asked for, may be the answer to somebody
 	 * else's next request: such a connection ends here */
 	if (r->body_at != r->body_end || r->body.kind == HTTP1_UNTIL_CLOSE)
@@ -225,6 +225,7 @@ static weft_err read_conn(
 	weft_err err;
 
 	*got = 0;
+	r->at_once = false;
 	err = weft_conn_read(r->conn->conn, data, size, got, client_earlier(until, stalled));
 	if (err == WEFT_ECLOSED)
 		return ended_early(r);
@@ -466,6 +467,7 @@ static void give_back(weft_http_response *r)
 	keep = r->state == CLIENT_ENDED && r->keep && conn->conn;
 	if (keep && r->sender)
 		keep = client_sender_ended(r->sender) && client_sender_result(r->sender) == WEFT_OK;
+	conn->pool.idle_since = r->ended;
 	client_response_fini(r);
 	if (keep)
 		pool_put(client->pool, &conn->pool);

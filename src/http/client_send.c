@@ -196,7 +196,7 @@ static weft_err attempt(struct client_call *call, bool fresh, bool *again)
 	}
 	call->response = r;
 	r->begun = call->begun;
-	r->got_conn = weft_now();
+	r->got_conn = conn->pool.taken_at;
 	r->reused = conn->pool.used;
 	r->endless = call->request->endless;
 	conn->pool.used = true;

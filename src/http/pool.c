@@ -106,11 +106,14 @@ static void take_idle(void *arg, uint64_t value)
 		*conn = place_pop(place, PLACE_TAKE);
 }
 
-static bool is_expired(const struct pool *pool, const struct pool_conn *conn)
+/* Taken now: the clock is looked at once for both. */
+static bool is_expired(const struct pool *pool, struct pool_conn *conn)
 {
-	int64_t timeout = pool->options.idle_timeout_ns;
+	int64_t since = conn->idle_since;
 
-	return timeout != INT64_MAX && weft_now() - conn->idle_since >= timeout;
+	conn->idle_since = 0;
+	conn->taken_at = weft_now();
+	return conn->taken_at - since >= pool->options.idle_timeout_ns;
 }
 
 static struct pool_conn *get_idle(struct pool *pool, const struct pool_request *request)
@@ -248,7 +251,13 @@ weft_err pool_get(struct pool *pool, const struct pool_request *request, struct 
 		return WEFT_OK;
 	}
 	err = rt_check_cancelled();
-	return err ? err : get_waiting(pool, request, out, until);
+	if (!err)
+		err = get_waiting(pool, request, out, until);
+	if (!err) {
+		(*out)->idle_since = 0;
+		(*out)->taken_at = weft_now();
+	}
+	return err;
 }
 
 /* --- giving back ---------------------------------------------------------------------------- */
@@ -316,7 +325,8 @@ void pool_put(struct pool *pool, struct pool_conn *conn)
 		pool_drop(pool, conn);
 		return;
 	}
-	conn->idle_since = weft_now();
+	if (!conn->idle_since)
+		conn->idle_since = weft_now();
 	/* Once pushed it may be somebody else's, or gone. Its place was in the map, and the pool was
 	 * there: a guard keeps the memory of both. */
 	reclaim_enter();

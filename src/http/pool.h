@@ -46,7 +46,8 @@ struct pool_conn {
 	struct pool_place *place; /* held */
 	unsigned lane;		  /* fixed: the worker that serves it */
 	bool used;		  /* has served somebody; whoever has it */
-	int64_t idle_since;	  /* valid while idle */
+	int64_t idle_since;	  /* valid while idle; who puts it may say: else 0, for now */
+	int64_t taken_at;	  /* when get gave it away */
 };
 
 /* How far a dial is, for who waits for it: the dialler's numbers, 0 at first. */
