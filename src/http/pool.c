@@ -262,26 +262,48 @@ weft_err pool_get(struct pool *pool, const struct pool_request *request, struct 
 
 /* --- giving back ---------------------------------------------------------------------------- */
 
-/* True: somebody has it. */
+/* With the place's lock held. Another place has waited for the limit of all while this one's
+ * connections went from hand to hand; this one comes last then. */
+static bool owes_turn_locked(struct pool_place *place)
+{
+	struct pool *pool = place->pool;
+	bool owes;
+
+	if (place->handovers < POOL_HANDOVERS_MAX)
+		return false;
+	place->handovers = 0;
+	rt_lock_acquire(&pool->lock);
+	owes = word_peek(&pool->starved) > (place->starving ? 1 : 0);
+	if (owes && place->starving) {
+		list_remove(&place->starving_link);
+		list_push_back(&pool->starving, &place->starving_link);
+	}
+	rt_lock_release(&pool->lock);
+	return owes;
+}
+
+/* To who waits here, unless another place has starved for too long: then it is closed for that. */
 static bool hand_over(struct pool *pool, struct pool_conn *conn)
 {
 	struct pool_place *place = conn->place;
-	bool starved = word_get(&pool->starved) != 0, used = conn->used;
+	bool starved = word_get(&pool->starved) != 0, used = conn->used, ends;
 	weft_parker *parker = NULL;
 
 	place_ref(place); /* who gets it may close it before the lock is free */
 	rt_lock_acquire(&place->waiters.lock);
-	if (!starved || place->handovers < POOL_HANDOVERS_MAX) {
+	ends = starved && place->waiting && owes_turn_locked(place);
+	if (!ends)
 		parker = place_grant_locked(place, conn);
-		place->handovers = starved && parker ? place->handovers + 1 : 0;
-		if (parker && used)
-			counter_own_add(&place->reuses, 1);
-	}
+	place->handovers = starved && parker ? place->handovers + 1 : 0;
+	if (parker && used)
+		counter_own_add(&place->reuses, 1);
 	rt_lock_release(&place->waiters.lock);
 	if (parker)
 		weft_unpark(parker);
+	if (ends)
+		pool_drop(pool, conn);
 	place_unref(place);
-	return parker != NULL;
+	return parker || ends;
 }
 
 /* A place among the idle ones, if that is not too many. */

@@ -1,0 +1,832 @@
+/* SPDX-License-Identifier: MIT */
+/* weft-test: timeout=300 */
+/* The pool with connections that are none: who gets which, when, and how many there are. */
+#include "base/mem.h"
+#include "http/pool.h"
+#include "rt/rt.h"
+#include "support/both.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MS INT64_C(1000000)
+
+/* --- a world of connections ----------------------------------------------------------------- */
+
+struct world {
+	struct pool *pool;
+	struct pool_options options;
+	struct counter made, open, closed;
+	struct counter too_many; /* times that open was above options.conns_max */
+	struct counter fails;	 /* dials that are to fail, from now on */
+	int64_t dial_ns;	 /* what a dial takes; 0: nothing */
+	weft_chan *gate;	 /* each dial takes a message before it goes on; NULL: does not */
+};
+
+struct fake {
+	struct pool_conn pool;
+	struct world *world;
+	uint64_t number; /* from 0, in order of their making */
+	struct counter users;
+};
+
+static struct fake *fake_of(struct pool_conn *conn)
+{
+	return (struct fake *)conn;
+}
+
+static weft_err fake_dial(void *user, void *context, struct pool_dial_phase *phase,
+	struct pool_conn **out, weft_deadline until)
+{
+	struct world *world = user;
+	struct fake *fake;
+	weft_err err = WEFT_OK;
+	int message;
+
+	want(strcmp(context, "context") == 0);
+	counter_set(&phase->value, 1);
+	if (world->dial_ns)
+		err = weft_sleep_ns((int64_t)both_random((uint64_t)world->dial_ns));
+	if (!err && world->gate)
+		err = weft_chan_recv(world->gate, &message, until);
+	if (!err && counter_get(&world->fails))
+		err = err_setf(WEFT_EREFUSED, "connect nowhere: refused");
+	if (err)
+		return err;
+	fake = mem_calloc(1, sizeof(*fake));
+	if (!fake)
+		return err_set(WEFT_ENOMEM);
+	fake->world = world;
+	fake->number = counter_add(&world->made, 1);
+	if (counter_add(&world->open, 1) >= world->options.conns_max)
+		counter_add(&world->too_many, 1);
+	*out = &fake->pool;
+	return WEFT_OK;
+}
+
+static void *fake_context(void *user, const void *from)
+{
+	(void)user;
+	return mem_strdup(from);
+}
+
+static void fake_close(struct pool_conn *conn)
+{
+	counter_sub(&fake_of(conn)->world->open, 1);
+	counter_add(&fake_of(conn)->world->closed, 1);
+}
+
+static void fake_destroy(struct pool_conn *conn)
+{
+	mem_free(conn);
+}
+
+static const char *fake_phase(unsigned phase)
+{
+	return phase ? "connect" : "resolve";
+}
+
+static const struct pool_ops fake_ops = { fake_dial, fake_context, mem_free, fake_close,
+	fake_destroy, fake_phase };
+
+/* Limits may be changed before world_open. */
+static void world_init(struct world *world)
+{
+	memset(world, 0, sizeof(*world));
+	world->options = (struct pool_options){ .ops = &fake_ops,
+		.user = world,
+		.conns_max = 100,
+		.conns_per_place_max = 50,
+		.idle_per_place_max = SIZE_MAX,
+		.waiters_max = 100,
+		.shards = 4,
+		.idle_timeout_ns = 90000 * MS,
+		.dial_timeout_ns = INT64_MAX };
+}
+
+static void world_open(struct world *world)
+{
+	want_ok(pool_create(&world->pool, &world->options));
+}
+
+static struct pool_stats stats_of(struct world *world)
+{
+	struct pool_stats stats;
+
+	pool_stats_get(world->pool, &stats);
+	return stats;
+}
+
+static void world_end(struct world *world)
+{
+	struct pool_stats stats;
+
+	pool_close(world->pool);
+	pool_close(world->pool);
+	stats = stats_of(world);
+	want(stats.conns == 0 && stats.idle == 0 && stats.dialling == 0);
+	want(stats.waiting == 0 && stats.places == 0);
+	want(counter_get(&world->open) == 0 && counter_get(&world->too_many) == 0);
+	want(stats.dials == stats.dials_failed + counter_get(&world->made));
+	pool_free(world->pool);
+	weft_chan_unref(world->gate);
+}
+
+static weft_err try_get(
+	struct world *world, const char *key, bool fresh, struct fake **out, weft_deadline until)
+{
+	struct pool_request request = { { key, strlen(key) }, "context", fresh };
+	struct pool_conn *conn = NULL;
+	weft_err err = pool_get(world->pool, &request, &conn, until);
+
+	if (err)
+		return err;
+	*out = fake_of(conn);
+	/* nobody else has it */
+	want(counter_add(&(*out)->users, 1) == 0);
+	want(!fresh || !conn->used);
+	conn->used = true;
+	return WEFT_OK;
+}
+
+static struct fake *get(struct world *world, const char *key)
+{
+	struct fake *fake = NULL;
+
+	want_ok(try_get(world, key, false, &fake, WEFT_FOREVER));
+	return fake;
+}
+
+static void put(struct fake *fake)
+{
+	want(counter_sub(&fake->users, 1) == 1);
+	pool_put(fake->world->pool, &fake->pool);
+}
+
+static void drop(struct fake *fake)
+{
+	want(counter_sub(&fake->users, 1) == 1);
+	pool_drop(fake->world->pool, &fake->pool);
+}
+
+/* --- those who wait ------------------------------------------------------------------------- */
+
+struct waiter {
+	struct world *world;
+	const char *key;
+	bool fresh, gives_back;
+	weft_deadline until;
+	weft_fiber *fiber;
+	struct fake *got;
+	weft_err err;
+	char detail[128];
+	uint64_t order; /* of those that have got one */
+};
+
+static struct counter order;
+
+static weft_err waiter_fiber(void *arg)
+{
+	struct waiter *w = arg;
+
+	w->err = try_get(w->world, w->key, w->fresh, &w->got, w->until);
+	snprintf(w->detail, sizeof(w->detail), "%s", w->err ? weft_error_detail() : "");
+	w->order = counter_add(&order, 1);
+	if (!w->err && w->gives_back)
+		put(w->got);
+	return WEFT_OK;
+}
+
+/* It is in the list when this returns. */
+static void wait_begin(struct waiter *w, struct world *world, const char *key)
+{
+	uint64_t before = stats_of(world).waits;
+
+	w->world = world;
+	w->key = key;
+	w->until = w->until ? w->until : WEFT_FOREVER;
+	want_ok(weft_spawn(&w->fiber, "waits", waiter_fiber, w));
+	while (stats_of(world).waits == before)
+		want_ok(weft_sleep_ns(MS));
+}
+
+static void wait_end(struct waiter *w)
+{
+	want_ok(weft_fiber_join(w->fiber, NULL, WEFT_FOREVER));
+}
+
+static void let_dial(struct world *world)
+{
+	int message = 0;
+
+	want_ok(weft_chan_send(world->gate, &message, WEFT_FOREVER));
+}
+
+/* --- idle ones ------------------------------------------------------------------------------ */
+
+BOTH_TEST(pool_gives_the_one_that_was_used_last)
+{
+	struct world world;
+	struct fake *a, *b, *c;
+
+	world_init(&world);
+	world_open(&world);
+	a = get(&world, "k");
+	b = get(&world, "k");
+	c = get(&world, "k");
+	want(a != b && b != c && a != c);
+	put(b);
+	put(a);
+	put(c);
+	want(stats_of(&world).idle == 3);
+	want(get(&world, "k") == c);
+	want(get(&world, "k") == a);
+	put(c);
+	want(get(&world, "k") == c);
+	want(get(&world, "k") == b);
+	want(stats_of(&world).dials == 3 && stats_of(&world).reuses == 4);
+	put(a);
+	put(b);
+	drop(c);
+	world_end(&world);
+	return WEFT_OK;
+}
+
+BOTH_TEST(pool_never_dials_when_one_is_idle)
+{
+	struct world world;
+
+	world_init(&world);
+	world_open(&world);
+	put(get(&world, "k"));
+	for (int i = 0; i < 100; i++)
+		put(get(&world, "k"));
+	want(stats_of(&world).dials == 1 && stats_of(&world).waits == 1);
+	put(get(&world, "other"));
+	want(stats_of(&world).dials == 2 && stats_of(&world).places == 2);
+	world_end(&world);
+	return WEFT_OK;
+}
+
+BOTH_TEST(pool_keeps_no_more_idle_ones_than_it_may)
+{
+	struct world world;
+	struct fake *fakes[5];
+
+	world_init(&world);
+	world.options.idle_per_place_max = 2;
+	world_open(&world);
+	for (int turn = 0; turn < 3; turn++) {
+		for (int i = 0; i < 5; i++)
+			fakes[i] = get(&world, "k");
+		for (int i = 0; i < 5; i++)
+			put(fakes[i]);
+		want(stats_of(&world).idle == 2 && stats_of(&world).conns == 2);
+	}
+	want(counter_get(&world.closed) == 9);
+	world_end(&world);
+	return WEFT_OK;
+}
+
+BOTH_TEST(pool_closes_what_is_idle_too_long)
+{
+	struct world world;
+	struct fake *a, *b;
+
+	world_init(&world);
+	world.options.idle_timeout_ns = 60 * MS;
+	world_open(&world);
+	a = get(&world, "k");
+	b = get(&world, "k");
+	put(a);
+	want_ok(weft_sleep_ns(40 * MS));
+	put(b);
+	while (stats_of(&world).idle == 2)
+		want_ok(weft_sleep_ns(MS));
+	/* the older one has gone */
+	want(stats_of(&world).expired == 1 || stats_of(&world).expired == 2);
+	while (stats_of(&world).idle)
+		want_ok(weft_sleep_ns(MS));
+	want(stats_of(&world).expired == 2 && stats_of(&world).conns == 0);
+	want(stats_of(&world).places == 0);
+	/* and the one that looked after them is not there for nothing */
+	while (weft_fiber_count() > 1) /* this one */
+		want_ok(weft_sleep_ns(MS));
+	put(get(&world, "k"));
+	want(stats_of(&world).dials == 3);
+	world_end(&world);
+	return WEFT_OK;
+}
+
+/* --- waiting -------------------------------------------------------------------------------- */
+
+BOTH_TEST(pool_serves_those_who_wait_in_order)
+{
+	enum { COUNT = 6 };
+	struct waiter waiters[COUNT] = { 0 };
+	struct world world;
+	struct fake *fake;
+
+	world_init(&world);
+	world.options.conns_per_place_max = 1;
+	world_open(&world);
+	fake = get(&world, "k");
+	counter_set(&order, 0);
+	for (int i = 0; i < COUNT; i++)
+		wait_begin(&waiters[i], &world, "k");
+	want(stats_of(&world).waiting == COUNT && stats_of(&world).dials == 1);
+	for (int i = 0; i < COUNT; i++) {
+		put(fake);
+		wait_end(&waiters[i]);
+		want_ok(waiters[i].err);
+		want(waiters[i].got == fake && waiters[i].order == (uint64_t)i);
+	}
+	put(fake);
+	want(stats_of(&world).reuses == COUNT && stats_of(&world).waiting == 0);
+	world_end(&world);
+	return WEFT_OK;
+}
+
+BOTH_TEST(pool_passes_those_by_who_have_left)
+{
+	struct waiter waiters[4] = { 0 };
+	struct world world;
+	struct fake *fake;
+	weft_scope *scope;
+
+	world_init(&world);
+	world.options.conns_per_place_max = 1;
+	world_open(&world);
+	fake = get(&world, "k");
+	counter_set(&order, 0);
+	waiters[0].until = weft_after_ns(30 * MS);
+	wait_begin(&waiters[0], &world, "k");
+	want_ok(weft_scope_create(&scope));
+	waiters[1].world = &world;
+	waiters[1].key = "k";
+	waiters[1].until = WEFT_FOREVER;
+	want_ok(weft_scope_spawn(scope, "is cancelled", waiter_fiber, &waiters[1]));
+	while (stats_of(&world).waits < 3)
+		want_ok(weft_sleep_ns(MS));
+	wait_begin(&waiters[2], &world, "k");
+	wait_begin(&waiters[3], &world, "k");
+	wait_end(&waiters[0]);
+	want_err(WEFT_ETIMEDOUT, waiters[0].err);
+	want(strcmp(waiters[0].detail, "waiting for a connection: timed out") == 0);
+	weft_scope_free(scope);
+	want_err(WEFT_ECANCELED, waiters[1].err);
+	want(stats_of(&world).waiting == 2);
+	drop(fake); /* room for one that is dialled */
+	wait_end(&waiters[2]);
+	want_ok(waiters[2].err);
+	want(waiters[2].got->number == 1);
+	put(waiters[2].got);
+	wait_end(&waiters[3]);
+	want(waiters[3].got == waiters[2].got);
+	put(waiters[3].got);
+	world_end(&world);
+	return WEFT_OK;
+}
+
+BOTH_TEST(pool_refuses_more_who_would_wait_than_it_may)
+{
+	struct waiter waiter = { 0 };
+	struct world world;
+	struct fake *fake, *other = NULL;
+
+	world_init(&world);
+	world.options.conns_per_place_max = 1;
+	world.options.waiters_max = 1;
+	world_open(&world);
+	fake = get(&world, "k");
+	wait_begin(&waiter, &world, "k");
+	want_err(WEFT_ECAPACITY, try_get(&world, "k", false, &other, WEFT_FOREVER));
+	want(strcmp(weft_error_detail(), "1 requests wait for a connection already") == 0);
+	put(fake);
+	wait_end(&waiter);
+	put(waiter.got);
+	world_end(&world);
+	return WEFT_OK;
+}
+
+BOTH_TEST(pool_that_wins_against_a_dial_keeps_what_that_makes)
+{
+	struct waiter waiter = { 0 };
+	struct world world;
+	struct fake *fake;
+
+	world_init(&world);
+	want_ok(weft_chan_create(&world.gate, sizeof(int), 1, NULL));
+	world_open(&world);
+	let_dial(&world);
+	fake = get(&world, "k");
+	wait_begin(&waiter, &world, "k");
+	want(stats_of(&world).dialling == 1);
+	put(fake);
+	wait_end(&waiter);
+	want(waiter.got == fake);
+	want(stats_of(&world).dialling == 1 && stats_of(&world).idle == 0);
+	let_dial(&world);
+	while (stats_of(&world).dialling)
+		want_ok(weft_sleep_ns(MS));
+	want(stats_of(&world).idle == 1 && stats_of(&world).dials == 2);
+	/* it has not been used, which is no reuse, and good for who wants a new one */
+	put(fake);
+	want(stats_of(&world).reuses == 1);
+	world_end(&world);
+	return WEFT_OK;
+}
+
+BOTH_TEST(pool_tells_what_a_dial_was_at)
+{
+	struct waiter waiter = { 0 };
+	struct world world;
+
+	world_init(&world);
+	want_ok(weft_chan_create(&world.gate, sizeof(int), 1, NULL));
+	world_open(&world);
+	waiter.until = weft_after_ns(30 * MS);
+	wait_begin(&waiter, &world, "k");
+	wait_end(&waiter);
+	want_err(WEFT_ETIMEDOUT, waiter.err);
+	want(strcmp(waiter.detail, "connect: timed out") == 0);
+	/* the dial goes on, for whoever comes */
+	want(stats_of(&world).dialling == 1 && stats_of(&world).places == 1);
+	let_dial(&world);
+	while (stats_of(&world).dialling)
+		want_ok(weft_sleep_ns(MS));
+	put(get(&world, "k"));
+	want(stats_of(&world).dials == 1);
+	world_end(&world);
+	return WEFT_OK;
+}
+
+BOTH_TEST(pool_tells_each_who_waits_of_a_dial_that_failed)
+{
+	enum { COUNT = 5 };
+	struct waiter waiters[COUNT] = { 0 };
+	struct world world;
+
+	world_init(&world);
+	world.options.conns_per_place_max = 2; /* three begin their dials later */
+	want_ok(weft_chan_create(&world.gate, sizeof(int), 1, NULL));
+	world_open(&world);
+	counter_set(&world.fails, 1);
+	counter_set(&order, 0);
+	for (int i = 0; i < COUNT; i++)
+		wait_begin(&waiters[i], &world, "k");
+	want(stats_of(&world).dialling == 2);
+	for (int i = 0; i < COUNT; i++) {
+		let_dial(&world);
+		wait_end(&waiters[i]);
+		want_err(WEFT_EREFUSED, waiters[i].err);
+		want(strcmp(waiters[i].detail, "connect nowhere: refused") == 0);
+	}
+	want(stats_of(&world).dials_failed == COUNT && stats_of(&world).places == 0);
+	world_end(&world);
+	return WEFT_OK;
+}
+
+BOTH_TEST(pool_gives_new_ones_to_who_wants_new_ones)
+{
+	struct waiter waiter = { .fresh = true }, other = { 0 };
+	struct world world;
+	struct fake *a, *b, *fresh = NULL;
+
+	world_init(&world);
+	world.options.conns_per_place_max = 2;
+	world_open(&world);
+	a = get(&world, "k");
+	b = get(&world, "k");
+	put(a);
+	/* one that is idle makes room */
+	want_ok(try_get(&world, "k", true, &fresh, WEFT_FOREVER));
+	want(fresh->number == 2 && counter_get(&world.closed) == 1);
+	/* and one that comes back, when nobody else waits for it */
+	wait_begin(&waiter, &world, "k");
+	wait_begin(&other, &world, "k");
+	put(b);
+	wait_end(&other);
+	want(other.got == b);
+	put(b);
+	wait_end(&waiter);
+	want_ok(waiter.err);
+	want(waiter.got->number == 3 && counter_get(&world.closed) == 2);
+	put(waiter.got);
+	put(fresh);
+	world_end(&world);
+	return WEFT_OK;
+}
+
+/* --- limits --------------------------------------------------------------------------------- */
+
+BOTH_TEST(pool_closes_an_idle_one_of_another_place_for_its_limit)
+{
+	struct world world;
+	struct fake *a;
+
+	world_init(&world);
+	world.options.conns_max = 2;
+	world_open(&world);
+	a = get(&world, "a");
+	put(get(&world, "a2"));
+	want(stats_of(&world).conns == 2 && stats_of(&world).places == 2);
+	put(get(&world, "b"));
+	want(stats_of(&world).conns == 2 && stats_of(&world).evicted == 1);
+	put(a);
+	put(get(&world, "a"));
+	want(stats_of(&world).dials == 3);
+	world_end(&world);
+	return WEFT_OK;
+}
+
+BOTH_TEST(pool_lets_no_place_starve)
+{
+	enum { COUNT = 3 * POOL_HANDOVERS_MAX };
+	struct waiter waiters[COUNT] = { 0 }, starving = { .gives_back = true };
+	struct world world;
+	struct fake *fake;
+
+	world_init(&world);
+	world.options.conns_max = 1;
+	world_open(&world);
+	fake = get(&world, "a");
+	counter_set(&order, 0);
+	for (int i = 0; i < COUNT; i++) {
+		waiters[i].gives_back = true;
+		wait_begin(&waiters[i], &world, "a");
+	}
+	wait_begin(&starving, &world, "b");
+	put(fake);
+	for (int i = 0; i < COUNT; i++) {
+		wait_end(&waiters[i]);
+		want_ok(waiters[i].err);
+	}
+	wait_end(&starving);
+	want_ok(starving.err);
+	want(starving.order <= POOL_HANDOVERS_MAX);
+	world_end(&world);
+	return WEFT_OK;
+}
+
+/* --- the end -------------------------------------------------------------------------------- */
+
+BOTH_TEST(pool_that_closes_fails_those_who_wait_and_dial)
+{
+	struct waiter waiters[3] = { 0 };
+	struct world world;
+	struct fake *fake;
+
+	world_init(&world);
+	world.options.conns_per_place_max = 2;
+	want_ok(weft_chan_create(&world.gate, sizeof(int), 1, NULL));
+	world_open(&world);
+	let_dial(&world);
+	fake = get(&world, "k");
+	for (int i = 0; i < 3; i++)
+		wait_begin(&waiters[i], &world, i < 2 ? "k" : "other");
+	pool_close(world.pool);
+	for (int i = 0; i < 3; i++) {
+		wait_end(&waiters[i]);
+		want_err(WEFT_ECLOSED, waiters[i].err);
+	}
+	want_err(WEFT_ECLOSED, try_get(&world, "k", false, &fake, WEFT_FOREVER));
+	want(stats_of(&world).conns == 1);
+	put(fake);
+	want(stats_of(&world).conns == 0 && counter_get(&world.closed) == 1);
+	world_end(&world);
+	return WEFT_OK;
+}
+
+/* --- many at once --------------------------------------------------------------------------- */
+
+struct crowd {
+	struct world world;
+	struct counter running;
+	int turns;
+};
+
+static weft_err crowd_turn(struct crowd *crowd)
+{
+	static const char *const keys[] = { "a", "b", "c", "d", "e" };
+	const char *key = keys[both_random(5)];
+	struct fake *fake = NULL;
+	uint64_t what = both_random(100);
+	weft_err err;
+
+	err = try_get(&crowd->world, key, what < 5, &fake,
+		what % 7 == 0 ? weft_after_ns((int64_t)both_random(2000000)) : WEFT_FOREVER);
+	if (err == WEFT_ETIMEDOUT || err == WEFT_EREFUSED)
+		return WEFT_OK;
+	if (err)
+		return err;
+	if (what % 3 == 0)
+		both_pause();
+	if (what >= 90)
+		drop(fake);
+	else
+		put(fake);
+	return WEFT_OK;
+}
+
+static weft_err crowd_member(void *arg)
+{
+	struct crowd *crowd = arg;
+
+	for (int i = 0; i < crowd->turns; i++) {
+		want_ok(crowd_turn(crowd));
+		counter_set(&crowd->world.fails, both_random(50) == 0);
+	}
+	counter_sub(&crowd->running, 1);
+	return WEFT_OK;
+}
+
+static void *crowd_thread(void *arg)
+{
+	want_ok(crowd_member(arg));
+	return NULL;
+}
+
+static void crowd_run(struct crowd *crowd, unsigned fibers, unsigned threads, int turns)
+{
+	unsigned workers = weft_worker_count();
+	pthread_t ids[8];
+	weft_scope *scope;
+
+	crowd->turns = turns;
+	counter_set(&crowd->running, fibers + threads);
+	want_ok(weft_scope_create(&scope));
+	for (unsigned i = 0; i < threads; i++)
+		want(pthread_create(&ids[i], NULL, crowd_thread, crowd) == 0);
+	for (unsigned i = 0; i < fibers; i++)
+		want_ok(weft_scope_spawn_on(scope, workers > 1 ? i % workers : UINT32_MAX, "crowd",
+			crowd_member, crowd));
+	while (counter_get(&crowd->running))
+		want_ok(weft_sleep_ns(MS));
+	for (unsigned i = 0; i < threads; i++)
+		pthread_join(ids[i], NULL);
+	want_ok(weft_scope_wait(scope, WEFT_FOREVER));
+	weft_scope_free(scope);
+}
+
+BOTH_TEST(pool_counts_exactly_with_many_at_once)
+{
+	bool alone = weft_in_sim();
+
+	for (int i = 0; i < 3; i++) {
+		struct crowd crowd = { 0 };
+
+		world_init(&crowd.world);
+		crowd.world.options.conns_max = i == 0 ? 3 : 7;
+		crowd.world.options.conns_per_place_max = i == 1 ? 2 : 50;
+		crowd.world.options.idle_per_place_max = i == 2 ? 1 : SIZE_MAX;
+		crowd.world.options.idle_timeout_ns = i == 2 ? 2 * MS : INT64_MAX;
+		crowd.world.dial_ns = i ? 50000 : 0;
+		world_open(&crowd.world);
+		crowd_run(&crowd, 12, alone ? 0 : 4, alone ? 30 : 300);
+		want(counter_get(&crowd.world.too_many) == 0);
+		want(stats_of(&crowd.world).conns == counter_get(&crowd.world.open));
+		want(stats_of(&crowd.world).waiting == 0);
+		world_end(&crowd.world);
+	}
+	return WEFT_OK;
+}
+
+/* --- lanes ---------------------------------------------------------------------------------- */
+
+static weft_err gets_and_puts(void *arg)
+{
+	put(get(arg, "k"));
+	return WEFT_OK;
+}
+
+static weft_err gets_its_own(void *arg)
+{
+	for (int i = 0; i < 10; i++) {
+		struct fake *fake = get(arg, "k");
+
+		want(fake->pool.lane == weft_worker_self());
+		put(fake);
+	}
+	return WEFT_OK;
+}
+
+static void run_on(struct world *world, unsigned worker, weft_fiber_fn fn)
+{
+	weft_scope *scope;
+
+	want_ok(weft_scope_create(&scope));
+	want_ok(weft_scope_spawn_on(scope, worker, "on a worker", fn, world));
+	want_ok(weft_scope_wait(scope, WEFT_FOREVER));
+	weft_scope_free(scope);
+}
+
+static weft_err lanes_main(void *arg)
+{
+	struct world world;
+	struct fake *held;
+
+	(void)arg;
+	world_init(&world);
+	world_open(&world);
+	held = get(&world, "k");
+	want(held->pool.lane == weft_worker_self());
+	run_on(&world, !weft_worker_self(), gets_and_puts);
+	put(held);
+	want(stats_of(&world).dials == 2 && stats_of(&world).idle == 2);
+	for (unsigned turn = 0; turn < 4; turn++)
+		run_on(&world, turn % 2, gets_its_own);
+	/* rather another's than a dial */
+	held = get(&world, "k");
+	put(get(&world, "k"));
+	put(held);
+	want(stats_of(&world).dials == 2);
+	world_end(&world);
+	return WEFT_OK;
+}
+
+START_TEST(pool_gives_first_what_the_callers_worker_serves)
+{
+	weft_run_options options = WEFT_RUN_OPTIONS_DEFAULT;
+
+	options.workers = 2;
+	want_ok(weft_run(lanes_main, NULL, &options));
+}
+END_TEST
+
+/* --- memory --------------------------------------------------------------------------------- */
+
+static weft_err memory_turn(struct world *world)
+{
+	struct fake *a = NULL, *b = NULL;
+	weft_err err;
+
+	err = pool_create(&world->pool, &world->options);
+	if (err)
+		return err;
+	err = try_get(world, "a", false, &a, WEFT_FOREVER);
+	if (!err)
+		err = try_get(world, "b", false, &b, WEFT_FOREVER); /* after an eviction */
+	if (a)
+		put(a);
+	if (b)
+		put(b);
+	pool_close(world->pool);
+	want(counter_get(&world->open) == 0);
+	pool_free(world->pool);
+	return err;
+}
+
+static weft_err memory_main(void *arg)
+{
+	struct world world;
+
+	(void)arg;
+	world_init(&world);
+	world.options.conns_max = 2;
+	want_ok(memory_turn(&world));
+	(void)err_setf(WEFT_ENOMEM, "the fiber has its room for details");
+	want_ok(weft_sleep_ns(5 * MS));
+	T_EACH_FAILING_MALLOC(n) {
+		weft_err err = memory_turn(&world);
+
+		want(err == WEFT_OK || err == WEFT_ENOMEM);
+		want(err == WEFT_OK || t_malloc_failed());
+		want_ok(weft_sleep_ns(2 * MS));
+	}
+	return WEFT_OK;
+}
+
+START_TEST(pool_survives_every_failing_malloc)
+{
+	weft_run_options options = WEFT_RUN_OPTIONS_DEFAULT;
+
+	options.workers = 1;
+	want_ok(weft_run(memory_main, NULL, &options));
+}
+END_TEST
+
+static void pool_tests(TCase *tc)
+{
+	both_add(tc, pool_gives_the_one_that_was_used_last);
+	both_add(tc, pool_never_dials_when_one_is_idle);
+	both_add(tc, pool_keeps_no_more_idle_ones_than_it_may);
+	both_add(tc, pool_closes_what_is_idle_too_long);
+	both_add(tc, pool_serves_those_who_wait_in_order);
+	both_add(tc, pool_passes_those_by_who_have_left);
+	both_add(tc, pool_refuses_more_who_would_wait_than_it_may);
+	both_add(tc, pool_that_wins_against_a_dial_keeps_what_that_makes);
+	both_add(tc, pool_tells_what_a_dial_was_at);
+	both_add(tc, pool_tells_each_who_waits_of_a_dial_that_failed);
+	both_add(tc, pool_gives_new_ones_to_who_wants_new_ones);
+	both_add(tc, pool_closes_an_idle_one_of_another_place_for_its_limit);
+	both_add(tc, pool_lets_no_place_starve);
+	both_add(tc, pool_that_closes_fails_those_who_wait_and_dial);
+	both_add(tc, pool_counts_exactly_with_many_at_once);
+	t_add(tc, pool_gives_first_what_the_callers_worker_serves);
+	t_add(tc, pool_survives_every_failing_malloc);
+}
+
+T_SUITE("http pool", pool_tests)
