@@ -469,8 +469,8 @@ BOTH_TEST(client_never_uses_a_connection_again_that_said_too_much)
 {
 	static const char *const texts[] = {
 		"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi!",
-		"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
-		"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil",
+		("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
+		 "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil"),
 		"HTTP/1.1 204 No\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil",
 		"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n\r\n",
 	};
