@@ -94,6 +94,9 @@ static void share(size_t conns_max, unsigned fibers, unsigned threads, int reque
 		pthread_join(ids[i], NULL);
 	want_ok(weft_scope_wait(scope, WEFT_FOREVER));
 	weft_scope_free(scope);
+	/* a dial may be under way whose request was served otherwise */
+	while (stats_of(shared.client).dialling_now)
+		want_ok(weft_sleep_ns(MS));
 	stats = stats_of(shared.client);
 	want(stats.connections_now == stats.idle_now && stats.connections_now <= conns_max);
 	want(stats.waiting_now == 0 && stats.dials_failed == 0);

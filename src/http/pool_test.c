@@ -655,6 +655,7 @@ static void crowd_run(struct crowd *crowd, unsigned fibers, unsigned threads, in
 	pthread_t ids[8];
 	weft_scope *scope;
 
+	(void)t_seed(); /* made before the threads ask for random numbers */
 	crowd->turns = turns;
 	counter_set(&crowd->running, fibers + threads);
 	want_ok(weft_scope_create(&scope));
@@ -687,6 +688,8 @@ BOTH_TEST(pool_counts_exactly_with_many_at_once)
 		world_open(&crowd.world);
 		crowd_run(&crowd, 12, alone ? 0 : 4, alone ? 30 : 300);
 		want(counter_get(&crowd.world.too_many) == 0);
+		while (stats_of(&crowd.world).dialling)
+			want_ok(weft_sleep_ns(MS));
 		want(stats_of(&crowd.world).conns == counter_get(&crowd.world.open));
 		want(stats_of(&crowd.world).waiting == 0);
 		world_end(&crowd.world);

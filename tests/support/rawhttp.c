@@ -37,6 +37,7 @@ static weft_err accept_all(void *arg)
 void raw_start(
 	struct raw_server *server, void (*serve)(struct raw_conn *c), void *user, const char *text)
 {
+	(void)t_seed(); /* made before others than this fiber ask for random numbers */
 	memset(server, 0, sizeof(*server));
 	server->serve = serve;
 	server->user = user;
