@@ -37,6 +37,9 @@ kill -TERM "$server"
 wait "$server"
 [ "$line" = through ] || { echo "echo answered: $line" >&2; exit 1; }
 
+out=$("$WEFT_EXAMPLES/http_server" | tr -d '\r')
+[[ "$out" =~ ^serving\ on\ tcp://127.0.0.1:[0-9]+$'\nHTTP/1.1 200 OK\n'.*$'\n\nhello, weft\nstopped'$ ]] ||
+	{ echo "http_server said: $out" >&2; exit 1; }
 out=$("$WEFT_EXAMPLES/mux")
 [ "$out" = $'stream 1? Yes.\nstream 2? Yes.\nstream 3? Yes.' ] || { echo "mux said: $out" >&2; exit 1; }
 out=$("$WEFT_EXAMPLES/map")
