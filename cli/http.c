@@ -140,11 +140,14 @@ static void exchange(struct http_command *c)
 
 static weft_err tls_make(struct http_command *c)
 {
+	static const char *const protocols[] = { "http/1.1", NULL };
 	weft_tls_client_options options = WEFT_TLS_CLIENT_OPTIONS_DEFAULT;
 	const struct http_args *a = &c->args;
 
-	if (!a->cacert && !a->cert && !a->is_insecure)
+	/* the client's own would do: it is made only when it is needed */
+	if (!a->cacert && !a->cert && !a->is_insecure && !getenv("SSLKEYLOGFILE"))
 		return WEFT_OK;
+	options.alpn = protocols;
 	options.ca_file = a->cacert;
 	options.cert.cert_file = a->cert;
 	options.cert.key_file = a->key;

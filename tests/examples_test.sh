@@ -68,6 +68,13 @@ want=$'kept up: sum 36\nkept up: sum 36\nlate: missed 4\nlate: 5\nlate: 6\nlate:
 [ "$out" = "$want" ] || { echo "fanout said: $out" >&2; exit 1; }
 out=$("$WEFT_EXAMPLES/settings")
 [ "$out" = $'level 3, limit 400\nnow level 8, limit 800' ] || { echo "settings said: $out" >&2; exit 1; }
+out=$("$WEFT_EXAMPLES/http_client" | sed 's,http://127.0.0.1:[0-9]*,,')
+want=$'/page: status 200, 7 bytes\n/moved: status 200, 7 bytes'
+[ "$out" = "$want" ] || { echo "http_client said: $out" >&2; exit 1; }
+out=$("$WEFT_EXAMPLES/events" | tr '\n' ,)
+want='message 1: 1,message 2: 2,lost behind 2,message 3: 3,message 4: 4,lost behind 4,'
+want+='message 5: 5,message 6: 6,lost behind 6,'
+[ "$out" = "$want" ] || { echo "events said: $out" >&2; exit 1; }
 printf '#!/bin/sh\necho slow; exec sleep 100\n' >"$work/slow"
 chmod +x "$work/slow"
 out=$("$WEFT_EXAMPLES/children" true false no-such-program "$work/slow" | sed "s,$work/,," | LC_ALL=C sort)
