@@ -69,6 +69,7 @@ struct weft_tls {
 	struct tls_settings settings;
 	weft_cell *context;	 /* of tls_context; NULL while being made */
 	struct tls_cache *cache; /* of a client; NULL: none */
+	weft_buf_pool *buffers;	 /* of blocks, which come and go with each write */
 	int key_log_fd;		 /* -1: none */
 	struct counter handshakes, resumed, failed, reloads;
 };
@@ -89,8 +90,9 @@ bool tls_cert_digest(uint8_t out[TLS_DIGEST_SIZE], X509 *cert);
 
 /* ---- connections ---- */
 
-/* A block of bytes: data[head .. head + len) are there. */
+/* A block of bytes, from its configuration's pool: data[head .. head + len) are there. */
 struct tls_block {
+	weft_buf memory; /* empty, or cap bytes at data */
 	uint8_t *data;
 	size_t cap, head, len;
 };
@@ -180,7 +182,7 @@ void tls_fresh_keep(struct tls_conn *conn);
 /* tls_bio.c: the SSL's ends are conn->in and conn->out. False: no memory. */
 bool tls_bio_attach(struct tls_conn *conn);
 /* Room for at least size bytes more. False: no memory. */
-bool tls_block_reserve(struct tls_block *block, size_t size);
+bool tls_block_reserve(struct tls_conn *c, struct tls_block *block, size_t size);
 void tls_block_free(struct tls_block *block);
 
 /* tls_error.c */

@@ -3,7 +3,6 @@
  * The ends of an SSL: what it reads is what lies in conn->in, what it writes goes to
  * conn->out. Neither waits: no byte there is "try again", and room is made.
  */
-#include "base/mem.h"
 #include "net/tls.h"
 
 #include <pthread.h>
@@ -11,10 +10,10 @@
 
 #define BLOCK_MIN ((size_t)512)
 
-bool tls_block_reserve(struct tls_block *block, size_t size)
+bool tls_block_reserve(struct tls_conn *c, struct tls_block *block, size_t size)
 {
 	size_t cap = block->len + size;
-	uint8_t *data;
+	weft_buf memory;
 
 	if (block->cap - block->head - block->len >= size)
 		return true;
@@ -25,22 +24,19 @@ bool tls_block_reserve(struct tls_block *block, size_t size)
 	}
 	if (cap < BLOCK_MIN)
 		cap = BLOCK_MIN;
-	data = mem_alloc(cap);
-	if (!data)
+	if (weft_buf_alloc(&memory, c->tls->buffers, cap) != WEFT_OK)
 		return false;
 	if (block->len)
-		memcpy(data, block->data + block->head, block->len);
-	mem_free(block->data);
-	block->data = data;
-	block->cap = cap;
-	block->head = 0;
+		memcpy(memory.data, block->data + block->head, block->len);
+	weft_buf_unref(&block->memory);
+	*block = (struct tls_block){ memory, memory.data, cap, 0, block->len };
 	return true;
 }
 
 void tls_block_free(struct tls_block *block)
 {
-	mem_free(block->data);
-	*block = (struct tls_block){ 0 };
+	weft_buf_unref(&block->memory);
+	*block = (struct tls_block){ .data = NULL };
 }
 
 /* Under conn->lock, or before there is anybody else. */
@@ -66,7 +62,7 @@ static int bio_write(BIO *bio, const char *data, size_t size, size_t *written)
 	struct tls_conn *conn = BIO_get_data(bio);
 
 	BIO_clear_retry_flags(bio);
-	if (!tls_block_reserve(&conn->out, size)) {
+	if (!tls_block_reserve(conn, &conn->out, size)) {
 		conn->no_memory = true;
 		return -1;
 	}

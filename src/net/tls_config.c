@@ -386,6 +386,10 @@ static weft_tls *tls_alloc(void)
 
 	if (!tls)
 		return NULL;
+	if (weft_buf_pool_create(&tls->buffers, NULL) != WEFT_OK) {
+		mem_free(tls);
+		return NULL;
+	}
 	refcount_init(&tls->refs, 1);
 	tls->key_log_fd = -1;
 	return tls;
@@ -426,6 +430,7 @@ void weft_tls_unref(weft_tls *tls)
 	if (tls->key_log_fd >= 0)
 		(void)close(tls->key_log_fd);
 	settings_fini(&tls->settings);
+	weft_buf_pool_free(tls->buffers);
 	mem_free(tls);
 }
 

@@ -38,8 +38,6 @@
 #define OUT_RECORDS 4 /* encrypted before they are sent together */
 /* What a record adds to its bytes at most: SSL3_RT_MAX_ENCRYPTED_OVERHEAD and its header. */
 #define RECORD_EXTRA ((size_t)SSL3_RT_MAX_ENCRYPTED_OVERHEAD + SSL3_RT_HEADER_LENGTH)
-/* Before SSL_write comes a KeyUpdate, at most. */
-#define RECORD_ROOM (TLS_RECORD_MAX + 2 * RECORD_EXTRA + 64)
 #define KEY_RECORDS ((uint64_t)1 << 23) /* AES-GCM allows 2^24.5 (RFC 8446, section 5.5) */
 #define EMPTY_MAX 32			/* records without data, until others have a turn */
 #define SHUTDOWN_NS INT64_C(10000000000)
@@ -231,6 +229,18 @@ static weft_err record_write(
 	}
 }
 
+/* Room for a record of size bytes and for those behind it that go with it, and for a KeyUpdate
+ * before them: taken at once, so that what is there is not moved. */
+static size_t records_room(const struct writing *w, size_t size, unsigned records)
+{
+	size_t all = size, most = records * TLS_RECORD_MAX;
+
+	for (unsigned i = 0; i < w->left && all < most; i++)
+		all += w->iov[i].iov_len - (i ? 0 : w->skip);
+	all = all < most ? all : most;
+	return all + (all / TLS_RECORD_MAX + 2) * (RECORD_EXTRA + 64);
+}
+
 /* Lock held. As many records as go together. */
 static weft_err records_write(struct tls_conn *c, struct writing *w, weft_deadline until)
 {
@@ -244,7 +254,7 @@ static weft_err records_write(struct tls_conn *c, struct writing *w, weft_deadli
 		rt_lock_release(&c->lock);
 		err = record_gather(w, &data, &size);
 		rt_lock_acquire(&c->lock);
-		if (!err && !tls_block_reserve(&c->out, RECORD_ROOM))
+		if (!err && !tls_block_reserve(c, &c->out, records_room(w, size, OUT_RECORDS - i)))
 			err = err_set(WEFT_ENOMEM);
 		if (!err)
 			err = record_write(c, data, size, until);
@@ -343,7 +353,7 @@ static weft_err tls_writev(weft_conn *conn, const struct iovec *iov, unsigned io
 static bool close_notify(struct tls_conn *c)
 {
 	if (c->fault || !c->is_up || SSL_in_init(c->ssl) ||
-		!tls_block_reserve(&c->out, RECORD_EXTRA + 64))
+		!tls_block_reserve(c, &c->out, RECORD_EXTRA + 64))
 		return false;
 	ERR_clear_error();
 	if (!(SSL_get_shutdown(c->ssl) & SSL_SENT_SHUTDOWN))

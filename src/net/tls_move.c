@@ -82,7 +82,7 @@ static weft_err in_prepare(struct tls_conn *c)
 		return WEFT_OK;
 	tls_block_free(in);
 	c->fills_small = 0;
-	return tls_block_reserve(in, want) ? WEFT_OK : err_set(WEFT_ENOMEM);
+	return tls_block_reserve(c, in, want) ? WEFT_OK : err_set(WEFT_ENOMEM);
 }
 
 static void first_note(struct tls_conn *c, size_t got)
