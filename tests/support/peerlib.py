@@ -207,7 +207,7 @@ def http_get(server, path):
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=PATIENCE)
     with contextlib.closing(connection):
         connection.request("GET", path)
-        return connection.getresponse().read().decode()
+        return connection.getresponse().read().decode("latin-1")
 
 
 class WeftClient(Ours):
