@@ -23,25 +23,30 @@ static const char help_text[] =
 	"FROM:\n"
 	"  stdio:                   this process's stdin and stdout: one session\n"
 	"  listen:tcp://host:port   port 0: any; an empty host: 127.0.0.1\n"
+	"  listen:tls://host:port   the same, encrypted; needs ?cert=FILE&key=FILE\n"
 	"  listen:unix:/path        or unix:@name in the abstract name space\n"
-	"  listen:mux+tcp://host:port, listen:mux+unix:/path\n"
+	"  listen:mux+tcp://host:port, listen:mux+tls://host:port, listen:mux+unix:/path\n"
 	"                           each stream of each connection is a session\n"
-	"  mux+tcp://host:port, mux+unix:/path\n"
+	"  mux+tcp://host:port, mux+tls://host:port, mux+unix:/path\n"
 	"                           connects, and takes the streams that the other end\n"
 	"                           opens: a reverse tunnel\n"
 	"TO:\n"
-	"  tcp://host:port, unix:/path\n"
-	"  mux+tcp://host:port, mux+unix:/path\n"
+	"  tcp://host:port, tls://host:port, unix:/path\n"
+	"  mux+tcp://host:port, mux+tls://host:port, mux+unix:/path\n"
 	"                           a stream for each session; the connection is kept up\n"
-	"  listen:mux+tcp://host:port, listen:mux+unix:/path\n"
+	"  listen:mux+tcp://host:port, listen:mux+tls://host:port, listen:mux+unix:/path\n"
 	"                           the same, on connections that come: a reverse\n"
 	"                           tunnel's other end\n"
 	"  exec:CMD ARG...          a child process for each session; no shell runs\n"
 	"  -- CMD ARG...            the same, as words\n"
 	"  stdio:                   takes one session\n"
 	"\n"
-	"endpoint options: ?nodelay=0|1 (tcp), keepalive=SECONDS (tcp, mux),\n"
-	"  of listeners: backlog=N, reuseport=0|1 (tcp), mode=0660 (unix)\n"
+	"endpoint options: ?nodelay=0|1 (tcp, tls), keepalive=SECONDS (tcp, tls, mux),\n"
+	"  of listeners: backlog=N, reuseport=0|1 (tcp, tls), mode=0660 (unix)\n"
+	"  of tls: cert=FILE, key=FILE (PEM; read again on SIGHUP), alpn=NAME,NAME\n"
+	"    listeners: client-ca=FILE (clients need a certificate)\n"
+	"    others: ca=FILE (in place of the system's), servername=HOST,\n"
+	"    fingerprint=sha256:... (that certificate only), insecure=1 (any certificate)\n"
 	"  of mux: v=1|2 (smux's version, the same at both ends; 2),\n"
 	"  sessions=1..64 (connections to share, where they are dialled; 1)\n"
 	"\n"
@@ -56,6 +61,8 @@ static const char help_text[] =
 	"                           * for all\n"
 	"  --env NAME=VALUE         set for children; may be repeated\n"
 	"  --insecure               let other machines reach a listener with children\n"
+	"  --self-signed            for trying out: a listener of tls makes a certificate,\n"
+	"                           and prints its fingerprint\n"
 	"  --log-level LEVEL        error, warn, info, debug or trace (warn)\n"
 	"  --log-format FORMAT      text or json (text)\n"
 	"\n"
@@ -137,6 +144,7 @@ static int arguments(struct bridge_command *c, const char *const *argv, bool *wa
 		{ "pass-env", FLAG_LIST, &c->pass_env_given, 0, false },
 		{ "env", FLAG_LIST, &c->env, 0, false },
 		{ "insecure", FLAG_SWITCH, &o->insecure, 0, false },
+		{ "self-signed", FLAG_SWITCH, &o->self_signed, 0, false },
 		{ "log-level", FLAG_TEXT, &c->log_level_name, 0, false },
 		{ "log-format", FLAG_TEXT, &c->log_format, 0, false },
 		{ "session", FLAG_LATER, http, 0, false },
@@ -164,18 +172,39 @@ static int arguments(struct bridge_command *c, const char *const *argv, bool *wa
 
 /* ---- running ---- */
 
-/* The first signal drains, the second ends the process at once. */
+static void reload(struct bridge_command *c)
+{
+	weft_bridge_event event = {
+		.level = WEFT_LOG_INFO, .peer = "", .text = "certificates read again"
+	};
+
+	event.err = weft_bridge_reload(c->bridge);
+	if (event.err) {
+		event.level = WEFT_LOG_ERROR;
+		event.text = weft_error_detail();
+	}
+	say_event(NULL, &event);
+}
+
+/* SIGHUP reads certificates again. Of the others the first drains, the second ends the process
+ * at once. */
 static weft_err signal_fiber(void *arg)
 {
 	struct bridge_command *c = arg;
+	bool is_stopping = false;
 	int number;
 
-	if (weft_signals_wait(c->signals, &number, WEFT_FOREVER))
-		return WEFT_OK;
-	weft_bridge_stop(c->bridge);
-	if (weft_signals_wait(c->signals, &number, WEFT_FOREVER))
-		return WEFT_OK;
-	_exit(128 + number);
+	while (!weft_signals_wait(c->signals, &number, WEFT_FOREVER)) {
+		if (number == SIGHUP) {
+			reload(c);
+			continue;
+		}
+		if (is_stopping)
+			_exit(128 + number);
+		weft_bridge_stop(c->bridge);
+		is_stopping = true;
+	}
+	return WEFT_OK;
 }
 
 /* Scripts read the first line. */
@@ -189,6 +218,9 @@ static void say_ready(const struct bridge_command *c)
 		say("connected to %s", name);
 	if (to)
 		say("TO is listening on %s", to);
+	if (weft_bridge_fingerprint(c->bridge))
+		say("self-signed certificate, for clients with ?fingerprint=%s",
+			weft_bridge_fingerprint(c->bridge));
 }
 
 static weft_err serve(struct bridge_command *c)
@@ -210,14 +242,21 @@ static weft_err serve(struct bridge_command *c)
 	return err;
 }
 
+static bool is_tls(const char *endpoint)
+{
+	return endpoint && (strstr(endpoint, "tls://") != NULL);
+}
+
 static weft_err main_fiber(void *arg)
 {
-	static const int numbers[] = { SIGINT, SIGTERM };
+	static const int numbers[] = { SIGINT, SIGTERM, SIGHUP };
 	struct bridge_command *c = arg;
+	/* without TLS a hang-up ends the process, as ever */
+	unsigned count = is_tls(c->options.from) || is_tls(c->options.to) ? 3 : 2;
 	weft_err err;
 
 	c->has_run = true;
-	err = weft_signals_create(&c->signals, numbers, sizeof(numbers) / sizeof(numbers[0]));
+	err = weft_signals_create(&c->signals, numbers, count);
 	if (!err)
 		err = weft_bridge_open(&c->bridge, &c->options);
 	if (err) {

@@ -10,9 +10,9 @@ WEFT_BEGIN_DECLS
 /*
  * weft_bridge: accepts sessions at one endpoint and opens another for each.
  *
- * Endpoints are URIs as the manual of weft(1) describes: stdio:, exec:CMD, tcp://,
- * unix:, mux+tcp://, mux+unix:, with "listen:" in front for listeners.
- * Lifetime: one owner.  Threads: stop and stats from anywhere, also from a plain
+ * Endpoints are URIs as the manual of weft(1) describes: stdio:, exec:CMD, tcp://, tls://,
+ * unix:, mux+tcp://, mux+tls://, mux+unix:, with "listen:" in front for listeners.
+ * Lifetime: one owner.  Threads: stop, reload and stats from anywhere, also from a plain
  * thread; run once, from a fiber.  Blocking: open, run.
  */
 typedef struct weft_bridge weft_bridge;
@@ -40,20 +40,22 @@ typedef struct weft_bridge_options {
 	int64_t child_grace_ns;	    /* 0: 2 s */
 	const char *const *env;	    /* for children, as in weft_process_options */
 	const char *const *pass_env;
-	bool insecure; /* allow a child behind a listener that leaves loopback */
+	bool insecure;	  /* allow a child behind a listener that leaves loopback */
+	bool self_signed; /* listeners of TLS that name no certificate make one for themselves */
 	/* Called in whatever fiber it happens; strings are valid during the call. Must not
 	 * call the bridge but for weft_bridge_stop. NULL: events go to weft_log. */
 	void (*on_event)(void *user, const weft_bridge_event *event);
 	void *user;
 } weft_bridge_options;
 
-#define WEFT_BRIDGE_OPTIONS_DEFAULT                                                   \
-	{                                                                             \
-		NULL, NULL, NULL, 0, 0, 0, 0, 0, -1, 0, NULL, NULL, false, NULL, NULL \
+#define WEFT_BRIDGE_OPTIONS_DEFAULT                                                          \
+	{                                                                                    \
+		NULL, NULL, NULL, 0, 0, 0, 0, 0, -1, 0, NULL, NULL, false, false, NULL, NULL \
 	}
 
-/* Checks every option and both endpoints; opens nothing, so that it may be called
- * outside a runtime. Errors: WEFT_EINVAL with a detail that names what, where, why. */
+/* Checks every option and both endpoints, and reads the files that endpoints of TLS name; opens
+ * no socket, so that it may be called outside a runtime. Errors: WEFT_EINVAL with a detail that
+ * names what, where, why; WEFT_ENOSYS (TLS, where the library has none). */
 WEFT_API WEFT_MUST_CHECK weft_err weft_bridge_check(const weft_bridge_options *options);
 /* Checks, then opens FROM: binds its listener, or connects to the mux peer whose streams
  * it is to accept. Binds TO's listener, if it has one. Strings are copied.
@@ -65,6 +67,12 @@ WEFT_API WEFT_MUST_CHECK weft_err weft_bridge_open(
 WEFT_API const char *weft_bridge_name(const weft_bridge *bridge);
 /* What TO listens on (a mux endpoint with listen: in front); NULL when it does not. */
 WEFT_API const char *weft_bridge_to_name(const weft_bridge *bridge);
+/* The fingerprint of the certificate that was made for options.self_signed, as
+ * weft_tls_client_options.fingerprint and "?fingerprint=" take it; NULL: none was. */
+WEFT_API const char *weft_bridge_fingerprint(const weft_bridge *bridge);
+/* Reads the files of TLS again: what is accepted or dialled later uses what they hold now. On
+ * an error what was read before stays in use. Blocks on files. Errors: WEFT_EINVAL, as check. */
+WEFT_API WEFT_MUST_CHECK weft_err weft_bridge_reload(weft_bridge *bridge);
 /*
  * Serves until weft_bridge_stop, or until the one session of stdio: is over. Then
  * drains: sessions under way get drain_timeout_ns, then are cut (their peers see a

@@ -5,6 +5,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "bridge/endpoint_tls.h"
 #include "bridge/session.h"
 #include "net/process_env.h"
 
@@ -163,12 +164,57 @@ static weft_err pairing_check(const struct weft_bridge *b)
 			o->to);
 	if (from->kind == ENDPOINT_STDIO && to->kind == ENDPOINT_STDIO)
 		return err_setf(WEFT_EINVAL, "stdio: can't be both FROM and TO");
-	if (to->kind == ENDPOINT_EXEC && from->is_listener && !from->is_local && !o->insecure)
+	if (to->kind == ENDPOINT_EXEC && from->is_listener && !from->is_local && !o->insecure &&
+		!from->tls.client_ca)
 		return err_setf(WEFT_EINVAL,
 			"FROM \"%.128s\": anybody who reaches it could run %.128s; listen on "
-			"127.0.0.1, [::1] or localhost, or allow it with --insecure",
+			"127.0.0.1, [::1] or localhost, ask for certificates with tls:// and "
+			"client-ca=, or allow it with --insecure",
 			o->from, to->words.argv[0]);
 	return WEFT_OK;
+}
+
+/* One certificate for both ends, if both need one. */
+static weft_err self_sign(struct weft_bridge *b, weft_tls_pem *pem)
+{
+	const struct endpoint *from = &b->from, *to = &b->to;
+	const struct endpoint *e =
+		from->tls.is_on && from->is_listener && !from->tls.cert ? from : to;
+	weft_err err;
+
+	if (!b->options.self_signed)
+		return WEFT_OK;
+	if (!e->tls.is_on || !e->is_listener || e->tls.cert)
+		return err_setf(WEFT_EINVAL,
+			"--self-signed: no listener of TLS is there that has no certificate");
+	err = weft_tls_self_signed(pem, e->tls.host);
+	if (!err)
+		memcpy(b->fingerprint, pem->fingerprint, sizeof(b->fingerprint));
+	return err;
+}
+
+static weft_err tls_make(weft_tls **out, const struct endpoint *e, const char *role,
+	const char *text, const weft_tls_pem *pem)
+{
+	weft_err err;
+
+	if (!e->tls.is_on)
+		return WEFT_OK;
+	err = endpoint_tls_create(out, e, pem->cert_pem ? pem : NULL);
+	return err == WEFT_EINVAL ? err_wrap(err, "%s \"%.128s\"", role, text) : err;
+}
+
+static weft_err tls_check(struct weft_bridge *b)
+{
+	weft_tls_pem pem = { .cert_pem = NULL };
+	weft_err err = self_sign(b, &pem);
+
+	if (!err)
+		err = tls_make(&b->from_tls, &b->from, "FROM", b->options.from, &pem);
+	if (!err)
+		err = tls_make(&b->to_tls, &b->to, "TO", b->options.to, &pem);
+	weft_tls_pem_fini(&pem);
+	return err;
 }
 
 /* ---- making ---- */
@@ -191,6 +237,8 @@ static weft_err configured(struct weft_bridge **out, const weft_bridge_options *
 		err = pairing_check(b);
 	if (!err)
 		err = env_check(b);
+	if (!err)
+		err = tls_check(b);
 	if (err)
 		weft_bridge_free(b);
 	else
@@ -224,8 +272,11 @@ static char *name_of(const struct endpoint *e, const char *address)
 	size_t size = strlen(mux) + strlen(address) + 1;
 	char *name = mem_alloc(size);
 
-	if (name)
-		(void)snprintf(name, size, "%s%s", mux, address);
+	if (!name)
+		return NULL;
+	(void)snprintf(name, size, "%s%s", mux, address);
+	if (e->tls.is_on) /* "tls:" or "tcp:" */
+		memcpy(name + strlen(mux), "tls", strlen("tls"));
 	return name;
 }
 
@@ -246,8 +297,8 @@ static weft_err listen_at(
  * One that is lost later is dialled again. */
 static weft_err from_dial(struct weft_bridge *b)
 {
-	weft_err err = weft_dial(&b->first, b->from.address, &b->from.net,
-		weft_after_ns(b->options.connect_timeout_ns));
+	weft_err err = endpoint_dial(
+		&b->first, &b->from, b->from_tls, weft_after_ns(b->options.connect_timeout_ns));
 
 	if (err)
 		return err_wrap(err, "open mux session");
@@ -271,7 +322,7 @@ static weft_err from_open(struct weft_bridge *b)
 	if (err)
 		return err;
 	/* A name may stand for another address than it seems. */
-	if (b->to.kind == ENDPOINT_EXEC && !b->options.insecure &&
+	if (b->to.kind == ENDPOINT_EXEC && !b->options.insecure && !b->from.tls.client_ca &&
 		!endpoint_address_is_local(weft_listener_name(b->listener)))
 		return err_setf(WEFT_EAUTH,
 			"listen on %s: not a loopback address, and TO is a child process: "
@@ -321,6 +372,20 @@ const char *weft_bridge_name(const weft_bridge *bridge)
 	return bridge->name ? bridge->name : "stdio:";
 }
 
+const char *weft_bridge_fingerprint(const weft_bridge *bridge)
+{
+	return bridge->fingerprint[0] ? bridge->fingerprint : NULL;
+}
+
+weft_err weft_bridge_reload(weft_bridge *bridge)
+{
+	weft_err err = bridge->from_tls ? weft_tls_reload(bridge->from_tls) : WEFT_OK;
+
+	if (!err && bridge->to_tls)
+		err = weft_tls_reload(bridge->to_tls);
+	return endpoint_tls_error(err);
+}
+
 const char *weft_bridge_to_name(const weft_bridge *bridge)
 {
 	return bridge->to_name;
@@ -333,6 +398,8 @@ void weft_bridge_free(weft_bridge *bridge)
 	weft_listener_free(bridge->listener);
 	weft_listener_free(bridge->to_listener);
 	weft_conn_free(bridge->first);
+	weft_tls_unref(bridge->from_tls);
+	weft_tls_unref(bridge->to_tls);
 	mux_pool_fini(&bridge->to_pool);
 	weft_cancel_unref(bridge->stopping);
 	weft_buf_pool_free(bridge->pool);
@@ -439,17 +506,30 @@ static weft_err serve(struct weft_bridge *b, weft_scope *sessions)
 	return err ? err : weft_cancel_wait(b->stopping, WEFT_FOREVER);
 }
 
-/* Said once for each end: whoever sits on the way may read and change all of it. */
-static void warn_clear(const struct weft_bridge *b, const struct endpoint *e, const char *name)
+/* Said once for each end: what whoever is on the way, or whoever comes, may do. */
+static void warn_end(const struct weft_bridge *b, const struct endpoint *e, const char *name)
 {
-	const char *address = name ? name + strlen("mux+") : e->address;
+	const char *mux = endpoint_is_mux(e) ? "mux+" : "";
 	char text[TEXT_MAX];
 
-	if (!endpoint_is_mux(e) || endpoint_address_is_local(address))
+	if (e->tls.insecure)
+		(void)snprintf(text, sizeof(text),
+			"%stls://%s: any certificate is taken (insecure=1): whoever is on the way may "
+			"read and change all of it",
+			mux, e->tls.host);
+	else if (!*mux || endpoint_address_is_local(name ? name + strlen(mux) : e->address))
 		return;
-	(void)snprintf(text, sizeof(text),
-		"mux+%s is no loopback address: mux+tcp is neither encrypted nor authenticated",
-		address);
+	else if (!e->tls.is_on)
+		(void)snprintf(text, sizeof(text),
+			"mux+%s is no loopback address: mux+tcp is neither encrypted nor authenticated",
+			name ? name + strlen(mux) : e->address);
+	else if (e->is_listener && !e->tls.client_ca)
+		(void)snprintf(text, sizeof(text),
+			"%s is no loopback address: anybody may connect (client-ca= asks for "
+			"certificates)",
+			name);
+	else
+		return;
 	tell(b, WEFT_LOG_WARN, WEFT_OK, text);
 }
 
@@ -499,8 +579,8 @@ weft_err weft_bridge_run(weft_bridge *bridge)
 	weft_scope *sessions = NULL, *links = NULL;
 	weft_err err;
 
-	warn_clear(bridge, &bridge->from, bridge->name);
-	warn_clear(bridge, &bridge->to, bridge->to_name);
+	warn_end(bridge, &bridge->from, bridge->name);
+	warn_end(bridge, &bridge->to, bridge->to_name);
 	err = weft_scope_create(&sessions);
 	if (!err)
 		err = weft_scope_create(&links);

@@ -11,6 +11,7 @@
 
 #include <weft/bridge.h>
 #include <weft/cancel.h>
+#include <weft/tls.h>
 
 /* Counted with each move, so that workers must not share a line: those that share a cell are
  * more than there are cells. */
@@ -32,7 +33,9 @@ struct bridge_counters {
 struct weft_bridge {
 	weft_bridge_options options; /* zeros replaced; its strings are not to be used */
 	struct endpoint from, to;
-	struct words env, pass_env; /* argv NULL: not given */
+	weft_tls *from_tls, *to_tls;			/* of endpoints with TLS; else NULL */
+	char fingerprint[WEFT_TLS_FINGERPRINT_LEN + 1]; /* of what is self-signed; "": nothing is */
+	struct words env, pass_env;			/* argv NULL: not given */
 	weft_buf_pool *pool;
 	char *name, *to_name;	    /* of what listens or was dialled; owned; may be NULL */
 	weft_listener *listener;    /* FROM; NULL for stdio: and for what is dialled */

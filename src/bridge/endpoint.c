@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "net/addr.h"
 
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -22,27 +23,29 @@ struct scheme {
 	bool is_carried; /* false: known, and refused until its part is built */
 	bool may_listen;
 	bool is_mux;
+	bool is_tls;
 };
 
 static const struct scheme schemes[] = {
-	{ "stdio", ENDPOINT_STDIO, true, false, false },
-	{ "exec", ENDPOINT_EXEC, true, false, false },
-	{ "tcp", ENDPOINT_TCP, true, true, false },
-	{ "unix", ENDPOINT_UNIX, true, true, false },
-	{ "tls", ENDPOINT_TCP, false, true, false },
-	{ "mux+tcp", ENDPOINT_TCP, true, true, true },
-	{ "mux+unix", ENDPOINT_UNIX, true, true, true },
-	{ "mux+tls", ENDPOINT_TCP, false, true, true },
-	{ "http", ENDPOINT_TCP, false, true, false },
-	{ "https", ENDPOINT_TCP, false, true, false },
-	{ "sse+http", ENDPOINT_TCP, false, true, false },
-	{ "sse+https", ENDPOINT_TCP, false, true, false },
-	{ "ws", ENDPOINT_TCP, false, true, false },
-	{ "wss", ENDPOINT_TCP, false, true, false },
+	{ "stdio", ENDPOINT_STDIO, true, false, false, false },
+	{ "exec", ENDPOINT_EXEC, true, false, false, false },
+	{ "tcp", ENDPOINT_TCP, true, true, false, false },
+	{ "unix", ENDPOINT_UNIX, true, true, false, false },
+	{ "tls", ENDPOINT_TCP, true, true, false, true },
+	{ "mux+tcp", ENDPOINT_TCP, true, true, true, false },
+	{ "mux+unix", ENDPOINT_UNIX, true, true, true, false },
+	{ "mux+tls", ENDPOINT_TCP, true, true, true, true },
+	{ "http", ENDPOINT_TCP, false, true, false, false },
+	{ "https", ENDPOINT_TCP, false, true, false, false },
+	{ "sse+http", ENDPOINT_TCP, false, true, false, false },
+	{ "sse+https", ENDPOINT_TCP, false, true, false, false },
+	{ "ws", ENDPOINT_TCP, false, true, false, false },
+	{ "wss", ENDPOINT_TCP, false, true, false, false },
 };
 #define SCHEMES (sizeof(schemes) / sizeof(schemes[0]))
-#define CARRIED \
-	"stdio:, exec:CMD, tcp://host:port, unix:/path, mux+tcp://host:port and mux+unix:/path"
+#define CARRIED                                                                                 \
+	"stdio:, exec:CMD, tcp://host:port, tls://host:port, unix:/path, mux+tcp://host:port, " \
+	"mux+tls://host:port and mux+unix:/path"
 
 /* Where an option makes sense: on one of these, as one of those. */
 enum {
@@ -50,6 +53,8 @@ enum {
 	ON_UNIX = 2,
 	ON_MUX_TCP = 4,
 	ON_MUX_UNIX = 8,
+	ON_TLS = 16,
+	ON_MUX_TLS = 32,
 	AS_LISTENER = 1,
 	AS_DIALER = 2,
 };
@@ -58,9 +63,10 @@ struct option {
 	const char *name;
 	unsigned on, as;
 	unsigned min, max;
-	int base;	    /* of the number */
+	int base;	    /* of the number; 0: it is text */
 	const char *values; /* for the error */
 	void (*set)(struct endpoint *e, unsigned value);
+	size_t text; /* offset of the text's pointer in struct endpoint_tls */
 };
 
 static void set_nodelay(struct endpoint *e, unsigned value)
@@ -105,21 +111,43 @@ static void set_sessions(struct endpoint *e, unsigned value)
 	e->mux.sessions = value;
 }
 
-#define ON_MUX (ON_MUX_TCP | ON_MUX_UNIX)
+static void set_insecure(struct endpoint *e, unsigned value)
+{
+	e->tls.insecure = value != 0;
+}
+
+#define ON_MUX (ON_MUX_TCP | ON_MUX_UNIX | ON_MUX_TLS)
+#define ON_EACH_TLS (ON_TLS | ON_MUX_TLS)
+#define ON_EACH_TCP (ON_TCP | ON_MUX_TCP | ON_EACH_TLS)
 #define AS_BOTH (AS_LISTENER | AS_DIALER)
 #define SECONDS_OR_0 "seconds, or 0 for none, to 32767"
 
+#define NUMBER(min, max, values, set) min, max, 10, values, set, 0
+#define TEXT(values, field) 0, 0, 0, values, NULL, offsetof(struct endpoint_tls, field)
+
 static const struct option options[] = {
-	{ "nodelay", ON_TCP | ON_MUX_TCP, AS_BOTH, 0, 1, 10, "0 or 1", set_nodelay },
-	{ "keepalive", ON_TCP, AS_BOTH, 0, KEEPALIVE_MAX_S, 10, SECONDS_OR_0, set_keepalive },
-	{ "keepalive", ON_MUX, AS_BOTH, 0, KEEPALIVE_MAX_S, 10, SECONDS_OR_0, set_mux_keepalive },
-	{ "backlog", ON_TCP | ON_UNIX | ON_MUX, AS_LISTENER, 1, BACKLOG_MAX, 10, "1..65535",
-		set_backlog },
-	{ "reuseport", ON_TCP | ON_MUX_TCP, AS_LISTENER, 0, 1, 10, "0 or 1", set_reuse_port },
+	{ "nodelay", ON_EACH_TCP, AS_BOTH, NUMBER(0, 1, "0 or 1", set_nodelay) },
+	{ "keepalive", ON_TCP | ON_TLS, AS_BOTH,
+		NUMBER(0, KEEPALIVE_MAX_S, SECONDS_OR_0, set_keepalive) },
+	{ "keepalive", ON_MUX, AS_BOTH,
+		NUMBER(0, KEEPALIVE_MAX_S, SECONDS_OR_0, set_mux_keepalive) },
+	{ "backlog", ON_EACH_TCP | ON_UNIX | ON_MUX, AS_LISTENER,
+		NUMBER(1, BACKLOG_MAX, "1..65535", set_backlog) },
+	{ "reuseport", ON_EACH_TCP, AS_LISTENER, NUMBER(0, 1, "0 or 1", set_reuse_port) },
 	{ "mode", ON_UNIX | ON_MUX_UNIX, AS_LISTENER, 1, 0777, 8, "an octal number, 1..0777",
-		set_mode },
-	{ "v", ON_MUX, AS_BOTH, 1, 2, 10, "1 or 2, the version of smux", set_version },
-	{ "sessions", ON_MUX, AS_DIALER, 1, ENDPOINT_MUX_SESSIONS_MAX, 10, "1..64", set_sessions },
+		set_mode, 0 },
+	{ "v", ON_MUX, AS_BOTH, NUMBER(1, 2, "1 or 2, the version of smux", set_version) },
+	{ "sessions", ON_MUX, AS_DIALER,
+		NUMBER(1, ENDPOINT_MUX_SESSIONS_MAX, "1..64", set_sessions) },
+	{ "cert", ON_EACH_TLS, AS_BOTH, TEXT("a file", cert) },
+	{ "key", ON_EACH_TLS, AS_BOTH, TEXT("a file", key) },
+	{ "alpn", ON_EACH_TLS, AS_BOTH, TEXT("protocols between commas", alpn) },
+	{ "client-ca", ON_EACH_TLS, AS_LISTENER, TEXT("a file", client_ca) },
+	{ "ca", ON_EACH_TLS, AS_DIALER, TEXT("a file", ca) },
+	{ "servername", ON_EACH_TLS, AS_DIALER, TEXT("a host", server_name) },
+	{ "fingerprint", ON_EACH_TLS, AS_DIALER,
+		TEXT("sha256: and 64 hexadecimal digits", fingerprint) },
+	{ "insecure", ON_EACH_TLS, AS_DIALER, NUMBER(0, 1, "0 or 1", set_insecure) },
 };
 #define OPTIONS (sizeof(options) / sizeof(options[0]))
 
@@ -182,16 +210,18 @@ static bool number(unsigned *out, const char *text, size_t len, const struct opt
 
 static bool option_applies(const struct option *option, const struct endpoint *e)
 {
-	unsigned on = e->kind == ENDPOINT_TCP ? ON_TCP : ON_UNIX;
+	unsigned on = e->kind == ENDPOINT_UNIX ? ON_UNIX : e->tls.is_on ? ON_TLS : ON_TCP;
 
 	if (endpoint_is_mux(e))
-		on = e->kind == ENDPOINT_TCP ? ON_MUX_TCP : ON_MUX_UNIX;
+		on = e->kind == ENDPOINT_UNIX ? ON_MUX_UNIX
+			: e->tls.is_on	      ? ON_MUX_TLS
+					      : ON_MUX_TCP;
 	return option->on & on && option->as & (e->is_listener ? AS_LISTENER : AS_DIALER);
 }
 
 static weft_err option_unknown(const struct endpoint *e, const char *name, size_t len)
 {
-	char part[SHOWN_MAX + 1], known[128] = " none";
+	char part[SHOWN_MAX + 1], known[256] = " none";
 	size_t used = 0;
 
 	for (size_t i = 0; i < OPTIONS; i++) {
@@ -208,55 +238,6 @@ static weft_err option_unknown(const struct endpoint *e, const char *name, size_
 	return err_setf(WEFT_EINVAL, "unknown option \"%s\"; this endpoint has:%s",
 		shown(part, name, len), known);
 }
-
-/* text: one "name=value" of len bytes; seen: a bit an option. */
-static weft_err option_parse(struct endpoint *e, const char *text, size_t len, unsigned *seen)
-{
-	const char *equals = memchr(text, '=', len);
-	size_t name_len = equals ? (size_t)(equals - text) : len;
-	char part[SHOWN_MAX + 1];
-	unsigned value;
-
-	for (size_t i = 0; i < OPTIONS; i++) {
-		const struct option *o = &options[i];
-
-		if (strlen(o->name) != name_len || memcmp(o->name, text, name_len) != 0 ||
-			!option_applies(o, e))
-			continue;
-		if (*seen & 1u << i)
-			return err_setf(WEFT_EINVAL, "option \"%s\" is given twice", o->name);
-		if (!equals)
-			return err_setf(
-				WEFT_EINVAL, "option \"%s\" has no value: %s", o->name, o->values);
-		if (!number(&value, equals + 1, len - name_len - 1, o))
-			return err_setf(WEFT_EINVAL, "option \"%s\": \"%s\" is not %s", o->name,
-				shown(part, equals + 1, len - name_len - 1), o->values);
-		*seen |= 1u << i;
-		o->set(e, value);
-		return WEFT_OK;
-	}
-	if (name_len == 0)
-		return err_setf(WEFT_EINVAL, "an option without a name after \"?\" or \"&\"");
-	return option_unknown(e, text, name_len);
-}
-
-static weft_err options_parse(struct endpoint *e, const char *text)
-{
-	unsigned seen = 0;
-
-	for (;;) {
-		size_t len = strcspn(text, "&");
-		weft_err err = option_parse(e, text, len, &seen);
-
-		if (err)
-			return err;
-		if (!text[len])
-			return WEFT_OK;
-		text += len + 1;
-	}
-}
-
-/* ---- addresses ---- */
 
 static int hex(char c)
 {
@@ -292,6 +273,74 @@ static weft_err percent_decode(char *text)
 	return WEFT_OK;
 }
 
+/* value: len bytes. */
+static weft_err text_set(
+	struct endpoint *e, const struct option *option, const char *value, size_t len)
+{
+	char **to = (char **)(void *)((char *)&e->tls + option->text);
+	weft_err err;
+
+	if (len == 0)
+		return err_setf(
+			WEFT_EINVAL, "option \"%s\" is empty: %s", option->name, option->values);
+	*to = mem_strndup(value, len);
+	if (!*to)
+		return err_set(WEFT_ENOMEM);
+	err = percent_decode(*to);
+	return err ? err_wrap(err, "option \"%s\"", option->name) : WEFT_OK;
+}
+
+/* text: one "name=value" of len bytes; seen: a bit an option. */
+static weft_err option_parse(struct endpoint *e, const char *text, size_t len, unsigned *seen)
+{
+	const char *equals = memchr(text, '=', len);
+	size_t name_len = equals ? (size_t)(equals - text) : len;
+	char part[SHOWN_MAX + 1];
+	unsigned value;
+
+	for (size_t i = 0; i < OPTIONS; i++) {
+		const struct option *o = &options[i];
+
+		if (strlen(o->name) != name_len || memcmp(o->name, text, name_len) != 0 ||
+			!option_applies(o, e))
+			continue;
+		if (*seen & 1u << i)
+			return err_setf(WEFT_EINVAL, "option \"%s\" is given twice", o->name);
+		if (!equals)
+			return err_setf(
+				WEFT_EINVAL, "option \"%s\" has no value: %s", o->name, o->values);
+		*seen |= 1u << i;
+		if (o->base == 0)
+			return text_set(e, o, equals + 1, len - name_len - 1);
+		if (!number(&value, equals + 1, len - name_len - 1, o))
+			return err_setf(WEFT_EINVAL, "option \"%s\": \"%s\" is not %s", o->name,
+				shown(part, equals + 1, len - name_len - 1), o->values);
+		o->set(e, value);
+		return WEFT_OK;
+	}
+	if (name_len == 0)
+		return err_setf(WEFT_EINVAL, "an option without a name after \"?\" or \"&\"");
+	return option_unknown(e, text, name_len);
+}
+
+static weft_err options_parse(struct endpoint *e, const char *text)
+{
+	unsigned seen = 0;
+
+	for (;;) {
+		size_t len = strcspn(text, "&");
+		weft_err err = option_parse(e, text, len, &seen);
+
+		if (err)
+			return err;
+		if (!text[len])
+			return WEFT_OK;
+		text += len + 1;
+	}
+}
+
+/* ---- addresses ---- */
+
 bool endpoint_address_is_local(const char *address)
 {
 	struct net_addr addr;
@@ -301,6 +350,28 @@ bool endpoint_address_is_local(const char *address)
 	if (addr.kind == NET_UNIX || addr.numeric)
 		return net_addr_is_local(&addr.addr);
 	return strcmp(addr.host, "localhost") == 0 || strcmp(addr.host, "127.0.0.1") == 0;
+}
+
+static weft_err host_copy(struct endpoint *e, const struct net_addr *addr)
+{
+	e->tls.host = mem_strdup(addr->host);
+	return e->tls.host ? WEFT_OK : err_set(WEFT_ENOMEM);
+}
+
+static weft_err tls_check(const struct endpoint *e)
+{
+	const struct endpoint_tls *tls = &e->tls;
+
+	if (tls->key && !tls->cert)
+		return err_setf(WEFT_EINVAL, "option \"key\" is of no use without \"cert\"");
+	if (tls->insecure && (tls->fingerprint || tls->ca))
+		return err_setf(WEFT_EINVAL,
+			"option \"insecure\" takes any certificate: it does not go with \"%s\"",
+			tls->ca ? "ca" : "fingerprint");
+	if (tls->fingerprint && tls->ca)
+		return err_setf(WEFT_EINVAL,
+			"option \"fingerprint\" names the certificate: it does not go with \"ca\"");
+	return WEFT_OK;
 }
 
 /* text: from the scheme on. */
@@ -313,13 +384,19 @@ static weft_err address_parse(struct endpoint *e, const char *text)
 	e->address = mem_strndup(text, len);
 	if (!e->address)
 		return err_set(WEFT_ENOMEM);
+	if (e->tls.is_on)
+		memcpy(e->address, "tcp", strlen("tcp"));
 	if (e->kind == ENDPOINT_UNIX)
 		err = percent_decode(e->address);
 	if (!err)
 		err = net_addr_parse(&addr, e->address, strlen(e->address),
 			e->is_listener ? NET_LISTEN : NET_DIAL);
+	if (!err && e->tls.is_on)
+		err = host_copy(e, &addr);
 	if (!err && text[len] == '?')
 		err = options_parse(e, text + len + 1);
+	if (!err && e->tls.is_on)
+		err = tls_check(e);
 	e->is_local = !err && endpoint_address_is_local(e->address);
 	return err;
 }
@@ -333,7 +410,7 @@ static weft_err scheme_check(const struct scheme *scheme, bool is_listener)
 			scheme->name, CARRIED);
 	if (is_listener && !scheme->may_listen)
 		return err_setf(WEFT_EINVAL,
-			"listen: goes with tcp://, unix:, mux+tcp:// and mux+unix:, not with %s:",
+			"listen: goes with tcp://, tls://, unix: and mux+, not with %s:",
 			scheme->name);
 	return WEFT_OK;
 }
@@ -353,6 +430,7 @@ static weft_err body_parse(struct endpoint *e, const struct scheme *scheme, cons
 	case ENDPOINT_UNIX:
 		break;
 	}
+	e->tls.is_on = scheme->is_tls;
 	if (scheme->is_mux) {
 		e->mux = (struct endpoint_mux){ .version = MUX_VERSION_DEFAULT,
 			.sessions = 1,
@@ -403,6 +481,16 @@ weft_err endpoint_command(struct endpoint *out, const char *const *argv)
 
 void endpoint_fini(struct endpoint *endpoint)
 {
+	struct endpoint_tls *tls = &endpoint->tls;
+
+	mem_free(tls->host);
+	mem_free(tls->ca);
+	mem_free(tls->cert);
+	mem_free(tls->key);
+	mem_free(tls->client_ca);
+	mem_free(tls->server_name);
+	mem_free(tls->fingerprint);
+	mem_free(tls->alpn);
 	mem_free(endpoint->address);
 	words_fini(&endpoint->words);
 	*endpoint = (struct endpoint){ 0 };

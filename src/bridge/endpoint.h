@@ -6,10 +6,11 @@
  * What FROM and TO name, parsed: pure, no I/O, no look-ups.
  *
  *	endpoint = "stdio:" | "exec:" command | ["listen:"] ["mux+"] address ["?" options]
- *	address  = "tcp://" [host] ":" port | "unix:" path | "unix:@" name
+ *	address  = ("tcp://" | "tls://") [host] ":" port | "unix:" path | "unix:@" name
  *	options  = option "=" value *("&" option "=" value)
  *
- * In a unix path %XX is a byte, so that a path may hold a question mark (%3F).
+ * In a unix path, and in an option that names a file, %XX is a byte, so that a path may hold
+ * a question mark (%3F) or an ampersand (%26).
  */
 #include "bridge/words.h"
 
@@ -23,11 +24,24 @@
 enum endpoint_kind {
 	ENDPOINT_STDIO,
 	ENDPOINT_EXEC, /* words */
-	ENDPOINT_TCP,  /* address, net */
+	ENDPOINT_TCP,  /* address, net, perhaps tls */
 	ENDPOINT_UNIX, /* address, net */
 };
 
-/* Of mux+tcp: and mux+unix:. */
+/* Of tls: and mux+tls:. Texts are owned, and NULL where the option is not given. */
+struct endpoint_tls {
+	bool is_on;
+	bool insecure;	   /* dialers: any certificate will do */
+	char *host;	   /* dialers: that the certificate is to be for */
+	char *ca;	   /* dialers: file */
+	char *cert, *key;  /* files; key NULL: in cert */
+	char *client_ca;   /* listeners: file; clients need a certificate of it */
+	char *server_name; /* dialers */
+	char *fingerprint; /* dialers */
+	char *alpn;	   /* protocols, between commas */
+};
+
+/* Of mux+tcp:, mux+tls: and mux+unix:. */
 struct endpoint_mux {
 	unsigned version;     /* of smux; 0: not a mux endpoint */
 	unsigned sessions;    /* connections that are kept up; dialers only */
@@ -38,9 +52,11 @@ struct endpoint {
 	enum endpoint_kind kind;
 	bool is_listener;
 	bool is_local;	      /* sockets: only this machine reaches it, as far as can be told */
-	char *address;	      /* for weft_dial and weft_listen, without "mux+"; owned */
+	char *address;	      /* for weft_dial and weft_listen, so without "mux+", and tcp: in
+			       * place of tls:; owned */
 	weft_net_options net; /* with the endpoint's options set */
 	struct endpoint_mux mux;
+	struct endpoint_tls tls;
 	struct words words; /* owned */
 };
 

@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "bridge/backoff.h"
 #include "bridge/bridge.h"
+#include "bridge/endpoint_tls.h"
 #include "bridge/session.h"
 
 #include <weft/sim.h>
@@ -47,6 +48,11 @@ static void tell(
 	(void)vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
 	bridge_event(side->bridge, &event);
+}
+
+static weft_tls *tls_of(const struct mux_side *side)
+{
+	return side->pool ? side->bridge->to_tls : side->bridge->from_tls;
 }
 
 static bool is_cancelled(void)
@@ -245,13 +251,28 @@ static weft_err run(struct mux_side *side, weft_conn *conn, bool is_dialer)
 
 /* ---- those that are accepted ---- */
 
+/* Who can't shake hands is no error of ours; who does not even try, no news. */
+static weft_log_level refusal_level(weft_err err)
+{
+	if (err == WEFT_ENOMEM)
+		return WEFT_LOG_ERROR;
+	return err == WEFT_ETLS || err == WEFT_EAUTH ? WEFT_LOG_WARN : WEFT_LOG_INFO;
+}
+
 static weft_err accepted_fiber(void *arg)
 {
 	struct start *start = arg;
-	weft_err err = run(start->side, start->conn, false);
+	struct mux_side *side = start->side;
+	weft_err err = endpoint_accept(&start->conn, tls_of(side),
+		weft_after_ns(side->bridge->options.connect_timeout_ns));
 
-	if (err)
-		tell(start->side, WEFT_LOG_ERROR, err, "mux session: %s", weft_error_detail());
+	if (err && err != WEFT_ECANCELED)
+		tell(side, refusal_level(err), err, "mux session: %s", weft_error_detail());
+	if (!err) {
+		err = run(side, start->conn, false);
+		if (err)
+			tell(side, WEFT_LOG_ERROR, err, "mux session: %s", weft_error_detail());
+	}
 	mem_free(start);
 	return WEFT_OK;
 }
@@ -330,8 +351,7 @@ static void dialled(struct mux_side *side, bool *is_failing)
 static weft_err dial(struct mux_side *side, weft_conn **conn)
 {
 	int64_t timeout_ns = side->bridge->options.connect_timeout_ns;
-	weft_err err = weft_dial(
-		conn, side->endpoint->address, &side->endpoint->net, weft_after_ns(timeout_ns));
+	weft_err err = endpoint_dial(conn, side->endpoint, tls_of(side), weft_after_ns(timeout_ns));
 
 	return err ? err_wrap(err, "open mux session") : WEFT_OK;
 }

@@ -4,6 +4,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "bridge/endpoint_tls.h"
 #include "bridge/flow.h"
 
 #include <weft/park.h>
@@ -289,7 +290,7 @@ static weft_err open_to(struct session *s)
 	}
 	until = weft_after_ns(b->options.connect_timeout_ns);
 	return endpoint_is_mux(&b->to) ? mux_pool_open(&b->to_pool, &s->to, until)
-				       : weft_dial(&s->to, b->to.address, &b->to.net, until);
+				       : endpoint_dial(&s->to, &b->to, b->to_tls, until);
 }
 
 static struct bridge_cell *cell_here(struct weft_bridge *b)
@@ -395,9 +396,26 @@ static void tell_end(struct session *s)
 	}
 }
 
-/* TO did not open, or there was no memory to carry the session. */
+/* A session that a listener of TLS brought begins by the handshake. (Streams of a mux have had
+ * theirs.) */
+static weft_err open_from(struct session *s)
+{
+	struct weft_bridge *b = s->bridge;
+
+	if (endpoint_is_mux(&b->from))
+		return WEFT_OK;
+	return endpoint_accept(&s->from, b->from_tls, weft_after_ns(b->options.connect_timeout_ns));
+}
+
+/* An end did not open, or there was no memory to carry the session. */
 static void begin_failed(struct session *s, weft_err err)
 {
+	if (!s->from) { /* a client that is no good: everyday life, but worth a line if it is TLS */
+		s->is_cut = err == WEFT_ECANCELED;
+		failed(s, err == WEFT_ETLS || err == WEFT_EAUTH ? WEFT_LOG_WARN : WEFT_LOG_INFO,
+			err, weft_error_detail());
+		return;
+	}
 	s->is_cut = err == WEFT_ECANCELED;
 	failed(s, err == WEFT_ECAPACITY && !s->to ? WEFT_LOG_WARN : WEFT_LOG_ERROR, err,
 		weft_error_detail());
@@ -410,7 +428,9 @@ static weft_err session_fiber(void *arg)
 	struct weft_bridge *b = s->bridge;
 	weft_err err;
 
-	err = open_to(s);
+	err = open_from(s);
+	if (!err)
+		err = open_to(s);
 	if (!err) {
 		tell(s, WEFT_LOG_DEBUG, WEFT_OK, "begun, to %s", weft_conn_peer_name(s->to));
 		err = carry(s);
