@@ -12,8 +12,27 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+/* What is told apart by it: TLS or not, and at which end. */
+static void check_tls(const struct endpoint *e)
+{
+	const struct endpoint_tls *tls = &e->tls;
+
+	CHECK(tls->is_on == (tls->host != NULL));
+	if (!tls->is_on)
+		CHECK(!tls->insecure && !tls->ca && !tls->cert && !tls->key && !tls->client_ca &&
+			!tls->server_name && !tls->fingerprint && !tls->alpn);
+	if (e->is_listener)
+		CHECK(!tls->insecure && !tls->ca && !tls->server_name && !tls->fingerprint);
+	else
+		CHECK(!tls->client_ca);
+	CHECK(!tls->key || tls->cert);
+	CHECK(!tls->insecure || !(tls->ca || tls->fingerprint));
+	CHECK((!tls->ca || *tls->ca) && (!tls->cert || *tls->cert) && (!tls->alpn || *tls->alpn));
+}
+
 static void check(const struct endpoint *e)
 {
+	check_tls(e);
 	switch (e->kind) {
 	case ENDPOINT_STDIO:
 		CHECK(!e->is_listener && !e->address && !e->words.argv);

@@ -105,7 +105,7 @@ class Arguments(Case):
                 ("mux+tcp://:1?keepalive=1s", "keepalive"), ("mux+tcp://:1?mode=0600", "mode"),
                 ("mux+tcp://h", "port is missing"), ("mux+tcp://h:99999", "99999"),
                 ("mux+unix:", "path is missing"), ("mux+unix:/a%zz", "%"),
-                ("mux+tls://h:1", "yet")):
+                ("mux+tls://h:1?mode=0600", "mode")):
             for args in (["stdio:", endpoint], [endpoint, "stdio:"]):
                 with self.subTest(args=args):
                     status, out, err = run("bridge", *args)

@@ -106,6 +106,10 @@ static const struct good_case goods[] = {
 	{ "listen:mux+tcp://:0", ENDPOINT_TCP, true, true, "tcp://:0" },
 	{ "listen:mux+tcp://0.0.0.0:0", ENDPOINT_TCP, true, false, "tcp://0.0.0.0:0" },
 	{ "mux+unix:/a%3Fb?v=2", ENDPOINT_UNIX, false, true, "unix:/a?b" },
+	{ "tls://example.org:443", ENDPOINT_TCP, false, false, "tcp://example.org:443" },
+	{ "listen:tls://:0?cert=/c&key=/k", ENDPOINT_TCP, true, true, "tcp://:0" },
+	{ "mux+tls://[::1]:1?sessions=2&ca=x", ENDPOINT_TCP, false, true, "tcp://[::1]:1" },
+	{ "listen:mux+tls://0.0.0.0:1", ENDPOINT_TCP, true, false, "tcp://0.0.0.0:1" },
 	{ "listen:mux+unix:@name", ENDPOINT_UNIX, true, true, "unix:@name" },
 };
 
@@ -242,7 +246,26 @@ static const struct bad_case bads[] = {
 	{ "listen:stdio:", "not with stdio:" },
 	{ "listen:exec:cat", "not with exec:" },
 	{ "listen:listen:tcp://:0", "unknown scheme \"listen:\"" },
-	{ "tls://h:1", "does not carry tls: yet" },
+	{ "tls://h", "port is missing" },
+	{ "tls://h:1?mode=0600", "\"mode\" does not go with this endpoint" },
+	{ "tls://h:1?v=2", "\"v\" does not go with this endpoint" },
+	{ "tls://h:1?client-ca=x", "\"client-ca\" does not go with this endpoint" },
+	{ "listen:tls://h:1?ca=x", "\"ca\" does not go with this endpoint" },
+	{ "listen:tls://h:1?insecure=1", "\"insecure\" does not go with this endpoint" },
+	{ "listen:tls://h:1?fingerprint=x", "\"fingerprint\" does not go with this endpoint" },
+	{ "tcp://h:1?ca=x", "\"ca\" does not go with this endpoint" },
+	{ "tls://h:1?caa=x",
+		"this endpoint has: nodelay keepalive cert key alpn ca servername "
+		"fingerprint insecure" },
+	{ "tls://h:1?ca", "\"ca\" has no value: a file" },
+	{ "tls://h:1?ca=", "\"ca\" is empty: a file" },
+	{ "tls://h:1?ca=a%zz", "\"ca\": % at offset 1" },
+	{ "tls://h:1?ca=a&ca=b", "\"ca\" is given twice" },
+	{ "tls://h:1?insecure=yes", "not 0 or 1" },
+	{ "tls://h:1?insecure=1&ca=x", "does not go with \"ca\"" },
+	{ "tls://h:1?insecure=1&fingerprint=x", "does not go with \"fingerprint\"" },
+	{ "tls://h:1?fingerprint=x&ca=y", "does not go with \"ca\"" },
+	{ "tls://h:1?key=x", "\"key\" is of no use without \"cert\"" },
 	{ "mux+tcp://:1?v=0", "\"v\": \"0\" is not 1 or 2" },
 	{ "mux+tcp://:1?v=3", "not 1 or 2" },
 	{ "mux+tcp://:1?v=", "not 1 or 2" },
@@ -267,7 +290,11 @@ static const struct bad_case bads[] = {
 	{ "mux+stdio:", "unknown scheme" },
 	{ "mux:tcp://:1", "unknown scheme \"mux:\"" },
 	{ "mux+tcp", "colon is missing" },
-	{ "mux+tls://h:1", "does not carry mux+tls: yet" },
+	{ "mux+tls://h:1?client-ca=x", "\"client-ca\" does not go with this endpoint" },
+	{ "mux+tls://h:1?w=1",
+		"nodelay keepalive v sessions cert key alpn ca servername "
+		"fingerprint insecure" },
+	{ "listen:mux+tls://:1?sessions=2", "\"sessions\" does not go with this endpoint" },
 	{ "http://h:1/", "does not carry http: yet" },
 	{ "https://h", "does not carry https: yet" },
 	{ "sse+http://h", "does not carry sse+http: yet" },
@@ -284,6 +311,40 @@ START_TEST(endpoints_that_do_not_parse_say_why)
 	ck_assert_int_eq(endpoint_parse(&e, c->text), WEFT_EINVAL);
 	ck_assert_msg(strstr(weft_error_detail(), c->why), "\"%s\" gives \"%s\", without \"%s\"",
 		c->text, weft_error_detail(), c->why);
+}
+END_TEST
+
+START_TEST(options_of_tls_are_taken)
+{
+	struct endpoint e;
+
+	ck_assert_int_eq(
+		endpoint_parse(&e,
+			"mux+tls://host.example:1?v=1&ca=/a%26%3Fb&cert=c&key=k&alpn=h2,smux&"
+			"servername=x.example&nodelay=0"),
+		WEFT_OK);
+	ck_assert(e.tls.is_on && !e.tls.insecure && !e.net.nodelay);
+	ck_assert_uint_eq(e.mux.version, 1);
+	ck_assert_str_eq(e.tls.host, "host.example");
+	ck_assert_str_eq(e.tls.ca, "/a&?b");
+	ck_assert_str_eq(e.tls.cert, "c");
+	ck_assert_str_eq(e.tls.key, "k");
+	ck_assert_str_eq(e.tls.alpn, "h2,smux");
+	ck_assert_str_eq(e.tls.server_name, "x.example");
+	ck_assert_ptr_null(e.tls.fingerprint);
+	endpoint_fini(&e);
+	ck_assert_int_eq(endpoint_parse(&e, "tls://:1?insecure=1&keepalive=5"), WEFT_OK);
+	ck_assert(e.tls.insecure && e.net.keepalive);
+	ck_assert_str_eq(e.tls.host, "127.0.0.1");
+	endpoint_fini(&e);
+	ck_assert_int_eq(endpoint_parse(&e, "listen:tls://:1?client-ca=x&backlog=7"), WEFT_OK);
+	ck_assert_str_eq(e.tls.client_ca, "x");
+	ck_assert_uint_eq(e.net.backlog, 7);
+	endpoint_fini(&e);
+	ck_assert_int_eq(endpoint_parse(&e, "tcp://:1"), WEFT_OK);
+	ck_assert(!e.tls.is_on);
+	ck_assert_ptr_null(e.tls.host);
+	endpoint_fini(&e);
 }
 END_TEST
 
@@ -312,14 +373,15 @@ END_TEST
 
 START_TEST(endpoints_under_failing_malloc)
 {
-	static const char *const texts[] = { "exec:a b", "mux+tcp://:1", "listen:unix:/x%3f" };
+	static const char *const texts[] = { "exec:a b", "mux+tcp://:1", "listen:unix:/x%3f",
+		"tls://h:1?ca=a&cert=b&key=c&alpn=d&servername=e", "listen:tls://h:1?client-ca=a" };
 	const char *const argv[] = { "a", "b", NULL };
 
 	T_EACH_FAILING_MALLOC(n) {
 		struct endpoint e = { 0 };
 		weft_err err;
 
-		for (size_t i = 0; i < 3; i++) {
+		for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
 			err = endpoint_parse(&e, texts[i]);
 			ck_assert(err == WEFT_OK || (err == WEFT_ENOMEM && t_malloc_failed()));
 			endpoint_fini(&e);
@@ -365,6 +427,22 @@ static const struct pair_case pairs[] = {
 	{ "listen:tcp://example.org:0", "exec:cat", "--insecure" },
 	{ "listen:tcp://192.168.0.1:0", "exec:cat", "--insecure" },
 	{ "listen:mux+tcp://0.0.0.0:0", "exec:cat", "--insecure" },
+#ifdef WEFT_TLS
+	{ "listen:tcp://:0", "tls://:1", NULL },
+	{ "mux+tls://:1?insecure=1", "tls://:1", NULL },
+	{ "tls://:1", "stdio:", "with listen: in front" },
+	{ "stdio:", "listen:tls://:1", "leave listen: out" },
+	{ "listen:tls://:0", "tcp://:1",
+		"needs ?cert= and &key=, or, for trying out, --self-signed" },
+	{ "stdio:", "listen:mux+tls://:0", "TO \"listen:mux+tls://:0\": a listener of TLS needs" },
+	{ "stdio:", "tls://:1?ca=/nowhere/x", "ca_file: /nowhere/x: no such file or directory" },
+	{ "stdio:", "tls://:1?ca=/", "ca_file: /: is a directory" },
+	{ "stdio:", "tls://:1?ca=/dev/null", "ca_file: /dev/null: no certificate" },
+	{ "stdio:", "tls://:1?alpn=a,,b", "alpn: a protocol's name has 1 to 255 bytes" },
+	{ "stdio:", "tls://:1?fingerprint=md5:00", "fingerprint: is not sha256:" },
+	{ "listen:tls://0.0.0.0:0", "exec:cat", "--insecure" },
+	{ "listen:tls://0.0.0.0:0?client-ca=/nowhere/x", "exec:cat", "a listener of TLS needs" },
+#endif
 };
 
 START_TEST(pairs_are_checked)
@@ -381,6 +459,7 @@ START_TEST(pairs_are_checked)
 		return;
 	ck_assert_msg(strstr(weft_error_detail(), c->why), "%s", weft_error_detail());
 	o.insecure = true;
+	o.self_signed = c->from && strncmp(c->from, "listen:tls:", 11) == 0;
 	if (strcmp(c->why, "--insecure") == 0)
 		ck_assert_int_eq(weft_bridge_check(&o), WEFT_OK);
 }
@@ -415,6 +494,10 @@ START_TEST(options_of_a_bridge_are_checked)
 	ck_assert_int_eq(weft_bridge_check(&o), WEFT_OK);
 	o.to = "tcp://:1";
 	ck_assert_int_eq(weft_bridge_check(&o), WEFT_EINVAL);
+	o = fine;
+	o.self_signed = true;
+	ck_assert_int_eq(weft_bridge_check(&o), WEFT_EINVAL);
+	ck_assert_ptr_nonnull(strstr(weft_error_detail(), "--self-signed: no listener of TLS"));
 	o = fine;
 	o.command = (const char *const[]){ "cat", NULL };
 	ck_assert_int_eq(weft_bridge_check(&o), WEFT_EINVAL);
@@ -451,6 +534,7 @@ static void endpoint_tests(TCase *tc)
 	t_add(tc, endpoint_options_are_set);
 	t_add(tc, mux_options_are_set);
 	t_add_loop(tc, endpoints_that_do_not_parse_say_why, 0, LEN(bads));
+	t_add(tc, options_of_tls_are_taken);
 	t_add(tc, endpoints_that_are_too_long_are_refused);
 	t_add(tc, endpoints_under_failing_malloc);
 	t_add_loop(tc, pairs_are_checked, 0, LEN(pairs));
