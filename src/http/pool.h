@@ -11,8 +11,8 @@
  *	pool_drop  closes it, and lets somebody else dial
  *
  * A place is what a key stands for. Its idle connections are in lanes, one a worker, so that a
- * fiber finds first what its own worker serves; each lane is a list behind a claim, the last one
- * used in front.
+ * fiber finds first what its own worker serves; plain threads are spread over the lanes. Each is a
+ * list behind a claim, the last one used in front.
  *
  * Cost of an idle hit, get and put together: one look-up in the map of places (no write to shared
  * memory), and two exchanges on the lane's line. No lock, no allocation. Everything else - waiting,

@@ -14,6 +14,8 @@
 
 #include <string.h>
 
+#define LANES_PER_CORE 4 /* so that plain threads rarely meet */
+
 weft_map_key place_key(const struct pool_key *key)
 {
 	return weft_map_bytes(key->data, key->size);
@@ -21,11 +23,15 @@ weft_map_key place_key(const struct pool_key *key)
 
 /* --- life ----------------------------------------------------------------------------------- */
 
+/* A power of two. */
 static unsigned lanes_wanted(void)
 {
-	unsigned workers = weft_worker_count();
+	unsigned workers = weft_worker_count(), wanted = rt_cores() * LANES_PER_CORE, lanes = 1;
 
-	return workers == 0 ? 1 : workers < POOL_LANES_MAX ? workers : POOL_LANES_MAX;
+	wanted = wanted > workers ? wanted : workers;
+	while (lanes < wanted && lanes < POOL_LANES_MAX)
+		lanes *= 2;
+	return lanes;
 }
 
 static struct pool_place *place_make(struct pool *pool, const struct pool_request *request)
@@ -164,15 +170,12 @@ static struct pool_conn *lane_pop(struct pool_lane *lane, bool for_use)
 	return conn;
 }
 
-/* A fiber's own worker's; threads begin at different ones. */
-static unsigned lane_first(const struct pool_place *place)
+/* A fiber's own worker's; a plain thread's by what it is. */
+static unsigned lane_of(const struct pool_place *place, unsigned worker)
 {
-	unsigned worker;
-
-	if (place->lane_count == 1)
-		return 0;
-	worker = weft_worker_self();
-	return (worker != UINT32_MAX ? worker : (unsigned)(rt_self_id() >> 6)) % place->lane_count;
+	if (weft_unlikely(worker == UINT32_MAX))
+		worker = (unsigned)((uint64_t)rt_self_id() * UINT64_C(0x9e3779b97f4a7c15) >> 48);
+	return worker & (place->lane_count - 1);
 }
 
 static void counts_idle(struct pool_place *place, struct pool_conn *conn)
@@ -183,14 +186,15 @@ static void counts_idle(struct pool_place *place, struct pool_conn *conn)
 
 struct pool_conn *place_pop(struct pool_place *place, enum place_pop how)
 {
-	unsigned first = lane_first(place), spins = 0;
+	unsigned first = lane_of(place, weft_worker_self()), spins = 0;
 	struct pool_conn *conn = NULL;
 	bool busy;
 
 	do {
 		busy = false;
 		for (unsigned i = 0; i < place->lane_count && !conn; i++) {
-			struct pool_lane *lane = &place->lanes[(first + i) % place->lane_count];
+			struct pool_lane *lane =
+				&place->lanes[(first + i) & (place->lane_count - 1)];
 
 			if (how == PLACE_TAKE && counter_get(&lane->len) == 0)
 				continue;
@@ -209,7 +213,10 @@ struct pool_conn *place_pop(struct pool_place *place, enum place_pop how)
 
 void place_push(struct pool_place *place, struct pool_conn *conn)
 {
-	struct pool_lane *lane = &place->lanes[conn->lane % place->lane_count];
+	unsigned self = weft_worker_self();
+	/* to a thread all are the same: where it looks first, and few others do */
+	unsigned index = lane_of(place, self == UINT32_MAX ? self : conn->lane);
+	struct pool_lane *lane = &place->lanes[index];
 
 	lane_claim(lane);
 	list_push_front(&lane->idle, &conn->link);
