@@ -17,7 +17,7 @@ import zlib
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "support"))
 # pylint: disable=wrong-import-position
-from weftlib import FLAVOUR, PATIENCE, WEFT, Case, free_port, until
+from weftlib import PATIENCE, WEFT, Case, free_port, until
 from webserver import (HAS_OPENSSL, ConnectProxy, Running, Web, certificate, environment, http,
                        response)
 

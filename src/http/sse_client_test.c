@@ -1,87 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The client of event streams: against weft's own server, and against one that says what no good
- * server says. Times are those of the virtual clock where they matter.
+ * server says.
  */
-#include "support/both.h"
 #include "support/httpd.h"
-#include "support/webfake.h"
-
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#define SOON weft_after_ms(20000)
-#define MS INT64_C(1000000)
-#define HEAD "HTTP/1.1 200 x\r\nContent-Type: text/event-stream\r\n\r\n"
-
-/* A client of a fake, with options of few milliseconds. */
-struct ear {
-	struct webfake fake;
-	weft_http_client *http;
-	weft_sse_client *sse;
-	weft_sse_client_options options;
-	char url[128];
-};
-
-static void ear_prepare(struct ear *e, webfake_fn answer, void *user)
-{
-	const weft_sse_client_options none = WEFT_SSE_CLIENT_OPTIONS_DEFAULT;
-
-	want_ok(webfake_open(&e->fake, answer, user));
-	want_ok(weft_http_client_create(&e->http, NULL));
-	e->sse = NULL;
-	e->options = none;
-	e->options.retry_ns = 2 * MS;
-	e->options.jitter_percent = -1;
-	snprintf(e->url, sizeof(e->url), "%s/events", e->fake.url);
-}
-
-static weft_err ear_try(struct ear *e)
-{
-	return weft_sse_client_open(&e->sse, e->http, e->url, &e->options, SOON);
-}
-
-static void ear_open(struct ear *e, webfake_fn answer, void *user)
-{
-	ear_prepare(e, answer, user);
-	want_ok(ear_try(e));
-}
-
-static void ear_close(struct ear *e)
-{
-	weft_sse_client_free(e->sse);
-	weft_http_client_unref(e->http);
-	webfake_close(&e->fake);
-}
-
-static void hears(struct ear *e, const char *data)
-{
-	weft_sse_event event;
-
-	want_ok(weft_sse_client_next(e->sse, &event, SOON));
-	want(event.kind == WEFT_SSE_MESSAGE);
-	want(event.data_len == strlen(data) && memcmp(event.data, data, event.data_len) == 0);
-}
-
-static void fails(struct ear *e, weft_err err, const char *named)
-{
-	weft_sse_event event;
-
-	want_err(err, weft_sse_client_next(e->sse, &event, SOON));
-	if (!strstr(weft_error_detail(), named)) {
-		fprintf(stderr, "no \"%s\" in: %s\n", named, weft_error_detail());
-		both_failed(__FILE__, __LINE__, "the message names it");
-	}
-}
-
-static int number_of(const weft_sse_event *event)
-{
-	char text[16];
-
-	snprintf(text, sizeof(text), "%.*s", (int)event->data_len, event->data);
-	return atoi(text);
-}
+#include "support/ssear.h"
 
 /* ---- weft's own server ---- */
 
@@ -140,14 +63,6 @@ BOTH_TEST(events_go_on_where_the_last_connection_ended)
 }
 
 /* ---- a request and its answer ---- */
-
-static weft_err one_event(
-	WEFT_UNUSED struct webfake *f, weft_conn *conn, WEFT_UNUSED const struct webfake_request *r)
-{
-	weft_err err = webfake_say(conn, HEAD "id: 7\ndata: x\n\n");
-
-	return err ? err : WEFT_ECLOSED;
-}
 
 BOTH_TEST(the_request_says_what_the_standard_wants)
 {
@@ -436,186 +351,6 @@ BOTH_TEST(time_that_is_up_loses_nothing)
 	return WEFT_OK;
 }
 
-/* ---- attempts ---- */
-
-static weft_err hang_up(WEFT_UNUSED struct webfake *f, WEFT_UNUSED weft_conn *conn,
-	WEFT_UNUSED const struct webfake_request *r)
-{
-	return WEFT_ECLOSED;
-}
-
-BOTH_TEST(a_first_attempt_that_fails_is_told_at_once)
-{
-	struct ear e;
-
-	ear_prepare(&e, hang_up, NULL);
-	want_err(WEFT_ERESET, ear_try(&e));
-	ear_close(&e);
-	return WEFT_OK;
-}
-
-/* An event, then nobody answers any more. */
-static weft_err first_only(
-	WEFT_UNUSED struct webfake *f, weft_conn *conn, const struct webfake_request *r)
-{
-	weft_err err;
-
-	if (r->number > 1)
-		return WEFT_ECLOSED;
-	err = webfake_say(conn, HEAD "retry: 50\ndata: x\n\n");
-	return err ? err : WEFT_ECLOSED;
-}
-
-static int64_t wait_of(const struct ear *e)
-{
-	return weft_sse_client_retry_at(e->sse) - weft_now();
-}
-
-/* Over the simulator alone, where nothing takes time that need not. */
-static weft_err waits_body(WEFT_UNUSED void *arg)
-{
-	static const int64_t waits[] = { 50, 100, 200, 400, 800, 1000, 1000 };
-	struct ear e;
-
-	ear_prepare(&e, first_only, NULL);
-	e.options.retry_max_ns = 1000 * MS;
-	e.options.attempts_max = 7;
-	want_ok(ear_try(&e));
-	hears(&e, "x");
-	for (size_t i = 0; i < sizeof(waits) / sizeof(waits[0]); i++) {
-		fails(&e, WEFT_ERESET, i ? "connecting again" : "the server ended it");
-		want(wait_of(&e) == waits[i] * MS);
-	}
-	fails(&e, WEFT_ECAPACITY, "given up after 7 attempts");
-	fails(&e, WEFT_ECAPACITY, "given up after 7 attempts");
-	want(weft_sse_client_is_over(e.sse) && e.fake.requests == 8);
-	ear_close(&e);
-	return WEFT_OK;
-}
-
-START_TEST(waits_begin_with_the_servers_and_double)
-{
-	both_run_simulated(waits_body);
-}
-END_TEST
-
-/* Each connection brings an event. */
-static weft_err polled_body(WEFT_UNUSED void *arg)
-{
-	struct ear e;
-
-	ear_open(&e, one_event, NULL);
-	for (int i = 0; i < 10; i++) {
-		hears(&e, "x");
-		fails(&e, WEFT_ERESET, "");
-		want(wait_of(&e) == 2 * MS);
-	}
-	ear_close(&e);
-	return WEFT_OK;
-}
-
-START_TEST(a_server_that_is_polled_is_not_waited_for_longer)
-{
-	both_run_simulated(polled_body);
-}
-END_TEST
-
-static weft_err head_only(
-	WEFT_UNUSED struct webfake *f, weft_conn *conn, WEFT_UNUSED const struct webfake_request *r)
-{
-	weft_err err = webfake_say(conn, HEAD);
-
-	return err ? err : WEFT_ECLOSED;
-}
-
-static weft_err flapping_body(WEFT_UNUSED void *arg)
-{
-	int64_t last = 0;
-	struct ear e;
-
-	ear_open(&e, head_only, NULL);
-	for (int i = 0; i < 6; i++) {
-		fails(&e, WEFT_ERESET, "");
-		want(wait_of(&e) >= 2 * last && wait_of(&e) >= 100 * MS);
-		last = wait_of(&e);
-	}
-	ear_close(&e);
-	return WEFT_OK;
-}
-
-START_TEST(a_server_that_flaps_is_not_hammered)
-{
-	both_run_simulated(flapping_body);
-}
-END_TEST
-
-static weft_err jitter_body(WEFT_UNUSED void *arg)
-{
-	int64_t least = INT64_MAX, most = 0;
-	struct ear e;
-
-	ear_prepare(&e, one_event, NULL);
-	e.options.retry_ns = 100 * MS;
-	e.options.jitter_percent = 50;
-	want_ok(ear_try(&e));
-	for (int i = 0; i < 50; i++) {
-		int64_t wait;
-
-		hears(&e, "x");
-		fails(&e, WEFT_ERESET, "");
-		wait = wait_of(&e);
-		want(wait >= 100 * MS && wait <= 150 * MS);
-		least = wait < least ? wait : least;
-		most = wait > most ? wait : most;
-	}
-	want(least < 110 * MS && most > 140 * MS);
-	ear_close(&e);
-	return WEFT_OK;
-}
-
-START_TEST(waits_are_spread)
-{
-	both_run_simulated(jitter_body);
-}
-END_TEST
-
-static weft_err retry_hour(
-	WEFT_UNUSED struct webfake *f, weft_conn *conn, const struct webfake_request *r)
-{
-	weft_err err = webfake_say(conn, HEAD "retry: %s\ndata: x\n\n",
-		r->number == 1		 ? "0"
-			: r->number == 2 ? "120000"
-					 : "99999999999999999999");
-
-	return err ? err : WEFT_ECLOSED;
-}
-
-static weft_err retry_body(WEFT_UNUSED void *arg)
-{
-	struct ear e;
-
-	ear_open(&e, retry_hour, NULL);
-	hears(&e, "x");
-	fails(&e, WEFT_ERESET, "");
-	want(wait_of(&e) == 0);
-	/* above retry_max_ns: the server's own word counts, to a point */
-	hears(&e, "x");
-	fails(&e, WEFT_ERESET, "");
-	want(wait_of(&e) == 120000 * MS);
-	want_ok(weft_sleep_until(weft_sse_client_retry_at(e.sse)));
-	hears(&e, "x");
-	fails(&e, WEFT_ERESET, "");
-	want(wait_of(&e) == WEFT_SSE_RETRY_MAX_NS);
-	ear_close(&e);
-	return WEFT_OK;
-}
-
-START_TEST(the_servers_wait_is_kept_to_an_hour)
-{
-	both_run_simulated(retry_body);
-}
-END_TEST
-
 /* ---- its end ---- */
 
 struct closing {
@@ -831,12 +566,6 @@ static void sse_client_tests(TCase *tc)
 	both_add(tc, an_event_that_is_too_large_costs_itself_only);
 	both_add(tc, a_stream_may_be_silent_for_as_long_as_it_likes_or_is_allowed);
 	both_add(tc, time_that_is_up_loses_nothing);
-	both_add(tc, a_first_attempt_that_fails_is_told_at_once);
-	t_add(tc, waits_begin_with_the_servers_and_double);
-	t_add(tc, a_server_that_is_polled_is_not_waited_for_longer);
-	t_add(tc, a_server_that_flaps_is_not_hammered);
-	t_add(tc, waits_are_spread);
-	t_add(tc, the_servers_wait_is_kept_to_an_hour);
 	both_add(tc, a_close_ends_whatever_is_under_way);
 	both_add(tc, a_caller_that_is_cancelled_leaves_the_client_as_it_is);
 	t_add_loop(tc, in_bad_weather_each_event_comes_once_and_in_order, both_seed_first(),

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """A web server that says byte for byte what a test tells it to, a proxy, and certificates: for
 tests of weft http."""
+import contextlib
 import os
 import shutil
 import signal
@@ -12,7 +13,7 @@ import threading
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 # pylint: disable=wrong-import-position
-from weftlib import PATIENCE, WEFT, Server, run, until
+from weftlib import FLAVOUR, PATIENCE, WEFT, Server, run, until
 
 PROXY_VARIABLES = ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "all_proxy",
                    "ALL_PROXY", "no_proxy", "NO_PROXY")
@@ -171,6 +172,7 @@ class Running:
             [WEFT, "http", *args], stdin=stdin, stdout=stdout, stderr=stderr or subprocess.PIPE,
             env=environment(**variables))
         self.out, self.err = bytearray(), bytearray()
+        self.number = None  # of the signal that was sent
         self.readers = [threading.Thread(target=self.collect, args=pair, daemon=True)
                         for pair in ((self.process.stdout, self.out),
                                      (self.process.stderr, self.err)) if pair[0]]
@@ -189,9 +191,16 @@ class Running:
         until(lambda: text in self.err.decode(), f"{text!r} on stderr: {self.err.decode()!r}")
 
     def interrupt(self, number=signal.SIGINT):
+        self.number = number
         self.process.send_signal(number)
 
     def wait(self):
+        if FLAVOUR == "tsan" and self.number:
+            # the thread sanitizer now and then keeps a signal to itself for ever
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(PATIENCE / 2)
+            if self.process.poll() is None:
+                self.process.send_signal(self.number)
         status = self.process.wait(PATIENCE)
         for reader in self.readers:
             reader.join(PATIENCE)
