@@ -119,23 +119,25 @@ SIM_TEST(a_head_that_drips_is_408_after_the_header_timeout)
 
 SIM_TEST(a_later_head_has_its_time_from_its_first_byte)
 {
+	struct drip drip = { NULL, "a: b\r\n", S };
 	struct httpd h;
-	weft_conn *conn;
 
 	open_hello(&h);
-	conn = httpd_connect(&h);
-	ask(conn, GET, 200, NULL);
+	drip.conn = httpd_connect(&h);
+	ask(drip.conn, GET, 200, NULL);
 	both_sleep_ns(50 * S);
-	say(conn, "GET ");
-	clock_begin();
+	say(drip.conn, "GET ");
 	both_sleep_ns(9 * S);
-	ask(conn, "/ HTTP/1.1\r\nHost: x\r\n\r\n", 200, NULL);
-	say(conn, "GET ");
+	ask(drip.conn, "/ HTTP/1.1\r\nHost: x\r\n\r\n", 200, NULL);
+	both_sleep_ns(30 * S);
+	say(drip.conn, "GET / HTTP/1.1\r\n");
 	clock_begin();
-	hear_answer_is(conn, 408, NULL);
+	want_ok(weft_scope_spawn(h.scope, "drips", drips, &drip));
+	hear_answer_is(drip.conn, 408, NULL);
 	want_after(10);
-	weft_conn_free(conn);
+	weft_conn_close(drip.conn);
 	httpd_close(&h);
+	weft_conn_free(drip.conn);
 	return WEFT_OK;
 }
 
