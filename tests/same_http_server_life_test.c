@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* A server's beginning and end, its limit of connections, its table of routes while requests run,
  * event streams. */
+#include "base/counter.h"
 #include "support/httpd.h"
 #include "sync/word.h"
 
@@ -148,6 +149,129 @@ BOTH_TEST(connections_over_the_limit_get_503)
 	httpd_close(&h);
 	return WEFT_OK;
 }
+
+/* ---- stopping with many under way ---- */
+
+struct busy {
+	struct httpd h;
+	struct counter answers;
+};
+
+static weft_err pauses(weft_http_exchange *x, void *arg)
+{
+	both_pause();
+	both_pause();
+	return reply_hello(x, arg);
+}
+
+/* Until there is no more: each response is whole. */
+static weft_err asks_on(void *arg)
+{
+	struct busy *b = arg;
+	weft_conn *conn = httpd_connect(&b->h);
+	struct answer answer;
+
+	for (;;) {
+		char c[1];
+		size_t got;
+		weft_err err = weft_conn_write(conn, GET, strlen(GET), NULL, WEFT_FOREVER);
+
+		if (!err)
+			err = weft_conn_read(conn, c, 1, &got, WEFT_FOREVER);
+		if (err) {
+			want(err == WEFT_ECLOSED || err == WEFT_ERESET);
+			break;
+		}
+		hear_rest(conn, c[0], &answer);
+		want(answer.status == 200 && strcmp(answer.body, "hello\n") == 0);
+		(void)counter_add(&b->answers, 1);
+		if (has_line(&answer, "Connection: close"))
+			break;
+	}
+	weft_conn_free(conn);
+	return WEFT_OK;
+}
+
+BOTH_TEST(a_stop_cuts_no_response)
+{
+	enum { CLIENTS = 24 };
+	struct busy b = { .answers = { 0 } };
+	weft_scope *clients = NULL;
+
+	httpd_open(&b.h, NULL, true);
+	httpd_route(&b.h, "GET", "/", pauses, NULL);
+	want_ok(weft_scope_create(&clients));
+	for (unsigned i = 0; i < CLIENTS; i++)
+		want_ok(weft_scope_spawn_on(
+			clients, i % weft_worker_count(), "client", asks_on, &b));
+	while (counter_get(&b.answers) < (uint64_t)4 * CLIENTS)
+		both_pause();
+	weft_http_server_stop(b.h.server);
+	want_ok(weft_scope_wait(clients, WEFT_FOREVER));
+	weft_scope_free(clients);
+	httpd_close(&b.h);
+	return WEFT_OK;
+}
+
+/* ---- TLS ---- */
+
+static weft_err tls_main(void *arg)
+{
+	weft_http_server_options options = WEFT_HTTP_SERVER_OPTIONS_DEFAULT;
+	weft_tls_server_options server = WEFT_TLS_SERVER_OPTIONS_DEFAULT;
+	weft_tls_client_options client = WEFT_TLS_CLIENT_OPTIONS_DEFAULT;
+	weft_tls_pem pem = { NULL, NULL, "" };
+	weft_tls_cert cert = { NULL, NULL, NULL, NULL };
+	weft_tls *client_tls = NULL;
+	struct answer answer;
+	struct httpd h;
+	weft_conn *conn;
+
+	(void)arg;
+	if (weft_tls_self_signed(&pem, NULL) == WEFT_ENOSYS)
+		return WEFT_OK;
+	cert.cert_pem = pem.cert_pem;
+	cert.key_pem = pem.key_pem;
+	server.certs = &cert;
+	server.cert_count = 1;
+	client.ca_pem = pem.cert_pem;
+	want_ok(weft_tls_server_create(&options.tls, &server));
+	want_ok(weft_tls_client_create(&client_tls, &client));
+	httpd_open(&h, &options, true);
+	weft_tls_unref(options.tls);
+	httpd_route(&h, "GET", "/", reply_hello, NULL);
+	httpd_route(&h, "POST", "/", reply_echo, NULL);
+	httpd_route(&h, "GET", "/parts", reply_parts, NULL);
+	conn = httpd_connect(&h);
+	want_ok(weft_tls_connect_own(&conn, client_tls, conn, "localhost", WEFT_FOREVER));
+	for (int i = 0; i < 3; i++)
+		ask(conn, GET, 200, "hello\n");
+	ask(conn, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc", 200, "abc");
+	say(conn, GET GET "GET /parts HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+	hear_answer_is(conn, 200, "hello\n");
+	hear_answer_is(conn, 200, "hello\n");
+	hear_head(conn, &answer);
+	hear(conn, "5\r\none, \r\n5\r\ntwo, \r\n6\r\nthree\n\r\n0\r\n\r\n");
+	hear_end(conn);
+	weft_conn_free(conn);
+	/* who speaks something else, and who goes in the middle */
+	conn = httpd_connect(&h);
+	say(conn, GET GET GET GET GET GET GET GET);
+	want(hear_all(conn, answer.body, sizeof(answer.body)) != WEFT_OK);
+	weft_conn_free(conn);
+	conn = httpd_connect(&h);
+	weft_conn_free(conn);
+	httpd_close(&h);
+	weft_tls_unref(client_tls);
+	weft_tls_pem_fini(&pem);
+	return WEFT_OK;
+}
+
+START_TEST(tls_is_spoken_where_it_is_asked_for)
+{
+	both_run_epoll(tls_main);
+}
+END_TEST
 
 /* ---- routes while requests run ---- */
 
@@ -438,6 +562,8 @@ static void http_life_tests(TCase *tc)
 	both_add(tc, a_server_may_be_stopped_before_it_starts_or_freed_at_any_time);
 	both_add(tc, options_out_of_range_are_named);
 	both_add(tc, connections_over_the_limit_get_503);
+	both_add(tc, a_stop_cuts_no_response);
+	t_add(tc, tls_is_spoken_where_it_is_asked_for);
 	both_add(tc, a_request_keeps_the_table_that_it_began_with);
 	both_add(tc, events_are_sent_one_by_one_and_the_connection_goes_on);
 	both_add(tc, events_of_several_fibers_are_whole);

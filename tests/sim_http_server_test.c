@@ -290,6 +290,36 @@ SIM_TEST(who_reads_in_drops_is_reset_though_it_moves)
 	return WEFT_OK;
 }
 
+static weft_err reply_200k(weft_http_exchange *x, void *arg)
+{
+	static const char block[200000];
+
+	(void)arg;
+	return weft_http_exchange_reply(x, 200, NULL, block, sizeof(block), WEFT_FOREVER);
+}
+
+SIM_TEST(who_reads_slowly_but_at_the_rate_gets_all)
+{
+	struct answer answer;
+	struct httpd h;
+	weft_conn *conn;
+	char block[2000];
+
+	httpd_open(&h, NULL, true);
+	httpd_route(&h, "GET", "/", reply_200k, NULL);
+	conn = httpd_connect(&h);
+	say(conn, GET);
+	hear_head(conn, &answer);
+	for (int i = 0; i < 100; i++) {
+		want_ok(weft_conn_read_full(conn, block, sizeof(block), NULL, WEFT_FOREVER));
+		both_sleep_ns(S);
+	}
+	want(timeouts(&h) == 0);
+	weft_conn_free(conn);
+	httpd_close(&h);
+	return WEFT_OK;
+}
+
 SIM_TEST(who_neither_closes_nor_reads_after_a_refusal_is_left)
 {
 	struct drip drip = { NULL, "x", S / 10 };
@@ -457,6 +487,36 @@ SIM_TEST(an_idle_event_stream_gets_comments_and_is_not_timed_out)
 	return WEFT_OK;
 }
 
+static weft_err does_not_hear(weft_http_exchange *x, void *arg)
+{
+	weft_shield_begin();
+	both_sleep_ns(20 * S);
+	weft_shield_end();
+	return reply_hello(x, arg);
+}
+
+SIM_TEST(a_handler_that_does_not_give_way_is_waited_for_but_its_client_is_not)
+{
+	struct httpd h;
+	weft_conn *conn;
+	char all[64];
+
+	httpd_open(&h, NULL, true);
+	httpd_route(&h, "GET", "/", does_not_hear, NULL);
+	conn = httpd_connect(&h);
+	say(conn, GET);
+	both_sleep_ns(S);
+	clock_begin();
+	weft_http_server_stop(h.server);
+	want_err(WEFT_ERESET, hear_all(conn, all, sizeof(all)));
+	want_after(5);
+	want_ok(weft_http_server_wait(h.server, WEFT_FOREVER));
+	want_after(19);
+	weft_conn_free(conn);
+	httpd_close(&h);
+	return WEFT_OK;
+}
+
 SIM_TEST(event_streams_are_told_of_the_stop_and_end_in_order)
 {
 	weft_err reason = WEFT_OK;
@@ -491,11 +551,13 @@ static void sim_http_server_tests(TCase *tc)
 	t_add(tc, a_slow_body_at_the_rate_is_read);
 	t_add(tc, who_does_not_read_is_reset_after_the_write_timeout);
 	t_add(tc, who_reads_in_drops_is_reset_though_it_moves);
+	t_add(tc, who_reads_slowly_but_at_the_rate_gets_all);
 	t_add(tc, who_neither_closes_nor_reads_after_a_refusal_is_left);
 	t_add(tc, what_is_left_after_the_stop_timeout_is_reset);
 	t_add(tc, requests_under_way_are_answered_when_the_server_stops);
 	t_add(tc, no_time_to_drain_is_a_cut_at_once);
 	t_add(tc, an_idle_event_stream_gets_comments_and_is_not_timed_out);
+	t_add(tc, a_handler_that_does_not_give_way_is_waited_for_but_its_client_is_not);
 	t_add(tc, event_streams_are_told_of_the_stop_and_end_in_order);
 }
 T_SUITE("sim_http_server", sim_http_server_tests)

@@ -131,11 +131,8 @@ void hear_end(weft_conn *conn)
 	want_err(WEFT_ECLOSED, weft_conn_read(conn, c, 1, &got, WEFT_FOREVER));
 }
 
-void hear_head(weft_conn *conn, struct answer *answer)
+static void hear_head_from(weft_conn *conn, struct answer *answer, size_t n)
 {
-	size_t n = 0;
-
-	memset(answer, 0, sizeof(*answer));
 	while (n < 4 || memcmp(answer->head + n - 4, "\r\n\r\n", 4) != 0) {
 		want(n + 1 < sizeof(answer->head));
 		want_ok(weft_conn_read_full(conn, answer->head + n, 1, NULL, WEFT_FOREVER));
@@ -145,16 +142,33 @@ void hear_head(weft_conn *conn, struct answer *answer)
 	answer->status = (unsigned)atoi(answer->head + 9);
 }
 
-void hear_answer(weft_conn *conn, struct answer *answer)
+static void hear_body(weft_conn *conn, struct answer *answer)
 {
-	const char *length;
-	size_t len;
+	const char *length = strstr(answer->head, "\r\nContent-Length: ");
+	size_t len = length ? (size_t)atoi(length + 18) : 0;
 
-	hear_head(conn, answer);
-	length = strstr(answer->head, "\r\nContent-Length: ");
-	len = length ? (size_t)atoi(length + 18) : 0;
 	want(len < sizeof(answer->body));
 	want_ok(weft_conn_read_full(conn, answer->body, len, NULL, WEFT_FOREVER));
+}
+
+void hear_head(weft_conn *conn, struct answer *answer)
+{
+	memset(answer, 0, sizeof(*answer));
+	hear_head_from(conn, answer, 0);
+}
+
+void hear_answer(weft_conn *conn, struct answer *answer)
+{
+	hear_head(conn, answer);
+	hear_body(conn, answer);
+}
+
+void hear_rest(weft_conn *conn, char first, struct answer *answer)
+{
+	memset(answer, 0, sizeof(*answer));
+	answer->head[0] = first;
+	hear_head_from(conn, answer, 1);
+	hear_body(conn, answer);
 }
 
 bool has_line(const struct answer *answer, const char *line)

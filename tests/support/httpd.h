@@ -42,6 +42,8 @@ struct answer {
 	char body[4096];
 };
 void hear_answer(weft_conn *conn, struct answer *answer);
+/* The same, whose first byte was read already. */
+void hear_rest(weft_conn *conn, char first, struct answer *answer);
 /* The same without a body (HEAD). */
 void hear_head(weft_conn *conn, struct answer *answer);
 void hear_answer_is(weft_conn *conn, unsigned status, const char *body);
