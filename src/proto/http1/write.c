@@ -177,10 +177,15 @@ void http1_put_response(struct http1_out *out, unsigned minor, unsigned status, 
 
 static bool is_reserved(const struct http1_out *out, const char *name, size_t len)
 {
-	enum http1_name known = http1_name_of(name, len);
+	enum http1_name known;
 
 	if (out->trailers)
-		return http1_trailer_is_forbidden(known);
+		return http1_trailer_is_forbidden(http1_name_of(name, len));
+	/* most names have none of their lengths */
+	if (len != strlen("connection") && len != strlen("content-length") &&
+		len != strlen("transfer-encoding"))
+		return false;
+	known = http1_name_of(name, len);
 	return known == HTTP1_NAME_CONTENT_LENGTH || known == HTTP1_NAME_TRANSFER_ENCODING ||
 		known == HTTP1_NAME_CONNECTION;
 }
