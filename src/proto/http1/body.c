@@ -318,7 +318,6 @@ static void skip_size(struct http1_body *body, const char **data, size_t *len)
 		size > INT64_MAX - body->total)
 		return;
 	body->left = size;
-	body->digits = 0;
 	body->state = CONTENT;
 	*len -= (size_t)(at + 2 - *data);
 	*data = at + 2;

@@ -195,6 +195,7 @@ START_TEST(http1_chunk_extensions_are_passed_over)
 		{ "5;a=\"b\r\nhello\r\n", "'' !CHUNK_EXT" },
 		{ "5;a=\"b\"c\r\nhello\r\n", "'' !CHUNK_EXT" },
 		{ "5;a=\"b\\\"\"\r\nhello\r\n", "'' !CHUNK_EXT" },
+		{ "5;a=\"b\\c\"\r\nhello\r\n", "'' !CHUNK_EXT" },
 		{ "5;a=b\"c\"\r\nhello\r\n", "'' !CHUNK_EXT" },
 		{ "5;a\"b\"\r\nhello\r\n", "'' !CHUNK_EXT" },
 		{ "5;a\nhello\r\n", "'' !LINE_END" },
@@ -441,6 +442,30 @@ START_TEST(http1_content_can_be_read_past_the_decoder)
 }
 END_TEST
 
+/* All chunks together are no more than INT64_MAX, by either way that sizes are read. */
+START_TEST(http1_the_sum_of_chunks_is_bounded)
+{
+	static const char *const last[] = { "\r\nff\r\nx", "\r\n00000000000000ff\r\nx",
+		"\r\n0f\r\nx" };
+
+	for (size_t i = 0; i < 3; i++) {
+		struct http1_body body;
+		struct http1_piece piece;
+		const char *data = "7ffffffffffffff0\r\n";
+		size_t len = strlen(data);
+
+		http1_body_init(&body, &chunked);
+		ck_assert_int_eq(http1_body_next(&body, &data, &len, &piece), HTTP1_BODY_MORE);
+		http1_body_took(&body, UINT64_C(0x7ffffffffffffff0));
+		data = last[i];
+		len = strlen(data);
+		ck_assert_int_eq(http1_body_next(&body, &data, &len, &piece),
+			i < 2 ? HTTP1_BODY_FAULT : HTTP1_BODY_DATA);
+		ck_assert_int_eq(body.fault, i < 2 ? HTTP1_FAULT_CHUNK_LARGE : HTTP1_FAULT_NONE);
+	}
+}
+END_TEST
+
 static void body_tests(TCase *tc)
 {
 	t_add(tc, http1_chunks_are_put_together);
@@ -456,5 +481,6 @@ static void body_tests(TCase *tc)
 	t_add(tc, http1_an_early_end_is_a_fault);
 	t_add(tc, http1_what_is_wanted_belongs_to_the_message);
 	t_add(tc, http1_content_can_be_read_past_the_decoder);
+	t_add(tc, http1_the_sum_of_chunks_is_bounded);
 }
 T_SUITE("http1_body", body_tests)

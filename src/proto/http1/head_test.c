@@ -85,6 +85,9 @@ START_TEST(http1_requests_are_taken_apart)
 			"GET / 1.1 to=a none keep [!#$%&'*+-.^_`|~09azAZ=v|Host=a]" },
 		{ "GET / HTTP/1.1\r\nA: \x80\xff\xe2\x82\xac\r\n" H "\r\n",
 			"GET / 1.1 to=a none keep [A=\x80\xff\xe2\x82\xac|Host=a]" },
+		/* begins of names that are known, which fall into their slots */
+		{ "GET / HTTP/1.1\r\n" H "Content: 1\r\nSet-: 2\r\nMcp-Ses: 3\r\n\r\n",
+			"GET / 1.1 to=a none keep [Host=a|Content=1|Set-=2|Mcp-Ses=3]" },
 		{ "GET / HTTP/1.1\r\nA:b:c\r\nD: :\r\n" H "\r\n",
 			"GET / 1.1 to=a none keep [A=b:c|D=:|Host=a]" },
 	};
@@ -207,6 +210,9 @@ START_TEST(http1_field_lines_are_refused)
 		{ "GET / HTTP/1.1\r\n" H "\n", "!LINE_END" },
 		{ "GET / HTTP/1.1\r\n" H "\r\r\n", "!LINE_END" },
 		{ "GET / HTTP/1.1\r\na\nb: c\r\n\r\n", "!LINE_END" },
+		{ "GET / HTTP/1.1\r\nA: b\n\nC: d\r\n\r\n", "!LINE_END" },
+		{ "GET / HTTP/1.1\r\nA: b\x01\nC: d\r\n\r\n", "!VALUE" },
+		{ "GET / HTTP/1.1\r\nA: b\x7f\nC: d\r\n\r\n", "!VALUE" },
 		{ "GET / HTTP/1.1\r\nA: \x01\r\n\r\n", "!VALUE" },
 		{ "GET / HTTP/1.1\r\nA: b\x0b\r\n\r\n", "!VALUE" },
 		{ "GET / HTTP/1.1\r\nA: b\x0c\r\n\r\n", "!VALUE" },
