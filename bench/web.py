@@ -10,7 +10,7 @@ import subprocess
 import tempfile
 import time
 
-from measure import (HERE, ONE, OTHER, WEFT, Aim, Row, lines, package, pinned, say, version,
+from measure import (BOTH, HERE, ONE, OTHER, WEFT, Aim, Row, lines, package, pinned, say, version,
                      weft)
 
 BODY = b"0123456789abcdef" * 8  # of http_rows.h
@@ -164,9 +164,7 @@ def missing(what, where="make setup-bench"):
 
 def servers(p):
     """Label -> Program, of those there are; weft's too."""
-    found = {}
-    if os.path.exists(weft("http_server")[0]):
-        found["weft"] = Program(*weft("http_server"))
+    found = {"weft": Program(*weft("http_server"))}
     if shutil.which("nginx"):
         found["nginx " + version("nginx", "-v")] = Configured(
             nginx_config, "nginx", "-c", "CONFIG", "-e", "/dev/null")
@@ -249,9 +247,7 @@ def undici():
 
 
 def clients(p):
-    programs = {}
-    if os.path.exists(weft("http_client")[0]):
-        programs["weft"] = weft("http_client")
+    programs = {"weft": weft("http_client")}
     raw, curl, go = p.c("epoll_http_client"), p.c("curl_http", "-lcurl"), p.go_program("go_http")
     if raw:
         programs["raw epoll"] = [raw]
@@ -305,9 +301,7 @@ def tls_rows(p):
     if not raw or not shutil.which("openssl"):
         missing("openssl, and with it the rows of TLS,")
         return []
-    programs = {}
-    if os.path.exists(weft("tls")[0]):
-        programs["weft"] = weft("tls")
+    programs = {"weft": weft("tls")}
     programs["OpenSSL " + version("openssl", "version")] = [raw]
     return [Tls(end, kind, programs, [raw]) for end in ("server", "client")
             for kind in ("full", "resumed", "bulk")]
@@ -347,14 +341,52 @@ def parse_rows():
     return rows
 
 
+class Scan(Row):
+    """A message; what it prints besides is the same in bytes a second."""
+
+    def is_beside(self, name):
+        return name.endswith("-rate")
+
+    def rank(self, name):
+        return self.is_beside(name)
+
+    def aim(self, name):
+        if self.is_beside(name):
+            return Aim(None, "cJSON")
+        return Aim("7 times as fast as cJSON", "cJSON", lambda ratio, _: ratio <= 1 / 7)
+
+
+def scan_rows(p):
+    if not os.path.exists(weft("jsonrpc_scan")[0]):
+        return []
+    programs = {"weft": weft("jsonrpc_scan")}
+    cjson = p.c("cjson_scan", "-lcjson")
+    if cjson:
+        programs["cJSON " + package("libcjson-dev")] = [cjson]
+    return [Scan(name, ONE, programs) for name in
+            ("scan-300-call", "scan-300-reply", "scan-100k-text", "scan-100k-escaped",
+             "scan-100k-unicode", "scan-100k-objects", "scan-100k-indented", "scan-100k-numbers")]
+
+
+# --- the client's pool ----------------------------------------------------------------------
+
+def pool_rows(p):
+    """Threads on two cores. Reported: no goal."""
+    programs = {"weft": weft("http_pool")}
+    plain = p.c("lock_http_pool")
+    if plain:
+        programs["one mutex and a table"] = [plain]
+    return [Row("http-pool-%dt" % n, ONE if n == 1 else BOTH, programs) for n in (1, 4, 16)]
+
+
 # --- the suite ------------------------------------------------------------------------------
 
 def suite_http(p):
-    rows = parse_rows()
+    rows = parse_rows() + scan_rows(p)
     if shutil.which("wrk"):
         rows += [Server(n, servers(p)) for n in AT_ONCE]
     else:
         missing("wrk, and with it the servers' rows,")
     raw = p.c("epoll_http")
     rows += [Client(n, clients(p), Program(raw)) for n in AT_ONCE]
-    return rows + tls_rows(p)
+    return rows + tls_rows(p) + pool_rows(p)
