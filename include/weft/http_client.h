@@ -70,7 +70,7 @@ typedef struct weft_http_client_options {
 	int64_t head_timeout_ns;   /* from the end of the request to the head; 0: no limit */
 	int64_t stall_timeout_ns;  /* a body, either way, without progress; 0: 60 s */
 	int64_t expect_timeout_ns; /* how long a body waits for 100 (Continue); 0: 1 s */
-	size_t head_size_max;	   /* bytes of a response's head, or trailers; 0: 64 KiB */
+	size_t head_size_max;	   /* bytes of a response's head; 0: 64 KiB; trailers: 8 KiB */
 	size_t fields_max;	   /* header fields in it; 0: 100; at most WEFT_HTTP_FIELDS_MAX */
 	unsigned interim_max;	   /* 1xx responses before the final one; 0: 16 */
 	uint64_t body_size_max;	   /* bytes of a response's body; 0: no limit */

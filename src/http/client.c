@@ -11,6 +11,7 @@
 #include <string.h>
 
 #define SECOND_NS INT64_C(1000000000)
+#define TIME_MAX_NS (INT64_MAX / 2) /* more is no limit */
 #define CONNECTIONS_DEFAULT 1024
 #define CONNECTIONS_PER_KEY_DEFAULT 256
 #define WAITERS_DEFAULT 65536
@@ -28,7 +29,10 @@ static weft_err settle_time(const char *name, int64_t *value, int64_t otherwise)
 		return err_setf(WEFT_EINVAL,
 			"weft_http_client_options.%s is %lld: it must be -1 or more", name,
 			(long long)*value);
-	*value = *value == 0 ? otherwise : *value == -1 ? INT64_MAX : *value;
+	if (*value == 0)
+		*value = otherwise;
+	else if (*value == -1 || *value > TIME_MAX_NS)
+		*value = INT64_MAX;
 	return WEFT_OK;
 }
 

@@ -286,17 +286,15 @@ static bool owes_turn_locked(struct pool_place *place)
 static bool hand_over(struct pool *pool, struct pool_conn *conn)
 {
 	struct pool_place *place = conn->place;
-	bool starved = word_get(&pool->starved) != 0, used = conn->used, ends;
+	bool starved = word_get(&pool->starved) != 0, ends;
 	weft_parker *parker = NULL;
 
 	place_ref(place); /* who gets it may close it before the lock is free */
 	rt_lock_acquire(&place->waiters.lock);
 	ends = starved && place->waiting && owes_turn_locked(place);
 	if (!ends)
-		parker = place_grant_locked(place, conn);
+		parker = place_hand_locked(place, conn);
 	place->handovers = starved && parker ? place->handovers + 1 : 0;
-	if (parker && used)
-		counter_own_add(&place->reuses, 1);
 	rt_lock_release(&place->waiters.lock);
 	if (parker)
 		weft_unpark(parker);

@@ -30,7 +30,7 @@ static weft_parker *settle_locked(struct pool_place *place, struct pool_waiter *
 	return parker;
 }
 
-weft_parker *place_grant_locked(struct pool_place *place, struct pool_conn *conn)
+static weft_parker *grant_locked(struct pool_place *place, struct pool_conn *conn)
 {
 	list_for_each(link, &place->waiters.nodes) {
 		struct pool_waiter *waiter = waiter_of(link);
@@ -41,6 +41,16 @@ weft_parker *place_grant_locked(struct pool_place *place, struct pool_conn *conn
 		return settle_locked(place, waiter);
 	}
 	return NULL;
+}
+
+weft_parker *place_hand_locked(struct pool_place *place, struct pool_conn *conn)
+{
+	bool used = conn->used; /* once granted it is somebody else's */
+	weft_parker *parker = grant_locked(place, conn);
+
+	if (parker && used)
+		counter_own_add(&place->reuses, 1);
+	return parker;
 }
 
 weft_parker *place_fail_locked(struct pool_place *place, weft_err err)
@@ -96,7 +106,7 @@ static void dial_settle(struct pool_dial *dial, struct pool_conn *conn, weft_err
 	list_remove(&dial->link);
 	place->dialling--;
 	if (conn) {
-		parker = place_grant_locked(place, conn);
+		parker = place_hand_locked(place, conn);
 	} else {
 		place->conns--;
 		parker = place->waiting > place->dialling ? place_fail_locked(place, err) : NULL;
@@ -310,9 +320,9 @@ static void feed_idle(struct pool_place *place)
 		conn = NULL;
 		rt_lock_acquire(&place->waiters.lock);
 		if (place->waiting)
-			conn = place_pop(place, PLACE_SEARCH);
+			conn = place_pop(place, PLACE_REMOVE);
 		if (conn)
-			parker = place_grant_locked(place, conn);
+			parker = place_hand_locked(place, conn);
 		rt_lock_release(&place->waiters.lock);
 		if (parker)
 			weft_unpark(parker);

@@ -100,8 +100,7 @@ void place_unref(struct pool_place *place);
 void place_tidy(struct pool_place *place);
 enum place_pop {
 	PLACE_TAKE,   /* to use it; NULL may mean that one came just now */
-	PLACE_SEARCH, /* to use it; looks behind every claim, see the head of pool_place.c */
-	PLACE_REMOVE, /* to close it; the same */
+	PLACE_REMOVE, /* looks behind every claim, see the head of pool_place.c; not counted */
 };
 /* The one used last, first of the caller's own lane. NULL: none. */
 struct pool_conn *place_pop(struct pool_place *place, enum place_pop how);
@@ -119,7 +118,7 @@ void pool_release(struct pool *pool);
 /* Closes an idle connection, somewhere, if somebody starves. */
 void pool_evict(struct pool *pool);
 /* With the place's lock held: the first who can use it gets it; its parker, NULL: nobody can. */
-weft_parker *place_grant_locked(struct pool_place *place, struct pool_conn *conn);
+weft_parker *place_hand_locked(struct pool_place *place, struct pool_conn *conn);
 /* With the place's lock held: the first is told err, with the caller's detail; its parker, NULL:
  * nobody waits. */
 weft_parker *place_fail_locked(struct pool_place *place, weft_err err);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What is idle for too long is closed by a fiber that is there as long as anything is idle. It
- * sleeps until the oldest one's time has come, and for a part of idle_timeout at least, so that
- * many that expire one after another cost one look.
+ * What is idle for too long is closed by a fiber that is there as long as anything is idle when it
+ * looks. It sleeps until the oldest one's time has come, and for a part of idle_timeout at least, so
+ * that many that expire one after another cost one look, and connections that are in use nearly all
+ * the time none.
  *
  * Cancelled, it closes everything idle: the runtime is about to end, and sockets with it.
  */
@@ -54,24 +55,25 @@ void pool_sweep(struct pool *pool)
 static weft_err reaper(void *arg)
 {
 	struct pool *pool = arg;
-	int64_t timeout = pool->options.idle_timeout_ns;
-	weft_err err = WEFT_OK;
+	int64_t timeout = pool->options.idle_timeout_ns, oldest = 0;
 
-	do {
-		int64_t oldest = close_idle_since(pool, weft_now() - timeout, &pool->expired);
-		int64_t next = weft_after_ns(timeout / LOOKS_PER_TIMEOUT + 1);
+	while (oldest != INT64_MAX) {
+		weft_deadline soon = weft_after_ns(timeout / LOOKS_PER_TIMEOUT + 1);
 
-		if (oldest == INT64_MAX) {
+		if (weft_sleep_until(soon > oldest + timeout ? soon : oldest + timeout)) {
+			pool_sweep(pool);
 			(void)word_swap(&pool->reaps, 0);
-			/* one may have been pushed by who saw this fiber still there */
-			oldest = close_idle_since(pool, 0, NULL);
-			if (oldest == INT64_MAX || !word_change(&pool->reaps, 0, 1))
-				return WEFT_OK;
+			return WEFT_OK;
 		}
-		err = weft_sleep_until(next > oldest + timeout ? next : oldest + timeout);
-	} while (!err);
-	pool_sweep(pool);
-	(void)word_swap(&pool->reaps, 0);
+		oldest = close_idle_since(pool, weft_now() - timeout, &pool->expired);
+		if (oldest != INT64_MAX)
+			continue;
+		(void)word_swap(&pool->reaps, 0);
+		/* one may have been pushed by who saw this fiber still there */
+		oldest = close_idle_since(pool, 0, NULL);
+		if (oldest != INT64_MAX && !word_change(&pool->reaps, 0, 1))
+			return WEFT_OK; /* there is another one now */
+	}
 	return WEFT_OK;
 }
 
