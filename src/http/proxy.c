@@ -231,21 +231,14 @@ static int hex(char c)
 	return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
 }
 
-/* "user:password" of a URL's userinfo, percent-decoded, in base 64. */
-static weft_err authorization_make(char **out, const char *userinfo)
+/* "user:password" of a URL's userinfo, percent-decoded, into plain: room for a byte more than
+ * userinfo has with its NUL. Errors: WEFT_EINVAL. */
+static weft_err userinfo_decode(char *plain, size_t *len, const char *userinfo)
 {
-	static const char prefix[] = "Basic ";
-	size_t size = strlen(userinfo) + 1, len = 0;
-	char *plain = NULL, *value = NULL;
-	weft_err err = WEFT_OK;
+	bool has_password = strchr(userinfo, ':') != NULL;
 
-	if (size > USERINFO_MAX)
-		return err_setf(WEFT_EINVAL, "user and password are too long");
-	plain = mem_alloc(size + 1);
-	value = mem_alloc(sizeof(prefix) + BASE64_LEN(size));
-	if (!plain || !value)
-		err = err_set(WEFT_ENOMEM);
-	for (const char *at = userinfo; !err && *at; at++) {
+	*len = 0;
+	for (const char *at = userinfo; *at; at++) {
 		char c = *at;
 
 		if (c == '%' && at[1] && hex(at[1]) >= 0 && hex(at[2]) >= 0) {
@@ -253,19 +246,36 @@ static weft_err authorization_make(char **out, const char *userinfo)
 			at += 2;
 		}
 		if ((unsigned char)c < 0x20 || c == 0x7f)
-			err = err_setf(WEFT_EINVAL, "control character in user or password");
-		else
-			plain[len++] = c;
+			return err_setf(WEFT_EINVAL, "control character in user or password");
+		plain[(*len)++] = c;
 	}
+	if (!has_password)
+		plain[(*len)++] = ':';
+	return WEFT_OK;
+}
+
+static weft_err authorization_make(char **out, const char *userinfo)
+{
+	static const char prefix[] = "Basic ";
+	size_t size = strlen(userinfo) + 2, len;
+	char *plain, *value = NULL;
+	weft_err err;
+
+	if (size > USERINFO_MAX)
+		return err_setf(WEFT_EINVAL, "user and password are too long");
+	plain = mem_alloc(size);
+	if (!plain)
+		return err_set(WEFT_ENOMEM);
+	err = userinfo_decode(plain, &len, userinfo);
 	if (!err) {
-		if (!strchr(userinfo, ':'))
-			plain[len++] = ':';
+		value = mem_alloc(sizeof(prefix) + BASE64_LEN(len));
+		err = value ? WEFT_OK : err_set(WEFT_ENOMEM);
+	}
+	if (value) {
 		memcpy(value, prefix, sizeof(prefix) - 1);
 		base64_encode(value + sizeof(prefix) - 1, plain, len);
 		*out = value;
-		value = NULL;
 	}
-	mem_free(value);
 	mem_free(plain);
 	return err;
 }

@@ -5,6 +5,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #define SHOWN_MAX 256 /* bytes of a URL in a message */
@@ -38,8 +39,7 @@ static char *request_text(const char *method, const weft_http_url *url)
 	char *text = mem_alloc(method_len + 1 + url_len + 1);
 
 	if (text) {
-		memcpy(text, method, method_len);
-		text[method_len] = ' ';
+		(void)snprintf(text, method_len + 2, "%s ", method);
 		(void)weft_http_url_format(url, text + method_len + 1, url_len + 1);
 	}
 	return text;
