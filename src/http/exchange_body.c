@@ -68,7 +68,7 @@ static weft_err ended_within(weft_http_exchange *x)
 		weft_http_exchange_peer(x));
 }
 
-/* By iov, if there is one, then into the window; *got counts only what went by iov. */
+/* To iov, or, NULL, into the window; *got is for the former. */
 static weft_err client_read(
 	weft_http_exchange *x, struct iovec *iov, size_t *got, weft_deadline until)
 {
@@ -167,7 +167,7 @@ static weft_err read_content(
 		if (!err)
 			err = read_direct(x, data, size, got, until);
 		if (!err && !*got)
-			err = client_read(x, NULL, NULL, until);
+			err = client_read(x, NULL, got, until);
 		/* of a write before it: a closed connection is no end of a body */
 		if (err)
 			return err == WEFT_ECLOSED ? ended_within(x) : err;
@@ -310,7 +310,7 @@ weft_err http_body_drop(weft_http_exchange *x)
 	if (x->fault)
 		return err_set(x->fault);
 	while (!x->body_ended) {
-		size_t n = x->piece.len;
+		size_t n = x->piece.len, none;
 		weft_err err = WEFT_OK;
 
 		dropped += n;
@@ -320,7 +320,7 @@ weft_err http_body_drop(weft_http_exchange *x)
 			return err_set(WEFT_EMSGSIZE);
 		err = next_piece(x);
 		if (err == WEFT_EAGAIN)
-			err = client_read(x, NULL, NULL, WEFT_FOREVER);
+			err = client_read(x, NULL, &none, WEFT_FOREVER);
 		if (err)
 			return err;
 	}

@@ -158,7 +158,8 @@ static struct http_node *node_copy(const struct http_node *from)
 
 	if (!node)
 		return NULL;
-	node->literals = mem_realloc_array(NULL, from->literals_len + 1, sizeof(*node->literals));
+	node->literals =
+		mem_realloc_array(NULL, from->literals_len + 1, sizeof(struct http_node *));
 	node->routes = mem_realloc_array(NULL, from->routes_len + 1, sizeof(struct http_route *));
 	if (!node->literals || !node->routes) {
 		node_unref(node);
@@ -412,7 +413,7 @@ static weft_err literal_with(struct http_node *node, const struct segment *segme
 		return err;
 	if (!found) {
 		memmove(&node->literals[place + 1], &node->literals[place],
-			(node->literals_len - place) * sizeof(*node->literals));
+			(node->literals_len - place) * sizeof(struct http_node *));
 		node->literals_len++;
 	}
 	node->literals[place] = child;
