@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The scanner of JSON.
- *
- * Strings and white space are most of what there is: both are searched a vector at a time, 16 bytes
- * (SSE2), and 32 where the processor has AVX2 and a string is longer than LONG_STRING. A stack of
- * one bit a level says what is around: an array or an object.
+ * The scanner of JSON: white space, numbers, and what is within what; strings are in string_scan.c.
+ * Runs of space and of digits are measured 16 bytes at a time (SSE2), so that no branch depends on
+ * their length. A stack of one bit a level says what is around: an array or an object.
  *
  * Costs: each byte is looked at once, and once more by the UTF-8 check where the text is not
  * ASCII. No memory but the stack of 128 bytes.
@@ -20,12 +18,6 @@
 #if defined(__SSE2__)
 #include <emmintrin.h>
 #endif
-#if defined(__x86_64__)
-#include <immintrin.h>
-#endif
-
-#define LONG_STRING 64 /* bytes of a string that are looked at before the wide search */
-
 const char json_too_deep[] = "nested too deep";
 const char json_too_large[] = "too large";
 
@@ -61,12 +53,7 @@ __attribute__((noinline, cold)) const char *json_fault(
 
 /* ---- white space ---- */
 
-static inline bool is_space(char c)
-{
-	return c == ' ' || c == '\n' || c == '\r' || c == '\t';
-}
-
-static __attribute__((noinline)) const char *space_run(const char *p, const char *end)
+const char *json_space_run(const char *p, const char *end)
 {
 #if defined(__SSE2__)
 	const __m128i blank = _mm_set1_epi8(' '), lf = _mm_set1_epi8('\n');
@@ -83,164 +70,9 @@ static __attribute__((noinline)) const char *space_run(const char *p, const char
 			return p + __builtin_ctz(other);
 	}
 #endif
-	while (p < end && is_space(*p))
+	while (p < end && (*p == ' ' || *p == '\n' || *p == '\r' || *p == '\t'))
 		p++;
 	return p;
-}
-
-/* Usually there is none, or one blank. */
-static inline const char *space(const char *p, const char *end)
-{
-	if (weft_likely(p < end && !is_space(*p)))
-		return p;
-	if (end - p >= 2 && !is_space(p[1]))
-		return p + 1;
-	return space_run(p, end);
-}
-
-const char *json_space(const char *p, const char *end)
-{
-	return space(p, end);
-}
-
-/* ---- strings ---- */
-
-/* True for what ends a run of plain text: '"', '\', and below U+0020. */
-static inline bool is_special(char c)
-{
-	return c == '"' || c == '\\' || (unsigned char)c < 0x20;
-}
-
-#if defined(__SSE2__)
-static inline unsigned specials16(__m128i b)
-{
-	__m128i hit = _mm_or_si128(
-		_mm_cmpeq_epi8(b, _mm_set1_epi8('"')), _mm_cmpeq_epi8(b, _mm_set1_epi8('\\')));
-
-	/* below 0x20: what 0x1f, as unsigned, is not less than */
-	hit = _mm_or_si128(hit, _mm_cmpeq_epi8(_mm_min_epu8(b, _mm_set1_epi8(0x1f)), b));
-	return (unsigned)_mm_movemask_epi8(hit);
-}
-#endif
-
-#if defined(__x86_64__)
-/* The first special byte, or less than 32 bytes before end. */
-__attribute__((target("avx2"), noinline)) static const char *plain_run_avx2(
-	const char *p, const char *end, unsigned *high)
-{
-	const __m256i quote = _mm256_set1_epi8('"'), backslash = _mm256_set1_epi8('\\');
-	const __m256i control = _mm256_set1_epi8(0x1f);
-	__m256i seen = _mm256_setzero_si256();
-	unsigned mask = 0;
-
-	for (; end - p >= 32; p += 32) {
-		__m256i b = _mm256_loadu_si256((const __m256i *)(const void *)p);
-		__m256i hit = _mm256_or_si256(
-			_mm256_cmpeq_epi8(b, quote), _mm256_cmpeq_epi8(b, backslash));
-
-		hit = _mm256_or_si256(hit, _mm256_cmpeq_epi8(_mm256_min_epu8(b, control), b));
-		mask = (unsigned)_mm256_movemask_epi8(hit);
-		seen = _mm256_or_si256(seen, b);
-		if (mask)
-			break;
-	}
-	*high |= (unsigned)_mm256_movemask_epi8(seen);
-	return mask ? p + __builtin_ctz(mask) : p;
-}
-#endif
-
-/* Plain text from p on that is longer than usual. */
-static const char *plain_run(struct json_scan *s, const char *p)
-{
-	const char *end = s->end;
-
-#if defined(__x86_64__)
-	if (__builtin_cpu_supports("avx2"))
-		p = plain_run_avx2(p, end, &s->high);
-#endif
-#if defined(__SSE2__)
-	for (; end - p >= 16; p += 16) {
-		__m128i b = _mm_loadu_si128((const __m128i *)(const void *)p);
-		unsigned mask = specials16(b);
-
-		s->high |= (unsigned)_mm_movemask_epi8(b);
-		if (mask)
-			return p + __builtin_ctz(mask);
-	}
-#endif
-	for (; p < end && !is_special(*p); p++)
-		s->high |= (unsigned char)*p & 0x80u;
-	return p;
-}
-
-/* Plain text from p on: the first special byte, or end. */
-static inline const char *plain(struct json_scan *s, const char *p)
-{
-#if defined(__SSE2__)
-	for (unsigned i = 0; i < LONG_STRING / 16 && s->end - p >= 16; i++, p += 16) {
-		__m128i b = _mm_loadu_si128((const __m128i *)(const void *)p);
-		unsigned mask = specials16(b);
-
-		s->high |= (unsigned)_mm_movemask_epi8(b);
-		if (weft_likely(mask))
-			return p + __builtin_ctz(mask);
-	}
-#endif
-	return plain_run(s, p);
-}
-
-static inline int hex(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c = (char)(c | 0x20);
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-/* An escape at p, its backslash. */
-static const char *escape(struct json_scan *s, const char *p)
-{
-	if (s->end - p < 2)
-		return json_fault(s, s->end, "the text ends within a string");
-	switch (p[1]) {
-	case '"':
-	case '\\':
-	case '/':
-	case 'b':
-	case 'f':
-	case 'n':
-	case 'r':
-	case 't':
-		return p + 2;
-	case 'u':
-		break;
-	default:
-		return json_fault(s, p, "no such escape in a string");
-	}
-	for (int i = 2; i < 6; i++) {
-		if (p + i == s->end)
-			return json_fault(s, s->end, "the text ends within a string");
-		if (hex(p[i]) < 0)
-			return json_fault(s, p, "\\u without four hexadecimal digits");
-	}
-	return p + 6;
-}
-
-/* A string from its opening quote on. */
-static inline const char *string(struct json_scan *s, const char *p, bool *escaped)
-{
-	for (p = plain(s, p + 1);; p = plain(s, p)) {
-		if (weft_unlikely(p == s->end))
-			return json_fault(s, p, "the text ends within a string");
-		if (weft_likely(*p == '"'))
-			return p + 1;
-		if (*p != '\\')
-			return json_fault(s, p, "a control character in a string");
-		*escaped = true;
-		p = escape(s, p);
-		if (!p)
-			return NULL;
-	}
 }
 
 /* ---- numbers, literals ---- */
@@ -255,8 +87,24 @@ static inline const char *digits(struct json_scan *s, const char *p)
 {
 	const char *first = p;
 
+#if defined(__SSE2__)
+	for (; s->end - p >= 16; p += 16) {
+		__m128i b = _mm_sub_epi8(
+			_mm_loadu_si128((const __m128i *)(const void *)p), _mm_set1_epi8('0'));
+		__m128i hit = _mm_cmpeq_epi8(_mm_min_epu8(b, _mm_set1_epi8(9)), b);
+		unsigned other = (unsigned)_mm_movemask_epi8(hit) ^ 0xffffu;
+
+		if (weft_likely(other)) {
+			p += __builtin_ctz(other);
+			goto out;
+		}
+	}
+#endif
 	while (p < s->end && is_digit(*p))
 		p++;
+#if defined(__SSE2__)
+out:
+#endif
 	if (weft_unlikely(p == first))
 		return json_fault(s, p, "a digit of a number is missing");
 	return p;
@@ -295,7 +143,7 @@ static inline const char *scalar(struct json_scan *s, const char *p)
 
 	switch (*p) {
 	case '"':
-		return string(s, p, &escaped);
+		return json_string(s, p, &escaped);
 	case 't':
 		return literal(s, p, "true", 4);
 	case 'f':
@@ -317,14 +165,14 @@ const char *json_name(struct json_scan *s, const char *p, weft_json *name, bool 
 
 	if (p == s->end || *p != '"')
 		return json_fault(s, p, "the name of a member must be here");
-	p = string(s, p, escaped);
+	p = json_string(s, p, escaped);
 	if (!p)
 		return NULL;
 	*name = (weft_json){ first, (size_t)(p - first) };
-	p = space(p, s->end);
+	p = json_space(p, s->end);
 	if (p == s->end || *p != ':')
 		return json_fault(s, p, "':' is missing behind the name of a member");
-	return space(p + 1, s->end);
+	return json_space(p + 1, s->end);
 }
 
 /* What is around the value that is looked at. */
@@ -357,7 +205,7 @@ static inline const char *item(struct json_scan *s, const struct nest *n, const 
 	weft_json name;
 	bool escaped;
 
-	p = space(p, s->end);
+	p = json_space(p, s->end);
 	return n->in_object ? json_name(s, p, &name, &escaped) : p;
 }
 
@@ -366,7 +214,7 @@ static inline const char *leave(
 	struct json_scan *s, struct nest *n, unsigned outermost, const char *p)
 {
 	while (n->depth > outermost) {
-		p = space(p, s->end);
+		p = json_space(p, s->end);
 		if (weft_unlikely(p == s->end))
 			return json_fault(s, p, "the text ends within a value");
 		if (*p == ',')
@@ -389,7 +237,7 @@ static inline const char *enter(struct json_scan *s, struct nest *n, const char 
 	if (weft_unlikely(n->depth >= s->depth_max))
 		return json_fault(s, p, json_too_deep);
 	push(n, object);
-	p = space(p + 1, s->end);
+	p = json_space(p + 1, s->end);
 	*empty = p < s->end && *p == (object ? '}' : ']');
 	return *empty ? p : item(s, n, p);
 }

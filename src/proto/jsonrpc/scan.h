@@ -12,10 +12,16 @@
  * strings such a byte is a fault as any other. json_scan_utf8 looks at all of it afterwards, where
  * there was any.
  */
+#include "base/align.h"
+
 #include <weft/json.h>
 
 #include <stdbool.h>
 #include <stddef.h>
+
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
 
 struct json_scan {
 	const char *begin; /* of the text: offsets are from here */
@@ -36,8 +42,50 @@ weft_json_limits json_limits(const weft_json_limits *limits);
 struct json_scan json_scan_of(const char *text, size_t len, unsigned depth_max);
 const char *json_fault(struct json_scan *s, const char *at, const char *what);
 
-/* Space, and what is neither. Returns end when there is nothing else. */
-const char *json_space(const char *p, const char *end);
+#if defined(__SSE2__)
+/* A bit for each byte that ends a run of plain text in a string: '"', '\', below U+0020. */
+static inline unsigned json_specials16(__m128i b)
+{
+	__m128i hit = _mm_or_si128(
+		_mm_cmpeq_epi8(b, _mm_set1_epi8('"')), _mm_cmpeq_epi8(b, _mm_set1_epi8('\\')));
+
+	/* what 0x1f, as unsigned, is not less than */
+	hit = _mm_or_si128(hit, _mm_cmpeq_epi8(_mm_min_epu8(b, _mm_set1_epi8(0x1f)), b));
+	return (unsigned)_mm_movemask_epi8(hit);
+}
+#endif
+
+/* To what is no white space, or end. */
+const char *json_space_run(const char *p, const char *end);
+/* The same where there usually is none, or one blank. */
+static inline const char *json_space(const char *p, const char *end)
+{
+	if (weft_likely(p < end && (unsigned char)*p > ' '))
+		return p;
+	if (end - p >= 2 && *p == ' ' && (unsigned char)p[1] > ' ')
+		return p + 1;
+	return json_space_run(p, end);
+}
+/* A string, from its opening quote on; json_string looks at its first bytes. *escaped is set when it
+ * has escapes, and otherwise left. */
+const char *json_string_rest(struct json_scan *s, const char *p, bool *escaped);
+static inline const char *json_string(struct json_scan *s, const char *p, bool *escaped)
+{
+	p++;
+#if defined(__SSE2__)
+	if (weft_likely(s->end - p >= 16)) {
+		__m128i b = _mm_loadu_si128((const __m128i *)(const void *)p);
+		unsigned special = json_specials16(b);
+		const char *first = p + __builtin_ctz(special | 0x10000);
+
+		if (weft_likely(special && *first == '"')) {
+			s->high |= (unsigned)_mm_movemask_epi8(b);
+			return first + 1;
+		}
+	}
+#endif
+	return json_string_rest(s, p, escaped);
+}
 /* A value that begins at p. */
 const char *json_value(struct json_scan *s, const char *p);
 /* From p, where the name of a member must begin, to the value behind its colon. name is the string
