@@ -26,11 +26,11 @@ weft_err weft_json_check(
 		return err_setf(WEFT_EMSGSIZE, "JSON: %zu bytes, at most %zu", len, l.size_max);
 	if (!text)
 		text = "";
-	s = json_scan_of(text, len, l.depth_max);
-	first = json_space(text, s.end);
+	json_scan_init(&s, text, len, text, l.depth_max);
+	first = json_next(&s);
 	p = json_value(&s, first);
-	rest = p ? json_space(p, s.end) : NULL;
-	if (p && rest != s.end)
+	rest = p ? json_next(&s) : json_no_token;
+	if (rest != json_no_token)
 		json_fault(&s, rest, "something stands behind the value");
 	if (!json_scan_utf8(&s, s.end))
 		return fault_err(&s);
@@ -78,61 +78,72 @@ weft_json_iter weft_json_iter_of(weft_json value)
 	return iter;
 }
 
-/* At what goes before a member or element: past the comma, or NULL at the end, or of a fault. */
-static const char *iter_begin(struct json_scan *s, weft_json_iter *iter)
+/*
+ * The next member or element of what is walked. WEFT_ENOTFOUND, without a text, at its end; other
+ * errors: s has the fault.
+ */
+static weft_err walk(struct json_scan *s, int state, weft_json *name, weft_json *value)
 {
-	bool object = iter->state == ITER_OBJECT_FIRST || iter->state == ITER_OBJECT;
-	bool first = iter->state == ITER_OBJECT_FIRST || iter->state == ITER_ARRAY_FIRST;
-	const char *p = json_space(s->begin, s->end);
+	bool object = state == ITER_OBJECT_FIRST || state == ITER_OBJECT;
+	const char *p = json_next(s), *end;
 
-	if (p == s->end)
-		return json_fault(s, p, "the text ends within a value");
 	if (*p == (object ? '}' : ']'))
-		return NULL;
-	if (first)
-		return p;
-	if (*p != ',')
-		return json_fault(s, p, "',' or a closing bracket must be here");
-	return json_space(p + 1, s->end);
+		return WEFT_ENOTFOUND;
+	if (state == ITER_OBJECT || state == ITER_ARRAY) {
+		if (*p != ',') {
+			json_fault(s, p, "',' or a closing bracket must be here");
+			return WEFT_EPROTO;
+		}
+		p = json_next(s);
+	}
+	*name = (weft_json){ NULL, 0 };
+	if (object)
+		p = json_name(s, p, name);
+	end = p ? json_value(s, p) : NULL;
+	if (!end)
+		return WEFT_EPROTO;
+	*value = (weft_json){ p, (size_t)(end - p) };
+	return WEFT_OK;
 }
 
 weft_err weft_json_next(weft_json_iter *iter, weft_json *name, weft_json *value)
 {
-	struct json_scan s = json_scan_of(iter->rest.text, iter->rest.len, WEFT_JSON_DEPTH_MAX);
-	bool object = iter->state == ITER_OBJECT_FIRST || iter->state == ITER_OBJECT, escaped;
-	weft_json found = { NULL, 0 };
-	const char *p, *first;
+	struct json_scan s;
+	weft_json found_name, found;
+	weft_err err = WEFT_ENOTFOUND;
 
-	if (iter->state == ITER_END)
-		return err_set(WEFT_ENOTFOUND);
-	p = iter_begin(&s, iter);
-	if (p && object)
-		p = json_name(&s, p, &found, &escaped);
-	first = p;
-	if (p)
-		p = json_value(&s, p);
-	if (!p) {
+	json_scan_init(&s, iter->rest.text, iter->rest.len, iter->rest.text, WEFT_JSON_DEPTH_MAX);
+	if (iter->state != ITER_END)
+		err = walk(&s, iter->state, &found_name, &found);
+	if (err) {
 		iter->state = ITER_END;
-		return s.fault ? fault_err(&s) : err_set(WEFT_ENOTFOUND);
+		return err == WEFT_ENOTFOUND ? err_set(err) : fault_err(&s);
 	}
+	if (iter->state == ITER_OBJECT_FIRST)
+		iter->state = ITER_OBJECT;
+	else if (iter->state == ITER_ARRAY_FIRST)
+		iter->state = ITER_ARRAY;
 	if (name)
-		*name = found;
-	*value = (weft_json){ first, (size_t)(p - first) };
-	iter->rest = (weft_json){ p, (size_t)(s.end - p) };
-	iter->state = object ? ITER_OBJECT : ITER_ARRAY;
+		*name = found_name;
+	*value = found;
+	iter->rest.text = found.text + found.len;
+	iter->rest.len = (size_t)(s.end - iter->rest.text);
 	return WEFT_OK;
 }
 
 weft_err weft_json_get(weft_json *out, weft_json object, const char *name)
 {
-	weft_json_iter iter = weft_json_iter_of(object);
+	struct json_scan s;
 	weft_json found = { NULL, 0 }, member, value;
 	size_t len = strlen(name);
+	int state = ITER_OBJECT_FIRST;
 	weft_err err;
 
 	if (weft_json_type_of(object) != WEFT_JSON_OBJECT)
 		return err_setf(WEFT_EINVAL, "JSON: member \"%s\" of what is no object", name);
-	while (!(err = weft_json_next(&iter, &member, &value))) {
+	json_scan_init(&s, object.text, object.len, object.text + 1, WEFT_JSON_DEPTH_MAX);
+	while (!(err = walk(&s, state, &member, &value))) {
+		state = ITER_OBJECT;
 		if (!json_string_equals(member, name, len))
 			continue;
 		if (found.text)
@@ -140,7 +151,7 @@ weft_err weft_json_get(weft_json *out, weft_json object, const char *name)
 		found = value;
 	}
 	if (err != WEFT_ENOTFOUND)
-		return err;
+		return fault_err(&s);
 	if (!found.text)
 		return err_setf(WEFT_ENOTFOUND, "JSON: no member \"%s\"", name);
 	*out = found;

@@ -137,17 +137,20 @@ static __attribute__((noinline)) bool differs_in_case(const struct members *memb
 	return false;
 }
 
-static inline const struct member *find(const struct members *members, weft_json name, bool escaped)
+static inline const struct member *find(const struct members *members, weft_json name)
 {
 	for (unsigned i = 0; i < members->count; i++) {
 		const struct member *m = &members->list[i];
 
-		if (weft_unlikely(escaped)) {
-			if (json_string_equals(name, m->name, m->len))
-				return m;
-		} else if (name.len - 2 == m->len && !memcmp(name.text + 1, m->name, m->len)) {
+		if (name.len - 2 == m->len && name.text[1] == m->name[0] &&
+			!memcmp(name.text + 1, m->name, m->len))
 			return m;
-		}
+	}
+	if (weft_likely(!memchr(name.text, '\\', name.len)))
+		return NULL;
+	for (unsigned i = 0; i < members->count; i++) {
+		if (json_string_equals(name, members->list[i].name, members->list[i].len))
+			return &members->list[i];
 	}
 	return NULL;
 }
@@ -168,47 +171,43 @@ static void take_member(
 		e->ids = true;
 }
 
-/* An object, from its bracket on. Behind it, or NULL. */
+/* An object, whose bracket is p. Behind it, or NULL. */
 static const char *scan_members(struct envelope *e, const char *p, const struct members *members)
 {
 	struct json_scan *s = &e->scan;
 
 	if (weft_unlikely(s->depth >= s->depth_max))
 		return json_fault(s, p, json_too_deep);
-	p = json_space(p + 1, s->end);
-	if (p < s->end && *p == '}')
+	p = json_next(s);
+	if (*p == '}')
 		return p + 1;
 	s->depth++;
 	for (;;) {
 		const struct member *member;
-		const char *value;
-		weft_json name;
-		bool escaped = false;
+		weft_json name, value;
 
-		p = json_name(s, p, &name, &escaped);
-		if (!p)
+		value.text = json_name(s, p, &name);
+		if (!value.text)
 			return NULL;
-		member = find(members, name, escaped);
+		member = find(members, name);
 		if (!member && members->any_case && differs_in_case(members, name))
 			note(e, name.text, "a member that differs from the message's in case only");
-		value = p;
-		if (member && member->inner && p < s->end && *p == '{')
-			p = scan_members(e, p, member->inner);
+		if (member && member->inner && *value.text == '{')
+			p = scan_members(e, value.text, member->inner);
 		else
-			p = json_value(s, p);
+			p = json_value(s, value.text);
 		if (!p)
 			return NULL;
-		if (weft_unlikely(p == s->end)) /* a number may go on */
-			return json_fault(s, p, "the text ends within an object");
-		if (member)
-			take_member(
-				e, member, name.text, (weft_json){ value, (size_t)(p - value) });
-		p = json_space(p, s->end);
-		if (p < s->end && *p == '}')
+		value.len = (size_t)(p - value.text);
+		/* a number at the end of the text may go on */
+		if (member && (p < s->end || *value.text == '"'))
+			take_member(e, member, name.text, value);
+		p = json_next(s);
+		if (*p == '}')
 			break;
-		if (p == s->end || *p != ',')
+		if (*p != ',')
 			return json_fault(s, p, "',' or '}' must be here");
-		p = json_space(p + 1, s->end);
+		p = json_next(s);
 	}
 	s->depth--;
 	return p + 1;
@@ -322,37 +321,46 @@ static void count_batch(struct envelope *e, weft_json text)
 			"an empty batch");
 }
 
-/* From its bracket to behind it, or NULL. */
-static const char *scan_batch(struct envelope *e, const char *p)
+/* An array, whose bracket is taken. Behind it, or NULL. */
+static const char *scan_batch(struct envelope *e)
 {
 	struct json_scan *s = &e->scan;
+	const char *p = json_next(s);
 
 	s->depth++;
-	p = json_space(p + 1, s->end);
-	if (p < s->end && *p == ']')
-		goto out;
-	for (;; p++) {
-		p = json_value(s, json_space(p, s->end));
-		if (!p)
+	if (*p == ']')
+		return p + 1;
+	for (;; p = json_next(s)) {
+		if (!json_value(s, p))
 			return NULL;
 		e->message->batch_count++;
-		p = json_space(p, s->end);
-		if (p < s->end && *p == ']')
-			break;
-		if (p == s->end || *p != ',')
+		p = json_next(s);
+		if (*p == ']')
+			return p + 1;
+		if (*p != ',')
 			return json_fault(s, p, "',' or ']' must be here");
 	}
-out:
-	s->depth--;
-	return p + 1;
 }
 
-/* What begins at p; behind it, or NULL. */
+/* What begins with p; behind it, or NULL. */
 static const char *scan_message(struct envelope *e, const char *p)
 {
-	if (p < e->scan.end && *p == '{')
+	if (*p == '{')
 		return scan_members(e, p, &message_members);
 	return json_value(&e->scan, p);
+}
+
+static void begin(struct envelope *e, weft_jsonrpc *message)
+{
+	size_t size = sizeof(*message);
+
+	/* the compiler must not know the size: what it would make of it is slower than the call */
+	__asm__("" : "+r"(size));
+	memset(message, 0, size);
+	e->message = message;
+	e->wrong = NULL;
+	e->wrong_at = NULL;
+	e->ids = false;
 }
 
 static weft_jsonrpc_kind parse_error(struct envelope *e)
@@ -369,19 +377,19 @@ weft_jsonrpc_kind weft_jsonrpc_scan(
 	weft_jsonrpc *out, const char *text, size_t len, const weft_json_limits *limits)
 {
 	weft_json_limits l = json_limits(limits);
-	struct envelope e = { .message = out };
+	struct envelope e;
 	const char *first, *p, *rest;
 	bool batch;
 
-	memset(out, 0, sizeof(*out));
 	if (!text)
 		text = "";
-	e.scan = json_scan_of(text, len < l.size_max ? len : l.size_max, l.depth_max);
-	first = json_space(text, e.scan.end);
-	batch = first < e.scan.end && *first == '[';
-	p = batch ? scan_batch(&e, first) : scan_message(&e, first);
-	rest = p ? json_space(p, e.scan.end) : NULL;
-	if (p && rest != e.scan.end)
+	begin(&e, out);
+	json_scan_init(&e.scan, text, len < l.size_max ? len : l.size_max, text, l.depth_max);
+	first = json_next(&e.scan);
+	batch = *first == '[';
+	p = batch ? scan_batch(&e) : scan_message(&e, first);
+	rest = p ? json_next(&e.scan) : json_no_token;
+	if (rest != json_no_token)
 		json_fault(&e.scan, rest, "something stands behind the message");
 	json_scan_utf8(&e.scan, e.scan.end);
 	if (weft_unlikely(len > l.size_max))
@@ -398,24 +406,22 @@ weft_jsonrpc_kind weft_jsonrpc_scan(
 weft_jsonrpc_kind weft_jsonrpc_batch_next(const weft_jsonrpc *batch, size_t *at,
 	weft_jsonrpc *element, const weft_json_limits *limits)
 {
-	struct envelope e = { .message = element };
-	const char *p, *first;
+	struct envelope e;
+	const char *p, *first, *rest;
 
-	memset(element, 0, sizeof(*element));
+	begin(&e, element);
 	if (batch->kind != WEFT_JSONRPC_BATCH || *at >= batch->text.len)
 		return WEFT_JSONRPC_NONE;
-	e.scan = json_scan_of(batch->text.text, batch->text.len, json_limits(limits).depth_max);
-	e.scan.depth = 1;
 	/* past the bracket, or the comma */
-	first = json_space(batch->text.text + *at + 1, e.scan.end);
+	json_scan_init(&e.scan, batch->text.text, batch->text.len, batch->text.text + *at + 1,
+		json_limits(limits).depth_max);
+	e.scan.depth = 1;
+	first = json_next(&e.scan);
 	p = scan_message(&e, first);
-	if (p)
-		p = json_space(p, e.scan.end);
-	*at = p && *p == ',' ? (size_t)(p - e.scan.begin) : batch->text.len;
+	rest = p ? json_next(&e.scan) : json_no_token;
+	*at = *rest == ',' ? (size_t)(rest - e.scan.begin) : batch->text.len;
 	if (!p)
 		return parse_error(&e);
-	while (p > first && (p[-1] == ' ' || p[-1] == '\n' || p[-1] == '\r' || p[-1] == '\t'))
-		p--;
 	classify(&e, (weft_json){ first, (size_t)(p - first) });
 	return element->kind;
 }

@@ -255,10 +255,13 @@ START_TEST(what_is_no_json_is_a_parse_error_with_the_id_that_was_read)
 	static const struct wrong none[] = {
 		{ "", 0, "ends", NULL },
 		{ "  ", 2, "ends", NULL },
-		{ "{", 1, "name", NULL },
+		{ "{", 1, "ends", NULL },
 		{ "{\"id\":1", 7, "ends", NULL }, /* 1 may be 12 */
-		{ "{\"id\":1,", 8, "name", "1" },
-		{ "{\"id\":\"a\" ", 10, "',' or '}'", "\"a\"" },
+		{ "{\"id\":1,", 8, "ends", "1" },
+		{ "{\"id\":\"a\" ", 10, "ends", "\"a\"" },
+		{ "{\"id\":\"a\"", 9, "ends", "\"a\"" },
+		{ "{\"id\":12\n", 9, "ends", "12" },
+		{ "{\"id\":\"a\" 1", 10, "',' or '}'", "\"a\"" },
 		{ "{\"id\":1,\"id\":2,]", 15, "name", NULL },
 		{ "{\"id\":[1],]", 10, "name", NULL },
 		{ "{" V ",\"id\":9,\"method\":\"m\",\"params\":{\"a\":tru}}", 51, "no value", "9" },
@@ -270,7 +273,7 @@ START_TEST(what_is_no_json_is_a_parse_error_with_the_id_that_was_read)
 		/* no JSON at all comes before what is wrong with the envelope */
 		{ "{\"id\":9,\"METHOD\":1,\"result\":1,\"result\":1", 40, "ends", "9" },
 		{ "[{" V ",\"method\":\"m\"},]", 32, "no value", NULL },
-		{ "[{" V ",\"method\":\"m\"}", 31, "',' or ']'", NULL },
+		{ "[{" V ",\"method\":\"m\"}", 31, "ends", NULL },
 		{ "[1] 2", 4, "behind the message", NULL },
 		{ "[", 1, "ends", NULL },
 		{ "\xef\xbb\xbf{}", 0, "no value", NULL },

@@ -1,25 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The scanner of JSON: white space, numbers, and what is within what; strings are in string_scan.c.
- * Runs of space and of digits are measured 16 bytes at a time (SSE2), so that no branch depends on
- * their length. A stack of one bit a level says what is around: an array or an object.
+ * What walks over the tokens; see scan.h, and load.c where they come from. A stack of one bit a
+ * level says what is around a value: an array or an object.
  *
- * Costs: each byte is looked at once, and once more by the UTF-8 check where the text is not
- * ASCII. No memory but the stack of 128 bytes.
+ * Costs: each byte is looked at once, the bytes of numbers and words twice, and all once more by the
+ * UTF-8 check where the text is not ASCII. No memory but the stack of 128 bytes.
  */
 #include "proto/jsonrpc/scan.h"
 
-#include "base/align.h"
 #include "base/utf8.h"
 
-#include <stdint.h>
 #include <string.h>
 
-#if defined(__SSE2__)
-#include <emmintrin.h>
-#endif
 const char json_too_deep[] = "nested too deep";
 const char json_too_large[] = "too large";
+const char json_no_token[1] = { '\0' };
 
 weft_json_limits json_limits(const weft_json_limits *limits)
 {
@@ -36,46 +31,24 @@ weft_json_limits json_limits(const weft_json_limits *limits)
 	return l;
 }
 
-struct json_scan json_scan_of(const char *text, size_t len, unsigned depth_max)
-{
-	struct json_scan s = { .begin = text, .end = text + len, .depth_max = depth_max };
-
-	return s;
-}
-
 __attribute__((noinline, cold)) const char *json_fault(
 	struct json_scan *s, const char *at, const char *what)
 {
 	s->fault = what;
 	s->fault_at = at;
+	if (at == json_no_token) {
+		s->fault_at = s->end;
+		s->fault = s->in_string ? "the text ends within a string"
+					: "the text ends where more must come";
+	}
+	if (s->string_fault && s->string_fault_at <= s->fault_at) {
+		s->fault = s->string_fault;
+		s->fault_at = s->string_fault_at;
+	}
 	return NULL;
 }
 
-/* ---- white space ---- */
-
-const char *json_space_run(const char *p, const char *end)
-{
-#if defined(__SSE2__)
-	const __m128i blank = _mm_set1_epi8(' '), lf = _mm_set1_epi8('\n');
-	const __m128i cr = _mm_set1_epi8('\r'), tab = _mm_set1_epi8('\t');
-
-	for (; end - p >= 16; p += 16) {
-		__m128i b = _mm_loadu_si128((const __m128i *)(const void *)p);
-		__m128i hit =
-			_mm_or_si128(_mm_or_si128(_mm_cmpeq_epi8(b, blank), _mm_cmpeq_epi8(b, lf)),
-				_mm_or_si128(_mm_cmpeq_epi8(b, cr), _mm_cmpeq_epi8(b, tab)));
-		unsigned other = (unsigned)_mm_movemask_epi8(hit) ^ 0xffffu;
-
-		if (other)
-			return p + __builtin_ctz(other);
-	}
-#endif
-	while (p < end && (*p == ' ' || *p == '\n' || *p == '\r' || *p == '\t'))
-		p++;
-	return p;
-}
-
-/* ---- numbers, literals ---- */
+/* ---- numbers, words ---- */
 
 static inline bool is_digit(char c)
 {
@@ -88,36 +61,33 @@ static inline const char *digits(struct json_scan *s, const char *p)
 	const char *first = p;
 
 #if defined(__SSE2__)
-	for (; s->end - p >= 16; p += 16) {
+	/* no branch on how many there are, up to 16 */
+	if (weft_likely(s->end - p >= 16)) {
 		__m128i b = _mm_sub_epi8(
 			_mm_loadu_si128((const __m128i *)(const void *)p), _mm_set1_epi8('0'));
-		__m128i hit = _mm_cmpeq_epi8(_mm_min_epu8(b, _mm_set1_epi8(9)), b);
-		unsigned other = (unsigned)_mm_movemask_epi8(hit) ^ 0xffffu;
+		__m128i digit = _mm_cmpeq_epi8(_mm_min_epu8(b, _mm_set1_epi8(9)), b);
 
-		if (weft_likely(other)) {
-			p += __builtin_ctz(other);
-			goto out;
-		}
+		p += __builtin_ctz(~(unsigned)_mm_movemask_epi8(digit));
 	}
+	if (weft_unlikely(p - first == 16 || s->end - p < 16))
 #endif
-	while (p < s->end && is_digit(*p))
-		p++;
-#if defined(__SSE2__)
-out:
-#endif
+		while (p < s->end && is_digit(*p))
+			p++;
 	if (weft_unlikely(p == first))
 		return json_fault(s, p, "a digit of a number is missing");
 	return p;
 }
 
-static const char *number(struct json_scan *s, const char *p)
+/* A sign and a leading 0 are as likely as not: no branch on them. */
+static inline const char *number(struct json_scan *s, const char *p)
 {
-	if (*p == '-')
-		p++;
-	if (p < s->end && *p == '0')
-		p++;
-	else
-		p = digits(s, p);
+	const char *first;
+
+	p += *p == '-';
+	first = p;
+	p = digits(s, p);
+	if (weft_unlikely(p && *first == '0' && p > first + 1))
+		return json_fault(s, first + 1, "a number begins with 0");
 	if (p && p < s->end && *p == '.')
 		p = digits(s, p + 1);
 	if (p && p < s->end && (*p | 0x20) == 'e') {
@@ -129,50 +99,82 @@ static const char *number(struct json_scan *s, const char *p)
 	return p;
 }
 
-static const char *literal(struct json_scan *s, const char *p, const char *word, size_t len)
+static const char *word(struct json_scan *s, const char *p, const char *text, size_t len)
 {
-	if ((size_t)(s->end - p) >= len && !memcmp(p, word, len))
+	if ((size_t)(s->end - p) >= len && !memcmp(p, text, len))
 		return p + len;
 	return json_fault(s, p, "no value: neither true, false nor null");
 }
 
-/* A value that is neither an array nor an object. */
+/* A run that is no string must end where a token or space begins. */
+static inline bool ends_run(char c)
+{
+	switch (c) {
+	case ' ':
+	case '\n':
+	case '\r':
+	case '\t':
+	case ',':
+	case ']':
+	case '}':
+	case ':':
+	case '"':
+	case '[':
+	case '{':
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* A run of what is no string: a value that is neither an array nor an object. */
 static inline const char *scalar(struct json_scan *s, const char *p)
 {
-	bool escaped;
-
 	switch (*p) {
-	case '"':
-		return json_string(s, p, &escaped);
 	case 't':
-		return literal(s, p, "true", 4);
+		p = word(s, p, "true", 4);
+		break;
 	case 'f':
-		return literal(s, p, "false", 5);
+		p = word(s, p, "false", 5);
+		break;
 	case 'n':
-		return literal(s, p, "null", 4);
+		p = word(s, p, "null", 4);
+		break;
 	default:
-		if (weft_likely(is_digit(*p) || *p == '-'))
-			return number(s, p);
-		return json_fault(s, p, "no value begins so");
+		if (weft_unlikely(!is_digit(*p) && *p != '-'))
+			return json_fault(s, p, "no value begins so");
+		p = number(s, p);
+		break;
 	}
+	if (weft_unlikely(p && p < s->end && !ends_run(*p)))
+		return json_fault(s, p, "a value does not go on so");
+	return p;
 }
 
 /* ---- arrays and objects ---- */
 
-const char *json_name(struct json_scan *s, const char *p, weft_json *name, bool *escaped)
-{
-	const char *first = p;
+/* The tokens within an array or object: but for closing quotes, which follow the opening ones anyway.
+ * Apart from the scan, so that they stay in registers. */
+struct cursor {
+	struct json_scan *scan;
+	uint64_t tokens;
+	const char *block;
+};
 
-	if (p == s->end || *p != '"')
-		return json_fault(s, p, "the name of a member must be here");
-	p = json_string(s, p, escaped);
-	if (!p)
-		return NULL;
-	*name = (weft_json){ first, (size_t)(p - first) };
-	p = json_space(p, s->end);
-	if (p == s->end || *p != ':')
-		return json_fault(s, p, "':' is missing behind the name of a member");
-	return json_space(p + 1, s->end);
+static inline const char *next(struct cursor *c)
+{
+	const char *token;
+
+	while (weft_unlikely(!c->tokens)) {
+		c->scan->tokens = 0;
+		if (!json_load(c->scan))
+			return json_no_token;
+		c->tokens = c->scan->all & ~c->scan->closings;
+		c->block = c->scan->block;
+	}
+	token = c->block + __builtin_ctzll(c->tokens);
+	c->tokens &= c->tokens - 1;
+	return token;
 }
 
 /* What is around the value that is looked at. */
@@ -185,10 +187,10 @@ struct nest {
 
 static inline void push(struct nest *n, bool object)
 {
-	uint64_t bit = UINT64_C(1) << n->depth % 64, *word = &n->objects[n->depth / 64];
-	uint64_t below = n->depth % 64 > 0 ? *word & (bit - 1) : 0;
+	uint64_t bit = UINT64_C(1) << n->depth % 64, *bits = &n->objects[n->depth / 64];
+	uint64_t below = n->depth % 64 > 0 ? *bits & (bit - 1) : 0;
 
-	*word = n->in_object ? below | bit : below;
+	*bits = n->in_object ? below | bit : below;
 	n->in_object = object;
 	n->depth++;
 }
@@ -199,51 +201,41 @@ static inline void pop(struct nest *n)
 	n->in_object = n->objects[n->depth / 64] >> n->depth % 64 & 1;
 }
 
-/* To the value of the next member, or to the next element. */
-static inline const char *item(struct json_scan *s, const struct nest *n, const char *p)
+/* From its first token to the one of its value: the next member, or the next element. */
+static inline const char *item(struct cursor *c, const struct nest *n, const char *p)
 {
-	weft_json name;
-	bool escaped;
-
-	p = json_space(p, s->end);
-	return n->in_object ? json_name(s, p, &name, &escaped) : p;
+	if (!n->in_object)
+		return p;
+	if (weft_unlikely(*p != '"'))
+		return json_fault(c->scan, p, "the name of a member must be here");
+	p = next(c);
+	if (weft_unlikely(*p != ':'))
+		return json_fault(c->scan, p, "':' is missing behind the name of a member");
+	return next(c);
 }
 
-/* Behind a value: to the next one, or behind the outermost. */
-static inline const char *leave(
-	struct json_scan *s, struct nest *n, unsigned outermost, const char *p)
+/* Behind a value: to the next one, or to behind the outermost. */
+static inline const char *leave(struct cursor *c, struct nest *n, unsigned outermost)
 {
-	while (n->depth > outermost) {
-		p = json_space(p, s->end);
-		if (weft_unlikely(p == s->end))
-			return json_fault(s, p, "the text ends within a value");
+	const char *p;
+
+	do {
+		p = next(c);
 		if (*p == ',')
-			return item(s, n, p + 1);
+			return item(c, n, next(c));
 		if (weft_unlikely(*p != (n->in_object ? '}' : ']')))
-			return json_fault(s, p,
+			return json_fault(c->scan, p,
 				n->in_object ? "',' or '}' must be here"
 					     : "',' or ']' must be here");
-		p++;
 		pop(n);
-	}
-	return p;
+	} while (n->depth > outermost);
+	return p + 1;
 }
 
-/* An opening bracket: to its first value; or to its closing one, *empty set. */
-static inline const char *enter(struct json_scan *s, struct nest *n, const char *p, bool *empty)
+/* An array or object whose bracket is p. */
+static const char *container(struct json_scan *s, const char *p)
 {
-	bool object = *p == '{';
-
-	if (weft_unlikely(n->depth >= s->depth_max))
-		return json_fault(s, p, json_too_deep);
-	push(n, object);
-	p = json_space(p + 1, s->end);
-	*empty = p < s->end && *p == (object ? '}' : ']');
-	return *empty ? p : item(s, n, p);
-}
-
-const char *json_value(struct json_scan *s, const char *p)
-{
+	struct cursor c = { s, s->tokens & ~s->closings, s->block };
 	unsigned outermost = s->depth;
 	struct nest n;
 
@@ -251,24 +243,41 @@ const char *json_value(struct json_scan *s, const char *p)
 	n.in_object = false;
 	n.objects[outermost / 64] = 0;
 	do {
-		if (weft_unlikely(p == s->end))
-			return json_fault(s, p, "the text ends where a value must be");
 		if (*p == '{' || *p == '[') {
-			bool empty = false;
+			char closing = *p == '{' ? '}' : ']';
 
-			p = enter(s, &n, p, &empty);
-			if (!p)
-				return NULL;
-			if (!empty)
+			if (weft_unlikely(n.depth >= s->depth_max))
+				return json_fault(s, p, json_too_deep);
+			push(&n, *p == '{');
+			p = next(&c);
+			if (*p != closing) {
+				p = item(&c, &n, p);
 				continue;
-		} else {
-			p = scalar(s, p);
-			if (!p)
-				return NULL;
+			}
+			pop(&n);
+			if (n.depth == outermost) {
+				p++;
+				break;
+			}
+		} else if (*p != '"' && !scalar(s, p)) {
+			return NULL;
 		}
-		p = leave(s, &n, outermost, p);
+		p = leave(&c, &n, outermost);
 	} while (p && n.depth > outermost);
+	/* what is left of the block, closing quotes as well */
+	if (p)
+		s->tokens = s->all & ~((UINT64_C(2) << (p - 1 - s->block)) - 1);
 	return p;
+}
+
+const char *json_value(struct json_scan *s, const char *p)
+{
+	if (*p == '{' || *p == '[')
+		return container(s, p);
+	if (*p != '"')
+		return scalar(s, p);
+	p = json_next(s);
+	return weft_likely(p != json_no_token) ? p + 1 : json_fault(s, p, "");
 }
 
 bool json_scan_utf8(struct json_scan *s, const char *p)
@@ -281,7 +290,9 @@ bool json_scan_utf8(struct json_scan *s, const char *p)
 		return !s->fault;
 	len = (size_t)(p - s->begin);
 	good = utf8_valid_len(s->begin, len);
-	if (good < len)
-		json_fault(s, s->begin + good, "not UTF-8");
+	if (good < len) {
+		s->fault = "not UTF-8";
+		s->fault_at = s->begin + good;
+	}
 	return !s->fault;
 }

@@ -5,94 +5,106 @@
 /*
  * The scanner of JSON: RFC 8259's grammar over bytes in memory, once from left to right.
  *
- * Each function takes where to begin and returns where what it took ends, or NULL: then fault and
- * fault_at are set. None reads at end or behind it.
+ * A text is taken as tokens: brackets, colons, commas, both quotes of each string, and the first
+ * byte of each run of anything else outside of strings. Where they are is computed for 64 bytes at
+ * a time as one mask, in a number of steps that doesn't depend on what the bytes are; what is
+ * wrong within strings is found on the way. json_next then goes from one to the next, and
+ * what walks over them never looks into a string.
  *
- * UTF-8: strings are passed whatever bytes above 0x7f they hold, which is only noted; outside of
- * strings such a byte is a fault as any other. json_scan_utf8 looks at all of it afterwards, where
- * there was any.
+ * What walks takes a token and returns where the value ends, or NULL: then fault and fault_at
+ * are set. Behind a value, the next token is the one behind it.
+ *
+ * UTF-8: strings may hold whatever bytes above 0x7f, which is only noted; outside of strings such
+ * a byte is a fault as any other. json_scan_utf8 looks at all of it afterwards, where there was any.
  */
 #include "base/align.h"
+#include "proto/jsonrpc/bits.h"
 
 #include <weft/json.h>
 
 #include <stdbool.h>
 #include <stddef.h>
-
-#if defined(__SSE2__)
-#include <emmintrin.h>
-#endif
+#include <stdint.h>
 
 struct json_scan {
 	const char *begin; /* of the text: offsets are from here */
 	const char *end;
 	unsigned depth;	    /* of what is around the next value */
 	unsigned depth_max; /* up to WEFT_JSON_DEPTH_MAX */
-	unsigned high;	    /* not 0: a byte above 0x7f was seen */
+	bool high;	    /* a byte above 0x7f was seen */
 	const char *fault;  /* what is wrong; NULL: nothing */
 	const char *fault_at;
+	/* the rest is json_next's own */
+	uint64_t tokens;	  /* of the block at block, not taken yet */
+	uint64_t all;		  /* of the block, taken or not */
+	uint64_t closings;	  /* of all: the closing quotes */
+	const char *block;	  /* in the text */
+	const char *next;	  /* block; end: there is none */
+	uint64_t in_string;	  /* all bits: the next block begins in a string; or none */
+	uint64_t escaped;	  /* 1: its first byte is escaped; or 0 */
+	uint64_t in_run;	  /* 1: it begins within a run of something else; or 0 */
+	const char *string_fault; /* the first within a string that was found */
+	const char *string_fault_at;
 };
 
 /* Faults of limits rather than of the text. */
 extern const char json_too_deep[];
 extern const char json_too_large[];
+/* What json_next returns when there is no more: no token is a NUL. */
+extern const char json_no_token[1];
 
 /* depth_max and size_max as they hold. */
 weft_json_limits json_limits(const weft_json_limits *limits);
-struct json_scan json_scan_of(const char *text, size_t len, unsigned depth_max);
+/* From from on, which is within the text of len bytes and not within a string. */
+static inline void json_scan_init(
+	struct json_scan *s, const char *text, size_t len, const char *from, unsigned depth_max)
+{
+	s->begin = text;
+	s->end = text + len;
+	s->depth = 0;
+	s->depth_max = depth_max;
+	s->high = false;
+	s->fault = s->fault_at = NULL;
+	s->tokens = s->all = s->closings = 0;
+	s->block = s->next = from;
+	s->in_string = s->escaped = s->in_run = 0;
+	s->string_fault = s->string_fault_at = NULL;
+}
+/* Returns NULL. at may be json_no_token: the end. A fault in a string before that is told instead. */
 const char *json_fault(struct json_scan *s, const char *at, const char *what);
 
-#if defined(__SSE2__)
-/* A bit for each byte that ends a run of plain text in a string: '"', '\', below U+0020. */
-static inline unsigned json_specials16(__m128i b)
+/* The tokens of the next block that has any; false: there is none. */
+bool json_load(struct json_scan *s);
+static inline const char *json_next(struct json_scan *s)
 {
-	__m128i hit = _mm_or_si128(
-		_mm_cmpeq_epi8(b, _mm_set1_epi8('"')), _mm_cmpeq_epi8(b, _mm_set1_epi8('\\')));
+	const char *token;
 
-	/* what 0x1f, as unsigned, is not less than */
-	hit = _mm_or_si128(hit, _mm_cmpeq_epi8(_mm_min_epu8(b, _mm_set1_epi8(0x1f)), b));
-	return (unsigned)_mm_movemask_epi8(hit);
+	if (weft_unlikely(!s->tokens) && !json_load(s))
+		return json_no_token;
+	token = s->block + __builtin_ctzll(s->tokens);
+	s->tokens &= s->tokens - 1;
+	return token;
 }
-#endif
 
-/* To what is no white space, or end. */
-const char *json_space_run(const char *p, const char *end);
-/* The same where there usually is none, or one blank. */
-static inline const char *json_space(const char *p, const char *end)
-{
-	if (weft_likely(p < end && (unsigned char)*p > ' '))
-		return p;
-	if (end - p >= 2 && *p == ' ' && (unsigned char)p[1] > ' ')
-		return p + 1;
-	return json_space_run(p, end);
-}
-/* A string, from its opening quote on; json_string looks at its first bytes. *escaped is set when it
- * has escapes, and otherwise left. */
-const char *json_string_rest(struct json_scan *s, const char *p, bool *escaped);
-static inline const char *json_string(struct json_scan *s, const char *p, bool *escaped)
-{
-	p++;
-#if defined(__SSE2__)
-	if (weft_likely(s->end - p >= 16)) {
-		__m128i b = _mm_loadu_si128((const __m128i *)(const void *)p);
-		unsigned special = json_specials16(b);
-		const char *first = p + __builtin_ctz(special | 0x10000);
-
-		if (weft_likely(special && *first == '"')) {
-			s->high |= (unsigned)_mm_movemask_epi8(b);
-			return first + 1;
-		}
-	}
-#endif
-	return json_string_rest(s, p, escaped);
-}
-/* A value that begins at p. */
+/* A value whose first token is p. */
 const char *json_value(struct json_scan *s, const char *p);
-/* From p, where the name of a member must begin, to the value behind its colon. name is the string
- * with its quotes; *escaped is set when it has escapes. */
-const char *json_name(struct json_scan *s, const char *p, weft_json *name, bool *escaped);
-/* Makes what was scanned from begin to p a fault when it isn't UTF-8, unless a fault before that is
- * known. False: there is a fault. */
+/* The token p must be the first of a member's name. Returns that of its value, perhaps
+ * json_no_token. name is the string with its quotes. */
+static inline const char *json_name(struct json_scan *s, const char *p, weft_json *name)
+{
+	const char *closing, *colon;
+
+	if (weft_unlikely(*p != '"'))
+		return json_fault(s, p, "the name of a member must be here");
+	closing = json_next(s);
+	colon = json_next(s);
+	if (weft_unlikely(*colon != ':'))
+		return json_fault(s, colon, "':' is missing behind the name of a member");
+	*name = (weft_json){ p, (size_t)(closing + 1 - p) };
+	return json_next(s);
+}
+/* Makes what was scanned, up to p, a fault when it isn't UTF-8, unless a fault before that is known.
+ * False: there is a fault. */
 bool json_scan_utf8(struct json_scan *s, const char *p);
 
 /* A text as names are compared, of len bytes; string is one that was scanned, with quotes. */
