@@ -182,13 +182,24 @@ static weft_err read_body(struct pipeline *p, const struct ask *ask, bool compar
 	}
 }
 
-/* True: another answer is to come. */
-static bool read_answer(struct pipeline *p, const struct ask *ask)
+/* The handler before left more of the body than the server reads away: it closes, and takes no
+ * other request. */
+static bool is_passed_over(const struct pipeline *p, unsigned i, weft_err err)
 {
+	return err == WEFT_ECLOSED && i > 0 && p->asks[i - 1]->up != TALK_UP_NONE &&
+		p->asks[i]->handled == 0;
+}
+
+/* True: another answer is to come. */
+static bool read_answer(struct pipeline *p, unsigned i)
+{
+	const struct ask *ask = p->asks[i];
 	weft_err err = read_head(p, ask);
 	size_t at = 0;
 	bool good;
 
+	if (is_passed_over(p, i, err))
+		return false;
 	if (err) {
 		httpcheck_unanswered(p->talks, ask, err == WEFT_ECLOSED ? WEFT_ERESET : err);
 		return false;
@@ -205,7 +216,7 @@ static void read_all(struct pipeline *p)
 {
 	unsigned i = 0;
 
-	while (i < p->count && read_answer(p, p->asks[i]))
+	while (i < p->count && read_answer(p, i))
 		i++;
 	/* What follows an answer that closes was not to be handled. */
 	if (i < p->count && p->parser.stage == 2 && !p->parser.head.framing.keep_alive)
