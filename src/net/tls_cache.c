@@ -249,7 +249,8 @@ SSL_SESSION *tls_cache_take(struct tls_cache *cache, const char *key, int64_t no
 	while (host && host->len && !found) {
 		struct item *item = &host->items[host->len - 1];
 
-		if (item->expires_s <= now_s) {
+		/* a fault of a conn that used it may have spoiled it since */
+		if (item->expires_s <= now_s || !SSL_SESSION_is_resumable(item->session)) {
 			remove_item(shard, host, host->len - 1, &g);
 			continue;
 		}

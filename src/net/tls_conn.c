@@ -424,6 +424,10 @@ void tls_conn_clear(struct tls_conn *c)
 {
 	for (unsigned i = 0; i < c->fresh_len; i++)
 		SSL_SESSION_free(c->fresh[i]);
+	/* A conn without close_notify does not spoil its session (RFC 5246, section 7.2.1), which
+	 * others may share; a fault has done so. */
+	if (c->ssl && c->is_up)
+		SSL_set_shutdown(c->ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
 	SSL_free(c->ssl);
 	tls_context_unref(c->context);
 	weft_tls_unref(c->tls);
