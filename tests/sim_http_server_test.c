@@ -340,6 +340,93 @@ SIM_TEST(who_neither_closes_nor_reads_after_a_refusal_is_left)
 	return WEFT_OK;
 }
 
+/* ---- the handler's own deadlines ---- */
+
+struct impatient {
+	weft_err read, write;
+	int64_t read_ns, write_ns;
+};
+
+static weft_err is_impatient(weft_http_exchange *x, void *arg)
+{
+	static const char block[200000];
+	struct impatient *s = arg;
+	int64_t then = weft_now();
+	char data[16];
+	size_t got = 0;
+
+	s->read = weft_http_exchange_read(x, data, sizeof(data), &got, weft_after_ms(2000));
+	s->read_ns = weft_now() - then;
+	/* it comes later, and is read as if nothing had been */
+	want_ok(weft_http_exchange_read(x, data, sizeof(data), &got, WEFT_FOREVER));
+	want(got >= 1 && data[0] == 'a');
+	then = weft_now();
+	s->write =
+		weft_http_exchange_reply(x, 200, NULL, block, sizeof(block), weft_after_ms(3000));
+	s->write_ns = weft_now() - then;
+	return s->write;
+}
+
+SIM_TEST(a_handlers_deadlines_hold_beside_the_servers)
+{
+	struct impatient s = { WEFT_OK, WEFT_OK, 0, 0 };
+	struct httpd h;
+	weft_conn *conn;
+	char *all = malloc(300000);
+
+	want(all != NULL);
+	httpd_open(&h, NULL, true);
+	httpd_route(&h, "POST", "/", is_impatient, &s);
+	conn = httpd_connect(&h);
+	say(conn, POST "Content-Length: 3\r\n\r\n");
+	both_sleep_ns(4 * S);
+	say(conn, "abc");
+	both_sleep_ns(6 * S);
+	want(s.read == WEFT_ETIMEDOUT && s.read_ns >= 2 * S && s.read_ns < 3 * S);
+	want(s.write == WEFT_ETIMEDOUT && s.write_ns >= 3 * S && s.write_ns < 4 * S);
+	want_err(WEFT_ERESET, hear_all(conn, all, 300000));
+	want(timeouts(&h) == 0);
+	free(all);
+	weft_conn_free(conn);
+	httpd_close(&h);
+	return WEFT_OK;
+}
+
+/* ---- refusals ---- */
+
+SIM_TEST(so_many_are_told_that_the_server_is_full_and_the_rest_are_reset)
+{
+	enum { REFUSED = 80 };
+	weft_http_server_options options = WEFT_HTTP_SERVER_OPTIONS_DEFAULT;
+	weft_http_server_stats stats;
+	weft_conn *conn, *others[REFUSED];
+	int told = 0;
+	struct httpd h;
+
+	options.connections_max = 1;
+	httpd_open(&h, &options, true);
+	httpd_route(&h, "GET", "/", reply_hello, NULL);
+	conn = httpd_connect(&h);
+	ask(conn, GET, 200, NULL);
+	for (int i = 0; i < REFUSED; i++)
+		others[i] = httpd_connect(&h);
+	both_sleep_ns(S / 2);
+	for (int i = 0; i < REFUSED; i++) {
+		char all[256];
+		weft_err err = hear_all(others[i], all, sizeof(all));
+
+		told += err == WEFT_ECLOSED && strncmp(all, "HTTP/1.1 503 ", 13) == 0;
+		want(err == WEFT_ECLOSED || err == WEFT_ERESET);
+		weft_conn_free(others[i]);
+	}
+	want(told == 64);
+	weft_http_server_stats_get(h.server, &stats);
+	want(stats.connections_refused == REFUSED && stats.connections == 1);
+	weft_conn_free(conn);
+	httpd_close(&h);
+	return WEFT_OK;
+}
+
 /* ---- stopping ---- */
 
 static weft_err sleeps_until_cancelled(weft_http_exchange *x, void *arg)
@@ -553,6 +640,8 @@ static void sim_http_server_tests(TCase *tc)
 	t_add(tc, who_reads_in_drops_is_reset_though_it_moves);
 	t_add(tc, who_reads_slowly_but_at_the_rate_gets_all);
 	t_add(tc, who_neither_closes_nor_reads_after_a_refusal_is_left);
+	t_add(tc, a_handlers_deadlines_hold_beside_the_servers);
+	t_add(tc, so_many_are_told_that_the_server_is_full_and_the_rest_are_reset);
 	t_add(tc, what_is_left_after_the_stop_timeout_is_reset);
 	t_add(tc, requests_under_way_are_answered_when_the_server_stops);
 	t_add(tc, no_time_to_drain_is_a_cut_at_once);

@@ -252,6 +252,112 @@ START_TEST(no_more_connections_than_the_limit_whoever_comes)
 }
 END_TEST
 
+/* ---- where an exchange may be used ---- */
+
+struct elsewhere {
+	weft_http_exchange *x;
+	weft_err reply, begin, read;
+};
+
+static weft_err uses_elsewhere(void *arg)
+{
+	struct elsewhere *e = arg;
+	char c;
+	size_t got;
+
+	e->reply = weft_http_exchange_reply(e->x, 200, NULL, NULL, 0, WEFT_FOREVER);
+	e->begin = weft_http_exchange_begin(e->x, 200, NULL, WEFT_FOREVER);
+	e->read = weft_http_exchange_read(e->x, &c, 1, &got, WEFT_FOREVER);
+	return WEFT_OK;
+}
+
+static weft_err asks_elsewhere(weft_http_exchange *x, void *arg)
+{
+	struct elsewhere e = { x, WEFT_OK, WEFT_OK, WEFT_OK };
+	weft_fiber *fiber = NULL;
+	weft_err result;
+
+	(void)arg;
+	want_ok(weft_spawn_on(!weft_worker_self(), &fiber, "elsewhere", uses_elsewhere, &e));
+	want_ok(weft_fiber_join(fiber, &result, WEFT_FOREVER));
+	want(e.reply == WEFT_EINVAL && e.begin == WEFT_EINVAL && e.read == WEFT_EINVAL);
+	/* on the same worker it may */
+	want_ok(weft_spawn(&fiber, "here", uses_elsewhere, &e));
+	want_ok(weft_fiber_join(fiber, &result, WEFT_FOREVER));
+	want(e.reply == WEFT_OK && e.begin == WEFT_EINVAL && e.read == WEFT_ECLOSED);
+	return WEFT_OK;
+}
+
+static weft_err elsewhere_main(void *arg)
+{
+	struct httpd h;
+	weft_conn *conn;
+
+	(void)arg;
+	httpd_open(&h, NULL, true);
+	httpd_route(&h, "GET", "/", asks_elsewhere, NULL);
+	conn = httpd_connect(&h);
+	ask(conn, GET, 200, "");
+	weft_conn_free(conn);
+	httpd_close(&h);
+	return WEFT_OK;
+}
+
+START_TEST(an_exchange_is_used_on_its_worker)
+{
+	run(elsewhere_main, 2);
+}
+END_TEST
+
+/* ---- the scope above ---- */
+
+static weft_err serves_for_ever(void *arg)
+{
+	weft_listener **listener = arg;
+	weft_http_server *server = NULL;
+	weft_err err;
+
+	want_ok(weft_listen(listener, "tcp://127.0.0.1:0", NULL, WEFT_FOREVER));
+	want_ok(weft_http_server_create(&server, NULL));
+	want_ok(weft_http_server_route(server, "GET", "/", reply_hello, NULL));
+	err = weft_http_server_serve(server, *listener);
+	want(err == WEFT_ECANCELED || err == WEFT_OK);
+	weft_http_server_free(server);
+	weft_listener_free(*listener);
+	return err;
+}
+
+static weft_err above_main(void *arg)
+{
+	weft_listener *listener = NULL;
+	weft_scope *scope = NULL;
+	weft_conn *conn = NULL;
+	char c;
+	size_t got;
+	weft_err err;
+
+	(void)arg;
+	want_ok(weft_scope_create(&scope));
+	want_ok(weft_scope_spawn(scope, "serves", serves_for_ever, &listener));
+	while (!listener)
+		(void)weft_yield();
+	want_ok(weft_dial(&conn, weft_listener_name(listener), NULL, WEFT_FOREVER));
+	ask(conn, GET, 200, "hello\n");
+	weft_scope_cancel(scope);
+	want_ok(weft_scope_wait(scope, WEFT_FOREVER));
+	weft_scope_free(scope);
+	err = weft_conn_read(conn, &c, 1, &got, WEFT_FOREVER);
+	want(err == WEFT_ECLOSED || err == WEFT_ERESET);
+	weft_conn_free(conn);
+	return WEFT_OK;
+}
+
+START_TEST(a_server_ends_with_the_scope_that_it_was_made_in)
+{
+	run(above_main, 1);
+}
+END_TEST
+
 /* ---- a table swapped under fire ---- */
 
 static weft_err swaps(void *arg)
@@ -569,6 +675,8 @@ static void http_server_tests(TCase *tc)
 	t_add(tc, routes_added_at_once_are_all_there_and_each_once);
 	t_add(tc, starts_and_stops_at_once_end_in_a_stop);
 	t_add(tc, no_more_connections_than_the_limit_whoever_comes);
+	t_add(tc, an_exchange_is_used_on_its_worker);
+	t_add(tc, a_server_ends_with_the_scope_that_it_was_made_in);
 	t_add(tc, routes_are_added_while_requests_run);
 	t_add(tc, a_server_is_made_whole_or_not_at_all);
 	t_add(tc, exchanges_end_in_order_when_memory_runs_out);
