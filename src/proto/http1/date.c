@@ -106,7 +106,7 @@ static void skip(struct reader *r, const char *text)
 {
 	size_t len = strlen(text);
 
-	if (r->wrong || (size_t)(r->end - r->at) < len || memcmp(r->at, text, len)) {
+	if (r->wrong || (size_t)(r->end - r->at) < len || memcmp(r->at, text, len) != 0) {
 		r->wrong = true;
 		return;
 	}

@@ -70,7 +70,7 @@ static inline bool http1_is_text(const char *text, const char *lower, size_t len
 		return (http1_load_begin(text, len) | HTTP1_LOWER8) ==
 			(http1_load_begin(lower, len) | HTTP1_LOWER8);
 	differ = (http1_load8(text) | HTTP1_LOWER8) ^ http1_load8(lower);
-	differ |= (http1_load8(text + len - 8) | HTTP1_LOWER8) ^ http1_load8(lower + len - 8);
+	differ |= (http1_load8(text + (len - 8)) | HTTP1_LOWER8) ^ http1_load8(lower + (len - 8));
 	if (len > 16)
 		differ |= (http1_load8(text + 8) | HTTP1_LOWER8) ^ http1_load8(lower + 8);
 	return differ == 0; /* 24 bytes at most */

@@ -206,10 +206,13 @@ void http1_put_field(struct http1_out *out, const char *name, size_t name_len, c
 		return;
 	memcpy(to, name, name_len);
 	to += name_len;
-	memcpy(to, ": ", 2);
+	*to++ = ':';
+	*to++ = ' ';
 	if (value_len > 0)
-		memcpy(to + 2, value, value_len);
-	memcpy(to + 2 + value_len, "\r\n", 2);
+		memcpy(to, value, value_len);
+	to += value_len;
+	*to++ = '\r';
+	*to = '\n';
 }
 
 bool http1_put_end(struct http1_out *out)
