@@ -357,8 +357,6 @@ class Scan(Row):
 
 
 def scan_rows(p):
-    if not os.path.exists(weft("jsonrpc_scan")[0]):
-        return []
     programs = {"weft": weft("jsonrpc_scan")}
     cjson = p.c("cjson_scan", "-lcjson")
     if cjson:
