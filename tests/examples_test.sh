@@ -78,6 +78,20 @@ out=$("$WEFT_EXAMPLES/events" | tr '\n' ,)
 want='message 1: 1,message 2: 2,lost behind 2,message 3: 3,message 4: 4,lost behind 4,'
 want+='message 5: 5,message 6: 6,lost behind 6,'
 [ "$out" = "$want" ] || { echo "events said: $out" >&2; exit 1; }
+out=$("$WEFT_EXAMPLES/sse")
+want=$'message 1: \n''message 2: {"jsonrpc":"2.0","method":"hello"}
+comment: still here
+message 3: two
+lines
+after a loss: wait 1500 ms, Last-Event-ID: 3'
+[ "$out" = "$want" ] || { printf 'sse said:\n%s\n' "$out" >&2; exit 1; }
+out=$("$WEFT_EXAMPLES/jsonrpc")
+want='server: {"jsonrpc":"2.0","id":1001,"method":"tools/call","params":{"name":"now","_meta":{"progressToken":1001}}}
+server: {"jsonrpc":"2.0","id":1002,"method":"ping"}
+client: {"jsonrpc":"2.0","id":7   ,"result":{}}
+client: {"jsonrpc":"2.0","id":"c-\u0031","result":{}}
+client: {"jsonrpc":"2.0","id":8,"error":{"code":-32600,"message":"a member that differs from the message'"'"'s in case only"}}'
+[ "$out" = "$want" ] || { printf 'jsonrpc said:\n%s\n' "$out" >&2; exit 1; }
 printf '#!/bin/sh\necho slow; exec sleep 100\n' >"$work/slow"
 chmod +x "$work/slow"
 out=$("$WEFT_EXAMPLES/children" true false no-such-program "$work/slow" | sed "s,$work/,," | LC_ALL=C sort)
