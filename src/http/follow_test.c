@@ -240,6 +240,26 @@ BOTH_TEST(credentials_reach_their_own_origin_alone)
 	return WEFT_OK;
 }
 
+static weft_err to_a_user(struct webfake *f, weft_conn *conn, const struct webfake_request *r)
+{
+	char fields[512];
+
+	if (strcmp(r->target, "/end") == 0)
+		return echo(conn, r);
+	snprintf(fields, sizeof(fields), "Location: http://u:p@%.64s/end\r\n", f->url + 7);
+	return webfake_reply(conn, 302, fields, "");
+}
+
+BOTH_TEST(a_server_does_not_say_who_we_are)
+{
+	struct web w;
+
+	web_open(&w, to_a_user, "/");
+	expect(&w, "GET /end []");
+	web_close(&w);
+	return WEFT_OK;
+}
+
 /* To the other origin and back. */
 static weft_err there_and_back(struct webfake *f, weft_conn *conn, const struct webfake_request *r)
 {
@@ -632,6 +652,7 @@ static void follow_tests(TCase *tc)
 	both_add(tc, a_body_that_is_gone_is_an_error);
 	both_add(tc, credentials_reach_their_own_origin_alone);
 	both_add(tc, credentials_left_behind_do_not_come_back);
+	both_add(tc, a_server_does_not_say_who_we_are);
 	both_add(tc, endless_redirects_end);
 	both_add(tc, a_redirect_is_told_and_may_be_refused);
 #ifdef WEFT_ZLIB

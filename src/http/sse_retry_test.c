@@ -84,6 +84,34 @@ START_TEST(a_server_that_is_polled_is_not_waited_for_longer)
 }
 END_TEST
 
+/* An event of the first and of the fourth connection. */
+static weft_err now_and_then(struct webfake *f, weft_conn *conn, const struct webfake_request *r)
+{
+	return r->number % 3 == 1 ? one_event(f, conn, r) : WEFT_ECLOSED;
+}
+
+static weft_err recovered_body(WEFT_UNUSED void *arg)
+{
+	static const int64_t waits[] = { 2, 100, 200 };
+	struct ear e;
+
+	ear_open(&e, now_and_then, NULL);
+	for (size_t i = 0; i < 9; i++) {
+		if (i % 3 == 0)
+			hears(&e, "x");
+		fails(&e, WEFT_ERESET, "");
+		want(wait_of(&e) == waits[i % 3] * MS);
+	}
+	ear_close(&e);
+	return WEFT_OK;
+}
+
+START_TEST(a_byte_makes_the_waits_short_again)
+{
+	both_run_simulated(recovered_body);
+}
+END_TEST
+
 static weft_err flapping_body(WEFT_UNUSED void *arg)
 {
 	int64_t last = 0;
@@ -177,6 +205,7 @@ static void sse_retry_tests(TCase *tc)
 	both_add(tc, a_first_attempt_that_fails_is_told_at_once);
 	t_add(tc, waits_begin_with_the_servers_and_double);
 	t_add(tc, a_server_that_is_polled_is_not_waited_for_longer);
+	t_add(tc, a_byte_makes_the_waits_short_again);
 	t_add(tc, a_server_that_flaps_is_not_hammered);
 	t_add(tc, waits_are_spread);
 	t_add(tc, the_servers_wait_is_kept_to_an_hour);
