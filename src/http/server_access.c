@@ -12,13 +12,16 @@
 #include <stdio.h>
 #include <string.h>
 
-#define LINE_MAX_BYTES 2048 /* of the ready-made callbacks; longer lines are cut */
+/* What the log takes in a line: in longer ones long strings are cut, so that what is left is a
+ * whole line still. */
+#define LINE_SIZE 1800
 
 /* ---- writing with a bound, as snprintf ---- */
 
 struct line {
 	char *out;
 	size_t size, len;
+	size_t string_max; /* bytes of a string that are written; then "..." */
 };
 
 static void put_bytes(struct line *line, const char *text, size_t len)
@@ -62,7 +65,7 @@ static bool is_plain(unsigned char c)
 /* hex: how other bytes are written. */
 static void put_escaped(struct line *line, const char *text, const char *hex)
 {
-	for (; *text; text++) {
+	for (size_t left = line->string_max; *text && left; text++, left--) {
 		unsigned char c = (unsigned char)*text;
 
 		if (is_plain(c)) {
@@ -75,6 +78,8 @@ static void put_escaped(struct line *line, const char *text, const char *hex)
 			putf(line, "%02x", c);
 		}
 	}
+	if (*text)
+		put(line, "...");
 }
 
 /* In quotes; "-" for none. */
@@ -114,9 +119,9 @@ static const char *bare(const char *peer)
 	return at ? at + 3 : peer;
 }
 
-size_t weft_http_access_text(const weft_http_access *a, char *out, size_t size)
+static size_t format_text(const weft_http_access *a, char *out, size_t size, size_t string_max)
 {
-	struct line line = { out, size, 0 };
+	struct line line = { out, size, 0, string_max };
 
 	put_escaped(&line, bare(a->peer), "\\x");
 	put(&line, " - - [");
@@ -146,9 +151,9 @@ static void put_pair(struct line *line, const char *name, const char *text)
 	put(line, "\",");
 }
 
-size_t weft_http_access_json(const weft_http_access *a, char *out, size_t size)
+static size_t format_json(const weft_http_access *a, char *out, size_t size, size_t string_max)
 {
-	struct line line = { out, size, 0 };
+	struct line line = { out, size, 0, string_max };
 
 	put(&line, "{");
 	putf(&line, "\"time_s\":%lld,", (long long)a->time_s);
@@ -169,26 +174,39 @@ size_t weft_http_access_json(const weft_http_access *a, char *out, size_t size)
 	return line_end(&line);
 }
 
-void weft_http_access_log_text(void *user, const weft_http_access *access)
+size_t weft_http_access_text(const weft_http_access *access, char *out, size_t size)
 {
-	char line[LINE_MAX_BYTES];
+	return format_text(access, out, size, SIZE_MAX);
+}
 
-	(void)user;
+size_t weft_http_access_json(const weft_http_access *access, char *out, size_t size)
+{
+	return format_json(access, out, size, SIZE_MAX);
+}
+
+static void log_line(const weft_http_access *access,
+	size_t (*format)(const weft_http_access *a, char *out, size_t size, size_t string_max))
+{
+	char line[LINE_SIZE];
+	size_t string_max = sizeof(line);
+
 	if (!weft_log_enabled(WEFT_LOG_INFO))
 		return;
-	(void)weft_http_access_text(access, line, sizeof(line));
+	while (format(access, line, sizeof(line), string_max) >= sizeof(line))
+		string_max /= 2;
 	weft_log(WEFT_LOG_INFO, "http", "%s", line);
+}
+
+void weft_http_access_log_text(void *user, const weft_http_access *access)
+{
+	(void)user;
+	log_line(access, format_text);
 }
 
 void weft_http_access_log_json(void *user, const weft_http_access *access)
 {
-	char line[LINE_MAX_BYTES];
-
 	(void)user;
-	if (!weft_log_enabled(WEFT_LOG_INFO))
-		return;
-	(void)weft_http_access_json(access, line, sizeof(line));
-	weft_log(WEFT_LOG_INFO, "http", "%s", line);
+	log_line(access, format_json);
 }
 
 /* ---- the record ---- */
@@ -200,9 +218,9 @@ static const char *field_or_empty(weft_http_exchange *x, const char *name)
 	return value ? value : "";
 }
 
-void http_access(weft_http_exchange *x, weft_err err)
+static void tell(weft_http_exchange *x, weft_err err)
 {
-	weft_deadline now;
+	weft_deadline now = weft_now();
 	weft_http_access a = {
 		.peer = weft_conn_peer_name(x->conn),
 		.method = "",
@@ -217,11 +235,6 @@ void http_access(weft_http_exchange *x, weft_err err)
 		.err_text = err && err_slot_self()->err == err ? weft_error_detail() : "",
 	};
 
-	if (!x->response.status)
-		counter_own_add(&x->shard->counts.replies[0], 1);
-	if (!x->server->options.access)
-		return;
-	now = weft_now();
 	(void)http_date(x->shard, now);
 	a.time_s = x->shard->time_s;
 	if (x->head) {
@@ -235,4 +248,12 @@ void http_access(weft_http_exchange *x, weft_err err)
 		a.time_s -= a.duration_ns / 1000000000;
 	}
 	x->server->options.access(x->server->options.user, &a);
+}
+
+void http_access(weft_http_exchange *x, weft_err err)
+{
+	if (weft_unlikely(!x->response.status))
+		counter_own_add(&x->shard->counts.replies[0], 1);
+	if (x->server->options.access)
+		tell(x, err);
 }

@@ -639,7 +639,7 @@ START_TEST(access_lines_are_as_others_write_them_and_can_not_be_forged)
 }
 END_TEST
 
-static char logged[600];
+static char logged[3000];
 
 static void note_log(void *user, weft_log_level level, const char *module, const char *text)
 {
@@ -650,6 +650,7 @@ static void note_log(void *user, weft_log_level level, const char *module, const
 
 START_TEST(access_lines_go_to_the_log)
 {
+	static char target[10000];
 	weft_http_access a = { .peer = "p",
 		.method = "GET",
 		.target = "/",
@@ -665,6 +666,13 @@ START_TEST(access_lines_go_to_the_log)
 	ck_assert_ptr_nonnull(strstr(logged, "p - - ["));
 	weft_http_access_log_json(NULL, &a);
 	ck_assert_ptr_nonnull(strstr(logged, "{\"time_s\":0"));
+	/* what is too long for a line is cut within its strings */
+	memset(target, '"', sizeof(target) - 1);
+	a.target = target;
+	weft_http_access_log_json(NULL, &a);
+	ck_assert_uint_lt(strlen(logged), 2000);
+	ck_assert_ptr_nonnull(strstr(logged, "\\\"...\",\"host\":\"\""));
+	ck_assert_int_eq(logged[strlen(logged) - 1], '}');
 	weft_log_set(NULL, NULL, WEFT_LOG_ERROR);
 }
 END_TEST
