@@ -48,8 +48,16 @@ static void say_body(struct say *out, const struct http1_framing *framing, const
 		free(block);
 	}
 	T_OUGHT((event == HTTP1_BODY_FAULT) == (body.fault != HTTP1_FAULT_NONE));
-	if (event == HTTP1_BODY_FAULT)
+	if (event == HTTP1_BODY_FAULT) {
+		const char *data = "0\r\n\r\n";
+		size_t rest = 5;
+
+		/* for good */
+		T_OUGHT(http1_body_next(&body, &data, &rest, &piece) == HTTP1_BODY_FAULT);
+		T_OUGHT(rest == 5 && !http1_body_eof(&body));
+		T_OUGHT(http1_body_want(&body) == 0 && http1_body_direct(&body) == 0);
 		say(out, "' !%s", say_fault(body.fault));
+	}
 	if (event == HTTP1_BODY_MORE)
 		say(out, http1_body_eof(&body) ? "' end" : "' ...");
 	T_OUGHT(event != HTTP1_BODY_MORE || body.fault != HTTP1_FAULT_NONE ||

@@ -350,6 +350,7 @@ START_TEST(http1_host_is_there_once_and_right)
 		{ "GET / HTTP/1.1\r\nHost: []\r\n\r\n", "!HOST" },
 		{ "GET / HTTP/1.1\r\nHost: [::1]a\r\n\r\n", "!HOST" },
 		{ "GET / HTTP/1.1\r\nHost: [a]b]\r\n\r\n", "!HOST" },
+		{ "GET / HTTP/1.1\r\nHost: [a/b]\r\n\r\n", "!HOST" },
 	};
 
 	CASES(list, .kind = HTTP1_REQUEST);
@@ -497,6 +498,9 @@ START_TEST(http1_connection_decides_what_follows)
 			POSTED "none keep expect-other [Host=a|Expect=200-ok]" },
 		{ POST "Expect: 100-continue, a\r\n\r\n",
 			POSTED "none keep expect expect-other [Host=a|Expect=100-continue, a]" },
+		{ POST "Expect: 100-continue\r\nExpect: 100-continue\r\n\r\n",
+			POSTED "none keep expect expect-other "
+			       "[Host=a|Expect=100-continue|Expect=100-continue]" },
 		{ POST10 "Expect: 100-continue\r\n\r\n", "POST / 1.0 none [Expect=100-continue]" },
 	};
 
