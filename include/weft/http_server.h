@@ -82,7 +82,7 @@ WEFT_API const char *weft_http_exchange_field(weft_http_exchange *x, const char 
 WEFT_API const weft_http_fields *weft_http_exchange_fields(weft_http_exchange *x);
 /* The Host field, or the authority of an absolute target; "": HTTP/1.0 without one. */
 WEFT_API const char *weft_http_exchange_host(weft_http_exchange *x);
-/* Names of the connection's ends, as weft_conn_peer_name gives them. */
+/* Names of the connection's ends, as weft_conn_peer_name gives them; "" after an upgrade. */
 WEFT_API const char *weft_http_exchange_peer(const weft_http_exchange *x);
 WEFT_API const char *weft_http_exchange_local(const weft_http_exchange *x);
 /* The connection itself, for weft_tls_info_get: not to be read, written or closed. */
@@ -281,7 +281,8 @@ typedef struct weft_http_server_options {
 	const char *server_field; /* the Server field of responses; NULL: none */
 
 	/* Bounds. 0: the default. */
-	size_t connections_max;	   /* at once, exactly; over it: 503 and close; 10,000 */
+	size_t connections_max;	   /* at once, exactly; over it: 503 and close, or with TLS, or
+				    * for many at once, a reset; 10,000 */
 	size_t requests_max;	   /* of a connection, which is then closed; no limit */
 	size_t header_size_max;	   /* bytes of a request's line and fields, 431 and 414; 64 KiB;
 				  * 1 KiB..1 MiB */
@@ -331,7 +332,8 @@ typedef struct weft_http_server_options {
  *	   `------------------------------stop-------------------------------^
  *
  * Draining: no connection is accepted, listeners and idle connections are closed, a response
- * under way says "Connection: close" if it can still. After stop_timeout_ns what is left is cut:
+ * under way says "Connection: close" if it can still, tokens of weft_http_exchange_watch are
+ * cancelled. After stop_timeout_ns what is left is cut:
  * connections are reset, their fibers cancelled.
  *
  * Lifetime: one owner, who created it in a fiber, and frees it in a fiber.
@@ -409,7 +411,9 @@ typedef struct weft_http_server_stats {
 /* Exact when nothing goes on meanwhile. */
 WEFT_API void weft_http_server_stats_get(
 	const weft_http_server *server, weft_http_server_stats *out);
-/* Stops at once what still runs, waits for its fibers (shielded), frees. NULL is allowed. */
+/* Stops at once what still runs, waits for its fibers (shielded), frees. Calls of serve and
+ * serve_conn have returned by then, or do so when the server has stopped: who made them joins
+ * them first. NULL is allowed. */
 WEFT_API void weft_http_server_free(weft_http_server *server);
 
 WEFT_END_DECLS
