@@ -275,8 +275,10 @@ static char *name_of(const struct endpoint *e, const char *address)
 	if (!name)
 		return NULL;
 	(void)snprintf(name, size, "%s%s", mux, address);
-	if (e->tls.is_on) /* "tls:" or "tcp:" */
-		memcpy(name + strlen(mux), "tls", strlen("tls"));
+	if (e->tls.is_on) { /* "tls:" or "tcp:" */
+		name[strlen(mux) + 1] = 'l';
+		name[strlen(mux) + 2] = 's';
+	}
 	return name;
 }
 

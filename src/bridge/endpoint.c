@@ -119,6 +119,7 @@ static void set_insecure(struct endpoint *e, unsigned value)
 #define ON_MUX (ON_MUX_TCP | ON_MUX_UNIX | ON_MUX_TLS)
 #define ON_EACH_TLS (ON_TLS | ON_MUX_TLS)
 #define ON_EACH_TCP (ON_TCP | ON_MUX_TCP | ON_EACH_TLS)
+#define ON_EACH (ON_EACH_TCP | ON_UNIX | ON_MUX_UNIX)
 #define AS_BOTH (AS_LISTENER | AS_DIALER)
 #define SECONDS_OR_0 "seconds, or 0 for none, to 32767"
 
@@ -131,8 +132,7 @@ static const struct option options[] = {
 		NUMBER(0, KEEPALIVE_MAX_S, SECONDS_OR_0, set_keepalive) },
 	{ "keepalive", ON_MUX, AS_BOTH,
 		NUMBER(0, KEEPALIVE_MAX_S, SECONDS_OR_0, set_mux_keepalive) },
-	{ "backlog", ON_EACH_TCP | ON_UNIX | ON_MUX, AS_LISTENER,
-		NUMBER(1, BACKLOG_MAX, "1..65535", set_backlog) },
+	{ "backlog", ON_EACH, AS_LISTENER, NUMBER(1, BACKLOG_MAX, "1..65535", set_backlog) },
 	{ "reuseport", ON_EACH_TCP, AS_LISTENER, NUMBER(0, 1, "0 or 1", set_reuse_port) },
 	{ "mode", ON_UNIX | ON_MUX_UNIX, AS_LISTENER, 1, 0777, 8, "an octal number, 1..0777",
 		set_mode, 0 },

@@ -18,8 +18,9 @@
  * writing, caller's -> SSL's record (encrypted in place) -> out -> lower. Bytes of many short
  * iovecs are gathered before that into whole records: one more. Calls of lower: one for
  * each 64 KiB or less. Locks: one uncontended pair a record. Allocations: SSL takes its two
- * records of 16 KiB when it needs them and gives them back (an idle conn keeps none); out
- * above OUT_KEEP is given back at the end of a write, `in` when reads have become small.
+ * records of 16 KiB when it needs them and gives them back (an idle conn keeps none); `out`
+ * above 4 KiB goes back to the configuration's pool at the end of a write, `in` when reads have
+ * become small.
  *
  * A handshake takes 8 KiB of stack at each end, a server with an RSA key 13 (measured by painting
  * it, OpenSSL 3.0.19, x86-64): a fiber of 64 KiB has room for it.
@@ -162,22 +163,21 @@ static void writing_advance(struct writing *w, size_t bytes)
 	}
 }
 
-/* Sets *data to what the next record is to carry. Without the lock. */
-static weft_err record_gather(struct writing *w, const uint8_t **data, size_t *size)
+/* What the next record is to carry, *size bytes; NULL: no memory. Without the lock. */
+static const uint8_t *record_gather(struct writing *w, size_t *size)
 {
-	size_t here = w->left ? w->iov->iov_len - w->skip : 0;
+	const uint8_t *here = (const uint8_t *)w->iov->iov_base + w->skip;
+	size_t left = w->iov->iov_len - w->skip;
 
-	if (here >= TLS_RECORD_MAX || w->left == 1) {
-		*data = (const uint8_t *)w->iov->iov_base + w->skip;
-		*size = here < TLS_RECORD_MAX ? here : TLS_RECORD_MAX;
+	if (left >= TLS_RECORD_MAX || w->left == 1) {
+		*size = left < TLS_RECORD_MAX ? left : TLS_RECORD_MAX;
 		writing_advance(w, *size);
-		return WEFT_OK;
+		return here;
 	}
 	if (!w->gathered)
 		w->gathered = mem_alloc(TLS_RECORD_MAX);
 	if (!w->gathered)
-		return err_set(WEFT_ENOMEM);
-	*data = w->gathered;
+		return NULL;
 	*size = 0;
 	while (w->left && *size < TLS_RECORD_MAX) {
 		size_t n = w->iov->iov_len - w->skip, room = TLS_RECORD_MAX - *size;
@@ -187,7 +187,7 @@ static weft_err record_gather(struct writing *w, const uint8_t **data, size_t *s
 		*size += n;
 		writing_advance(w, n);
 	}
-	return WEFT_OK;
+	return w->gathered;
 }
 
 /* Lock held. New keys before those that there are have been used too often. */
@@ -248,17 +248,17 @@ static weft_err records_write(struct tls_conn *c, struct writing *w, weft_deadli
 
 	for (unsigned i = 0; !err && w->left && i < OUT_RECORDS; i++) {
 		struct writing at = *w;
-		const uint8_t *data = NULL;
+		const uint8_t *data;
 		size_t size = 0;
 
 		rt_lock_release(&c->lock);
-		err = record_gather(w, &data, &size);
+		data = record_gather(w, &size);
 		rt_lock_acquire(&c->lock);
-		if (!err && !tls_block_reserve(c, &c->out, records_room(w, size, OUT_RECORDS - i)))
+		if (!data || !tls_block_reserve(c, &c->out, records_room(w, size, OUT_RECORDS - i)))
 			err = err_set(WEFT_ENOMEM);
-		if (!err)
+		else
 			err = record_write(c, data, size, until);
-		if (err) {
+		if (err || !data) {
 			at.gathered = w->gathered;
 			*w = at;
 			break;
@@ -429,11 +429,11 @@ void tls_conn_clear(struct tls_conn *c)
 	if (c->ssl && c->is_up)
 		SSL_set_shutdown(c->ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
 	SSL_free(c->ssl);
-	tls_context_unref(c->context);
-	weft_tls_unref(c->tls);
 	tls_block_free(&c->in);
 	tls_block_free(&c->out);
 	tls_block_free(&c->flight);
+	tls_context_unref(c->context);
+	weft_tls_unref(c->tls);
 	mem_free(c->name);
 	mem_free(c->session_key);
 	mem_free(c->fault_text);

@@ -476,8 +476,9 @@ static int session_new(SSL *ssl, SSL_SESSION *session)
 		return 0;
 	if (c->fresh_len == TLS_FRESH_MAX) {
 		SSL_SESSION_free(c->fresh[0]);
-		memmove(c->fresh, c->fresh + 1, (TLS_FRESH_MAX - 1) * sizeof(*c->fresh));
 		c->fresh_len--;
+		for (unsigned i = 0; i < c->fresh_len; i++)
+			c->fresh[i] = c->fresh[i + 1];
 	}
 	c->fresh[c->fresh_len++] = session; /* with the reference that it came with */
 	return 1;

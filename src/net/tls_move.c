@@ -222,7 +222,7 @@ void tls_fresh_keep(struct tls_conn *c)
 	weft_cell_leave(c->tls->context);
 	rt_lock_acquire(&c->lock);
 	count = c->fresh_len;
-	memcpy(fresh, c->fresh, count * sizeof(*fresh));
+	memcpy(fresh, c->fresh, sizeof(fresh));
 	c->fresh_len = 0;
 	rt_lock_release(&c->lock);
 	for (unsigned i = 0; i < count; i++)
