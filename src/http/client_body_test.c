@@ -194,6 +194,38 @@ BOTH_TEST(client_delivers_a_refusal_while_the_body_is_being_sent)
 	return WEFT_OK;
 }
 
+static void refuses_and_reads_on(struct raw_conn *c)
+{
+	if (!raw_head(c))
+		return;
+	raw_say(c, "HTTP/1.1 400 Bad Request\r\nContent-Length: 3\r\n\r\nno!");
+	raw_until_closed(c);
+}
+
+BOTH_TEST(client_stops_sending_a_body_that_was_refused)
+{
+	weft_http_request request = WEFT_HTTP_REQUEST_DEFAULT;
+	weft_http_client *client = client_make(NULL);
+	struct raw_server server;
+	weft_http_response *r;
+	uint64_t count = 0, then;
+
+	raw_start(&server, refuses_and_reads_on, NULL, NULL);
+	request.method = "POST";
+	request.body_read = endless_read;
+	request.body_user = &count;
+	r = send_to(client, &server, &request, "/");
+	then = count;
+	want_ok(weft_sleep_ns(20 * MS));
+	want(count == then);
+	want_body(r, "no!");
+	weft_http_response_free(r);
+	want(stats_of(client).connections_now == 0);
+	client_end(client);
+	raw_stop(&server);
+	return WEFT_OK;
+}
+
 /* Chunks go back as they come. */
 static void echoes_chunks(struct raw_conn *c)
 {
@@ -622,6 +654,7 @@ static void client_body_tests(TCase *tc)
 	both_add(tc, client_sends_bodies_of_functions);
 	both_add(tc, client_reports_what_a_bodys_function_returned);
 	both_add(tc, client_delivers_a_refusal_while_the_body_is_being_sent);
+	both_add(tc, client_stops_sending_a_body_that_was_refused);
 	both_add(tc, client_sends_and_reads_at_the_same_time);
 	both_add(tc, client_waits_for_100_with_the_body);
 	both_add(tc, client_reads_large_bodies_by_pieces_of_any_size);

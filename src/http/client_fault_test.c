@@ -94,6 +94,30 @@ BOTH_TEST(client_sends_no_request_a_third_time)
 	return WEFT_OK;
 }
 
+/* One that died tells enough of those that were idle as long. */
+BOTH_TEST(client_sends_again_on_a_new_connection_though_others_are_idle)
+{
+	weft_http_request request = WEFT_HTTP_REQUEST_DEFAULT;
+	weft_http_client *client = client_make(NULL);
+	weft_http_response *held[3];
+	struct raw_server server;
+	uint64_t healthy = 1;
+
+	raw_start(&server, dies_on_reuse, &healthy, NULL);
+	for (int i = 0; i < 3; i++)
+		held[i] = send_to(client, &server, &request, "/");
+	for (int i = 0; i < 3; i++) {
+		want_body(held[i], "hi");
+		weft_http_response_free(held[i]);
+	}
+	want(stats_of(client).idle_now == 3);
+	want_hi(client, &server);
+	want(counter_get(&server.conns) == 4 && stats_of(client).retries == 1);
+	client_end(client);
+	raw_stop(&server);
+	return WEFT_OK;
+}
+
 /* Half a head: the server is at it, and nobody knows what it has done. */
 static void dies_within_the_head(struct raw_conn *c)
 {
@@ -477,6 +501,7 @@ static void client_fault_tests(TCase *tc)
 	both_add(tc, client_sends_idempotent_requests_once_more_when_a_kept_connection_dies);
 	both_add(tc, client_never_sends_other_requests_twice);
 	both_add(tc, client_sends_no_request_a_third_time);
+	both_add(tc, client_sends_again_on_a_new_connection_though_others_are_idle);
 	both_add(tc, client_sends_nothing_again_once_a_byte_has_come);
 	both_add(tc, client_sends_a_body_again_only_if_it_can_be_had_again);
 	both_add(tc, client_finds_out_before_it_uses_a_kept_connection);

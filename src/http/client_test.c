@@ -238,6 +238,41 @@ BOTH_TEST(client_sends_the_heads_that_it_should)
 	return WEFT_OK;
 }
 
+static void says_its_text(struct raw_conn *c)
+{
+	char text[128];
+
+	while (raw_request(c)) {
+		snprintf(text, sizeof(text), "HTTP/1.1 200 OK\r\nContent-Length: %zu\r\n\r\n%s",
+			strlen(c->server->text), c->server->text);
+		raw_say(c, text);
+	}
+}
+
+BOTH_TEST(client_keeps_the_connections_of_each_place_apart)
+{
+	weft_http_request request = WEFT_HTTP_REQUEST_DEFAULT;
+	weft_http_client *client = client_make(NULL);
+	struct raw_server one, other;
+
+	raw_start(&one, says_its_text, NULL, "one");
+	raw_start(&other, says_its_text, NULL, "the other");
+	for (int i = 0; i < 6; i++) {
+		weft_http_response *r = send_to(
+			client, i % 2 ? &one : &other, &request, i % 3 ? "/plain" : "/not%20plain");
+
+		want_body(r, i % 2 ? "one" : "the other");
+		weft_http_response_free(r);
+	}
+	/* however a URL is written */
+	want(counter_get(&one.conns) == 1 && counter_get(&other.conns) == 1);
+	want(stats_of(client).keys_now == 2 && stats_of(client).idle_now == 2);
+	client_end(client);
+	raw_stop(&one);
+	raw_stop(&other);
+	return WEFT_OK;
+}
+
 static void want_refused(
 	weft_http_client *client, const weft_http_request *request, const char *part)
 {
@@ -540,6 +575,7 @@ static void client_tests(TCase *tc)
 	both_add(tc, client_gives_trailers_once_the_body_was_read);
 	both_add(tc, client_asks_for_a_head_and_gets_no_body);
 	both_add(tc, client_sends_the_heads_that_it_should);
+	both_add(tc, client_keeps_the_connections_of_each_place_apart);
 	both_add(tc, client_refuses_requests_that_are_none);
 	both_add(tc, client_names_the_field_of_an_option_that_is_wrong);
 	both_add(tc, client_tells_of_interim_responses);

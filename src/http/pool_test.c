@@ -320,6 +320,25 @@ BOTH_TEST(pool_closes_what_is_idle_too_long)
 	return WEFT_OK;
 }
 
+BOTH_TEST(pool_gives_nothing_that_was_idle_too_long)
+{
+	struct world world;
+	struct fake *fake;
+
+	world_init(&world);
+	world_open(&world);
+	fake = get(&world, "k");
+	/* whoever is to close it has not come to it */
+	fake->pool.idle_since = weft_now() - world.options.idle_timeout_ns;
+	put(fake);
+	want(stats_of(&world).idle == 1);
+	fake = get(&world, "k");
+	want(fake->number == 1 && stats_of(&world).expired == 1 && stats_of(&world).conns == 1);
+	put(fake);
+	world_end(&world);
+	return WEFT_OK;
+}
+
 /* --- waiting -------------------------------------------------------------------------------- */
 
 BOTH_TEST(pool_serves_those_who_wait_in_order)
@@ -817,6 +836,7 @@ static void pool_tests(TCase *tc)
 	both_add(tc, pool_never_dials_when_one_is_idle);
 	both_add(tc, pool_keeps_no_more_idle_ones_than_it_may);
 	both_add(tc, pool_closes_what_is_idle_too_long);
+	both_add(tc, pool_gives_nothing_that_was_idle_too_long);
 	both_add(tc, pool_serves_those_who_wait_in_order);
 	both_add(tc, pool_passes_those_by_who_have_left);
 	both_add(tc, pool_refuses_more_who_would_wait_than_it_may);
