@@ -152,7 +152,7 @@ static void refuses_bodies(struct raw_conn *c)
 		return;
 	raw_say(c, "HTTP/1.1 413 Content Too Large\r\nContent-Length: 3\r\n\r\nno!");
 	/* it does not read on, and does not close: that is the client's turn */
-	while (weft_sleep_ns(MS) == WEFT_OK && !*(bool *)c->server->user)
+	while (weft_sleep_ns(MS) == WEFT_OK && !counter_get(c->server->user))
 		;
 	raw_until_closed(c);
 }
@@ -175,7 +175,7 @@ BOTH_TEST(client_delivers_a_refusal_while_the_body_is_being_sent)
 	struct raw_server server;
 	weft_http_response *r;
 	uint64_t count = 0;
-	bool done = false;
+	struct counter done = { 0 };
 
 	raw_start(&server, refuses_bodies, &done, NULL);
 	request.method = "POST";
@@ -185,7 +185,7 @@ BOTH_TEST(client_delivers_a_refusal_while_the_body_is_being_sent)
 	want(weft_http_response_status(r) == 413);
 	want_body(r, "no!");
 	weft_http_response_free(r);
-	done = true;
+	counter_set(&done, 1);
 	want(stats_of(client).connections_now == 0);
 	while (counter_get(&server.conns_open))
 		want_ok(weft_sleep_ns(MS));

@@ -9,10 +9,10 @@
  * the next one has come, without a word. */
 static void dies_on_reuse(struct raw_conn *c)
 {
-	const uint64_t *healthy = c->server->user;
+	const struct counter *healthy = c->server->user;
 
 	while (raw_request(c)) {
-		if (c->served > *healthy)
+		if (c->served > counter_get(healthy))
 			return;
 		raw_say(c, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi");
 	}
@@ -30,7 +30,7 @@ static void want_hi(weft_http_client *client, const struct raw_server *server)
 BOTH_TEST(client_sends_idempotent_requests_once_more_when_a_kept_connection_dies)
 {
 	static const char *const methods[] = { "GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE" };
-	uint64_t healthy = 1;
+	struct counter healthy = { 1 };
 
 	for (size_t i = 0; i < sizeof(methods) / sizeof(methods[0]); i++) {
 		weft_http_request request = WEFT_HTTP_REQUEST_DEFAULT;
@@ -58,7 +58,7 @@ BOTH_TEST(client_sends_idempotent_requests_once_more_when_a_kept_connection_dies
 BOTH_TEST(client_never_sends_other_requests_twice)
 {
 	static const char *const methods[] = { "POST", "PATCH", "X-OWN" };
-	uint64_t healthy = 1;
+	struct counter healthy = { 1 };
 
 	for (size_t i = 0; i < sizeof(methods) / sizeof(methods[0]); i++) {
 		weft_http_client *client = client_make(NULL);
@@ -79,11 +79,11 @@ BOTH_TEST(client_sends_no_request_a_third_time)
 {
 	weft_http_client *client = client_make(NULL);
 	struct raw_server server;
-	uint64_t healthy = 1;
+	struct counter healthy = { 1 };
 
 	raw_start(&server, dies_on_reuse, &healthy, NULL);
 	want_hi(client, &server);
-	healthy = 0; /* new ones die as well */
+	counter_set(&healthy, 0); /* new ones die as well */
 	want_send_err(client, &server, "GET", WEFT_ERESET, "without a response");
 	want(counter_get(&server.requests) == 3);
 	/* and on a new one it is not sent again */
@@ -101,7 +101,7 @@ BOTH_TEST(client_sends_again_on_a_new_connection_though_others_are_idle)
 	weft_http_client *client = client_make(NULL);
 	weft_http_response *held[3];
 	struct raw_server server;
-	uint64_t healthy = 1;
+	struct counter healthy = { 1 };
 
 	raw_start(&server, dies_on_reuse, &healthy, NULL);
 	for (int i = 0; i < 3; i++)
@@ -146,7 +146,7 @@ BOTH_TEST(client_sends_nothing_again_once_a_byte_has_come)
 
 BOTH_TEST(client_sends_a_body_again_only_if_it_can_be_had_again)
 {
-	uint64_t healthy = 1;
+	struct counter healthy = { 1 };
 
 	for (int i = 0; i < 4; i++) {
 		bool can_rewind = i & 1, is_post = i & 2;
