@@ -411,9 +411,9 @@ typedef struct weft_http_server_stats {
 /* Exact when nothing goes on meanwhile. */
 WEFT_API void weft_http_server_stats_get(
 	const weft_http_server *server, weft_http_server_stats *out);
-/* Stops at once what still runs, waits for its fibers (shielded), frees. Calls of serve and
- * serve_conn have returned by then, or do so when the server has stopped: who made them joins
- * them first. NULL is allowed. */
+/* Stops at once what still runs, waits for its fibers (shielded), frees. No call of serve or
+ * serve_conn may be under way: stop the server, and join who made them, before. NULL is
+ * allowed. */
 WEFT_API void weft_http_server_free(weft_http_server *server);
 
 WEFT_END_DECLS
