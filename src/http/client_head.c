@@ -141,7 +141,7 @@ static bool write_head(struct client_call *call, struct http1_out *out, const ch
 	http1_put_request(out, call->method, call->method_len, absolute ? absolute : route->target,
 		absolute ? strlen(absolute) : route->target_len, &call->framing);
 	if (!call->has_host)
-		http1_put_field(out, "Host", 4, route->authority, route->authority_len);
+		http1_put_known(out, "Host", 4, route->authority, route->authority_len);
 	if (!call->has_agent && agent)
 		http1_put_field(out, "User-Agent", 10, agent, strlen(agent));
 	if (authorization)

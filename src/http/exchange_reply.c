@@ -78,11 +78,11 @@ static void put_own(weft_http_exchange *x, struct http1_out *out, const struct h
 	const char *server = x->server->options.server_field;
 
 	if (!fields->list || http_fields_find(fields->list, "date", 4, 0) == fields->list->len)
-		http1_put_field(out, "Date", 4, http_date(x->shard, weft_now()), HTTP1_DATE_LEN);
+		http1_put_known(out, "Date", 4, http_date(x->shard, weft_now()), HTTP1_DATE_LEN);
 	if (server)
-		http1_put_field(out, "Server", 6, server, strlen(server));
+		http1_put_known(out, "Server", 6, server, strlen(server));
 	if (fields->name)
-		http1_put_field(out, fields->name, strlen(fields->name), fields->value,
+		http1_put_known(out, fields->name, strlen(fields->name), fields->value,
 			strlen(fields->value));
 }
 

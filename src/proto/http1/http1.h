@@ -472,6 +472,9 @@ void http1_put_response(struct http1_out *out, unsigned minor, unsigned status, 
 	size_t reason_len, const struct http1_framing *framing);
 void http1_put_field(struct http1_out *out, const char *name, size_t name_len, const char *value,
 	size_t value_len);
+/* The same for one that is known to be right, as the caller's own: nothing is looked at. */
+void http1_put_known(struct http1_out *out, const char *name, size_t name_len, const char *value,
+	size_t value_len);
 /* The empty line. True: all is written and right. */
 bool http1_put_end(struct http1_out *out);
 /* "0" CRLF. Then http1_put_field for trailers, then http1_put_end. */

@@ -190,18 +190,11 @@ static bool is_reserved(const struct http1_out *out, const char *name, size_t le
 		known == HTTP1_NAME_CONNECTION;
 }
 
-void http1_put_field(struct http1_out *out, const char *name, size_t name_len, const char *value,
+void http1_put_known(struct http1_out *out, const char *name, size_t name_len, const char *value,
 	size_t value_len)
 {
-	char *to;
+	char *to = room(out, name_len + 2 + value_len + 2);
 
-	if (!http1_is_token(name, name_len) || name_len > HTTP1_NAME_MAX)
-		bad(out, HTTP1_WRITE_NAME);
-	else if (is_reserved(out, name, name_len))
-		bad(out, HTTP1_WRITE_RESERVED);
-	if (!http1_is_value(value, value_len))
-		bad(out, HTTP1_WRITE_VALUE);
-	to = room(out, name_len + 2 + value_len + 2);
 	if (!to)
 		return;
 	memcpy(to, name, name_len);
@@ -213,6 +206,18 @@ void http1_put_field(struct http1_out *out, const char *name, size_t name_len, c
 	to += value_len;
 	*to++ = '\r';
 	*to = '\n';
+}
+
+void http1_put_field(struct http1_out *out, const char *name, size_t name_len, const char *value,
+	size_t value_len)
+{
+	if (!http1_is_token(name, name_len) || name_len > HTTP1_NAME_MAX)
+		bad(out, HTTP1_WRITE_NAME);
+	else if (is_reserved(out, name, name_len))
+		bad(out, HTTP1_WRITE_RESERVED);
+	if (!http1_is_value(value, value_len))
+		bad(out, HTTP1_WRITE_VALUE);
+	http1_put_known(out, name, name_len, value, value_len);
 }
 
 bool http1_put_end(struct http1_out *out)
