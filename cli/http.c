@@ -103,7 +103,7 @@ static weft_err respond(struct http_command *c, weft_http_response *response)
 		return WEFT_EIO;
 	if (!coding_check(c, response))
 		return WEFT_EPROTO;
-	err = sink_open(&c->sink, c->args.output, weft_http_response_length(response));
+	err = sink_open(&c->sink, c->args.output, weft_http_response_length(response), c->until);
 	if (!err && (c->args.shows_head || c->args.is_head))
 		err = http_head_write(c, response);
 	if (!err && has_failed)

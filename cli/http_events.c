@@ -79,7 +79,7 @@ void http_events(struct http_command *c)
 	if (err && err != WEFT_ECANCELED)
 		say("%s", weft_error_detail());
 	if (!err) {
-		err = sink_open(&c->sink, c->args.output, -1);
+		err = sink_open(&c->sink, c->args.output, -1, c->until);
 		if (!err)
 			err = receive(c, sse);
 	}

@@ -92,13 +92,13 @@ static weft_err descriptor_get(const struct sink *sink, int *fd)
 	return WEFT_EIO;
 }
 
-weft_err sink_open(struct sink *sink, const char *path, int64_t total)
+weft_err sink_open(struct sink *sink, const char *path, int64_t total, weft_deadline until)
 {
 	bool is_stdout = !path || strcmp(path, "-") == 0;
 	weft_err err;
 	int fd;
 
-	*sink = (struct sink){ .path = is_stdout ? NULL : path };
+	*sink = (struct sink){ .path = is_stdout ? NULL : path, .until = until };
 	sink->refuses_binary = !path && isatty(STDOUT_FILENO);
 	err = descriptor_get(sink, &fd);
 	if (err)
@@ -121,12 +121,14 @@ weft_err sink_write(struct sink *sink, const void *data, size_t len)
 		    "-o FILE saves it, -o - shows it nevertheless");
 		return WEFT_EINVAL;
 	}
-	err = weft_conn_write(sink->conn, data, len, &written, WEFT_FOREVER);
+	err = weft_conn_write(sink->conn, data, len, &written, sink->until);
 	sink->written += written;
 	if (err == WEFT_ERESET && !sink->path)
 		return WEFT_ECLOSED;
-	if (err && err != WEFT_ECANCELED)
-		say("%s", weft_error_detail());
+	if (err == WEFT_ETIMEDOUT)
+		say("write %s: %s", sink_name(sink), weft_error_detail());
+	else if (err && err != WEFT_ECANCELED)
+		say("%s", weft_error_detail()); /* it names the file */
 	return err;
 }
 

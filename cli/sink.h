@@ -15,6 +15,7 @@ struct sink {
 	const char *path; /* NULL: stdout */
 	weft_conn *conn;
 	bool refuses_binary; /* stdout is a terminal, and nobody said "-" */
+	weft_deadline until; /* of each write */
 	uint64_t written;
 	struct progress progress;
 	weft_scope *scope; /* of the bar's fiber; NULL: no bar */
@@ -22,7 +23,8 @@ struct sink {
 
 /* path NULL or "-": stdout; "-" lets binary data through to a terminal. The file is made, or
  * emptied. total: bytes that will come; -1: not known. An error has been said. */
-WEFT_MUST_CHECK weft_err sink_open(struct sink *sink, const char *path, int64_t total);
+WEFT_MUST_CHECK weft_err sink_open(
+	struct sink *sink, const char *path, int64_t total, weft_deadline until);
 /* All of it. An error has been said, but WEFT_ECANCELED, and WEFT_ECLOSED: nobody reads our
  * standard output any more, which is nobody's fault. */
 WEFT_MUST_CHECK weft_err sink_write(struct sink *sink, const void *data, size_t len);

@@ -103,6 +103,15 @@ class Files(Case):
                     self.assertEqual(weft.wait(), 1)
                     self.assertIn("No space left", weft.err.decode())
 
+    def test_time_is_up_while_nobody_reads(self):
+        with Web(answer_with(response(b"x" * 5_000_000))) as web:
+            reader, writer = os.pipe()
+            with Running("--max-time=500ms", web.url, stdout=writer) as weft:
+                os.close(writer)
+                self.assertEqual(weft.wait(), 1)
+                self.assert_one_line(weft.err.decode(), "standard output", "timed out")
+            os.close(reader)
+
     def test_nobody_reads_any_more(self):
         def endless(_request, sock):
             sock.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
