@@ -143,7 +143,7 @@ static bool write_head(struct client_call *call, struct http1_out *out, const ch
 	if (!call->has_host)
 		http1_put_known(out, "Host", 4, route->authority, route->authority_len);
 	if (!call->has_agent && agent)
-		http1_put_field(out, "User-Agent", 10, agent, strlen(agent));
+		http1_put_known(out, "User-Agent", 10, agent, strlen(agent));
 	if (authorization)
 		http1_put_field(
 			out, "Proxy-Authorization", 19, authorization, strlen(authorization));
