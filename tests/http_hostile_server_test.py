@@ -8,7 +8,6 @@ import contextlib
 import gzip
 import os
 import select
-import signal
 import socket
 import sys
 import threading
@@ -233,8 +232,8 @@ class Hostile(unittest.TestCase):
         whole = gzip.compress(os.urandom(100000))
         broken = bytearray(whole)
         broken[50000] ^= 1
-        for name, body in {"cut": whole[:-100], "without its sum": whole[:-8], "garbage": b"x" * 100,
-                           "broken": bytes(broken)}.items():
+        for name, body in {"cut": whole[:-100], "without its sum": whole[:-8],
+                           "garbage": b"x" * 100, "broken": bytes(broken)}.items():
             with self.subTest(name):
                 self.refused(OK + b"Content-Encoding: gzip\r\nContent-Length: %d\r\n\r\n"
                              % len(body) + body, "WEFT_EPROTO", "decode")
@@ -316,25 +315,26 @@ class Hostile(unittest.TestCase):
                 self.assertEqual(told["error"], "", told)
 
     def test_a_server_that_is_killed_in_the_midst_is_a_reset(self):
-        for words in (("GET", "/endless"), ("POST", "/digest", f"size={1024 * MIB}"),
-                      ("POST", "/echo", f"chunked={1024 * MIB}")):
-            with self.subTest(words), WeftClient(env=ENV) as client:
-                server = WeftServer(env=ENV)
+        for method, path, *words in (("GET", "/endless"),
+                                     ("POST", "/digest", f"size={1024 * MIB}"),
+                                     ("POST", "/echo", f"chunked={1024 * MIB}")):
+            with self.subTest(path), WeftClient(env=ENV) as client:
+                server, answers = WeftServer(env=ENV), []
+
+                def ask(url=server.base + path, method=method, words=words, client=client,
+                        answers=answers):
+                    answers.append(client.ask(method, url, *words))
+                asker = threading.Thread(target=ask)
                 try:
-                    answers = []
-                    asker = threading.Thread(target=lambda words=words, server=server, client=client:
-                                             answers.append(client.ask(
-                                                 words[0], server.base + words[1], *words[2:])))
                     asker.start()
-                    until(lambda: server.stats()["now"] == 2, "the request")
-                    os.kill(server.pid, signal.SIGKILL)
+                    until(lambda server=server: server.stats()["now"] == 2, "the request")
+                    server.kill()
                     asker.join(PATIENCE)
                 finally:
                     with contextlib.suppress(AssertionError):
                         server.__exit__(None, None, None)
                 self.assertEqual(answers[0]["error"], "WEFT_ERESET", answers)
-                stats = client.ask("STATS", "")
-                self.assertEqual(stats["idle"], 0)
+                self.assertEqual(client.ask("STATS", "")["idle"], 0)
 
     def test_events_that_do_not_end_have_a_bound(self):
         with WeftClient(env=ENV) as client:

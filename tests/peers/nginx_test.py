@@ -5,6 +5,7 @@
 that weft's client talks to."""
 import contextlib
 import os
+import signal
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
@@ -45,6 +46,7 @@ FILES = """
     root FOLDER; sendfile on;
     server {
         listen 127.0.0.1:PORT;
+        keepalive_requests %(requests)d;
         location = /away { return 307 http://$http_host/file; }
         location = /once { keepalive_timeout 0; return 200 "once"; }
         location = /twice { return 200 "twice"; }
@@ -101,7 +103,7 @@ class NginxAsks(PeerCase):
 
 class NginxServesFiles(PeerCase):
     def test_files_of_all_sizes(self):
-        with Nginx(self.folder, FILES) as nginx, WeftClient() as client:
+        with Nginx(self.folder, FILES % {"requests": 1000}) as nginx, WeftClient() as client:
             for size in (0, 1, 65536, 64 * MIB):
                 with open(os.path.join(nginx.folder, "file"), "wb") as file:
                     file.write(pattern(size))
@@ -114,11 +116,28 @@ class NginxServesFiles(PeerCase):
             self.assertEqual((answer["status"], answer["reused"]), (404, True))
 
     def test_a_server_that_closes_after_one_request(self):
-        with Nginx(self.folder, FILES) as nginx, WeftClient() as client:
+        with Nginx(self.folder, FILES % {"requests": 1000}) as nginx, WeftClient() as client:
             for _ in range(20):
                 answer = client.ask("GET", nginx.base + "/once", "text")
                 self.assertEqual((answer.get("text"), answer.get("reused")), ("once", False))
             self.assertEqual(client.ask("STATS", "")["connections"], 0)
+
+    def test_a_server_that_closes_after_three_requests(self):
+        with Nginx(self.folder, FILES % {"requests": 3}) as nginx, WeftClient() as client:
+            for i in range(30):
+                answer = client.ask("GET", nginx.base + "/twice", "text")
+                self.assertEqual((answer.get("text"), answer.get("reused")), ("twice", i % 3 > 0))
+            for _ in range(10):
+                answer = client.ask("POST", nginx.base + "/twice", "size=10", "times=40")
+                self.assertEqual((answer["good"], answer["detail"]), (40, ""))
+
+    def test_a_server_that_is_reloaded_costs_no_request_that_may_be_repeated(self):
+        with Nginx(self.folder, FILES % {"requests": 100000}) as nginx, WeftClient() as client:
+            for i in range(10):
+                os.kill(nginx.pid, signal.SIGHUP)  # closes idle connections when it has begun anew
+                while sum("exited with code" in line for line in nginx.noise) <= i:
+                    answer = client.ask("GET", nginx.base + "/twice", "times=20")
+                    self.assertEqual((answer["good"], answer["detail"]), (20, ""))
 
 
 if __name__ == "__main__":

@@ -145,6 +145,13 @@ function serve(tls) {
     if (q.url !== '/refuse') r.writeContinue();
     answer(q, r);
   });
+  server.on('upgrade', (q, socket, head) => {
+    socket.on('error', () => {});
+    socket.write('HTTP/1.1 101 Switching Protocols\r\n' +
+      'Upgrade: echo\r\nConnection: upgrade\r\n\r\n');
+    socket.write(head);
+    socket.pipe(socket);
+  });
   server.listen(0, '127.0.0.1', () => console.log('listening', server.address().port));
   process.stdin.resume().on('end', () => process.exit(0));
 }
@@ -232,6 +239,14 @@ function undiciCases(undici, base, connect) {
       const { body, trailers } = await client.request({ path: '/chunked/65536', method: 'GET' });
       equal(await tally(body), expected(65536));
       equal(trailers['x-digest'], digest(65536));
+      await client.close();
+    },
+    async upgrade() {
+      const client = pool();
+      const { socket } = await client.upgrade({ path: '/upgrade', protocol: 'echo' });
+      const body = Buffer.concat([...pattern(1000000)]);
+      socket.end(body);
+      equal(await tally(socket), expected(1000000));
       await client.close();
     },
     async echo() {

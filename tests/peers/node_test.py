@@ -18,6 +18,14 @@ class NodeServes(PeerCase, ClientChecks):
     def server(self, tls):
         return NodeServer(*(tls_flags(self.certs) if tls else ()))
 
+    def test_a_connection_is_upgraded(self):
+        def run(client, base):
+            for _ in range(2):
+                answer = self.good(client.ask("GET", base + "/upgrade", "h=Upgrade: echo",
+                                              "upgrade=what comes back"), 101)
+                self.assertEqual(answer["text"], "what comes back")
+        self.both(run)
+
 
 class NodeAsks(PeerCase):
     def check(self, base, *flags, env=None):

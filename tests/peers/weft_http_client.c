@@ -334,6 +334,7 @@ static void do_events(const struct job *job)
 
 	request.url = NULL;
 	options.request = &request;
+	options.retry_ns = 1000 * 1000;
 	printf("{\"events\": [");
 	err = weft_sse_client_open(&sse, client, job->request.url, &options, until);
 	while ((!err || err == WEFT_ERESET) && count < job->times) {

@@ -15,7 +15,7 @@
 
 static struct {
 	weft_http_server_options server;
-	const char *cert, *key, *ca, *tls_min, *tls_max;
+	const char *cert, *key, *ca, *tls_min, *tls_max, *page;
 	uint64_t workers, connections, requests, header_size, header_count, body_drop, body_rate;
 	weft_tls *tls;
 } set = { .server = WEFT_HTTP_SERVER_OPTIONS_DEFAULT };
@@ -434,32 +434,21 @@ static weft_err events_live(weft_http_exchange *x, void *arg)
 	return err;
 }
 
-static const char page_text[] =
-	"<!doctype html><title>events</title><script>\n"
-	"const log = [];\n"
-	"const tell = () => fetch('/report', {method: 'POST', body: JSON.stringify(log)});\n"
-	"const source = new EventSource('/events');\n"
-	"source.onopen = () => log.push(['open']);\n"
-	"source.addEventListener('tick', (e) => log.push([e.type, e.lastEventId, e.data]));\n"
-	"source.onerror = () => {\n"
-	"  log.push(['error', source.readyState]);\n"
-	"  if (source.readyState !== EventSource.CLOSED) return;\n"
-	"  const raw = new EventSource('/events/raw');\n"
-	"  const put = (e) => log.push([e.type, e.lastEventId, e.data]);\n"
-	"  raw.onmessage = put;\n"
-	"  raw.addEventListener('other', put);\n"
-	"  raw.onerror = () => { raw.close(); log.push(['end']); tell(); };\n"
-	"};\n"
-	"</script>\n";
-
+/* The file of --page. */
 static weft_err page(weft_http_exchange *x, void *arg)
 {
 	weft_http_fields *fields = new_fields();
-	weft_err err;
+	FILE *file = set.page ? fopen(set.page, "r") : NULL;
+	weft_err err = WEFT_ENOTFOUND;
+	char text[8192];
 
 	(void)arg;
 	peer_must(weft_http_fields_add(fields, "Content-Type", "text/html"), "field");
-	err = weft_http_exchange_reply(x, 200, fields, page_text, sizeof(page_text) - 1, SOON);
+	if (file) {
+		err = weft_http_exchange_reply(
+			x, 200, fields, text, fread(text, 1, sizeof(text), file), SOON);
+		(void)fclose(file);
+	}
 	weft_http_fields_free(fields);
 	return err;
 }
@@ -590,6 +579,7 @@ static void flags(int argc, char **argv)
 		{ "--ca", &set.ca, NULL, NULL },
 		{ "--tls-min", &set.tls_min, NULL, NULL },
 		{ "--tls-max", &set.tls_max, NULL, NULL },
+		{ "--page", &set.page, NULL, NULL },
 		{ "--header-timeout", NULL, &set.server.header_timeout_ns, NULL },
 		{ "--idle-timeout", NULL, &set.server.idle_timeout_ns, NULL },
 		{ "--write-timeout", NULL, &set.server.write_timeout_ns, NULL },

@@ -4,6 +4,7 @@ talk to them: started with ports that the kernel chose, told ready by a line the
 and reaped whatever happens. What a program wrote is in the failure's text.
 
 A peer that is not installed skips its tests; with CI=true that is a failure."""
+import base64
 import contextlib
 import functools
 import hashlib
@@ -93,23 +94,23 @@ class Program:
     def story(self):
         return "\n".join([" ".join(self.args), *self.lines[-40:], *self.noise[-300:]])
 
-    def await_line(self, starts, lines=None):
+    def await_line(self, words, lines=None):
         lines = self.lines if lines is None else lines
 
         def found():
             for line in list(lines):
-                if line.startswith(starts):
+                if words in line:
                     return line
             return "" if self.process.poll() is None else "\0"
         try:
-            line = until(found, f"a line {starts!r}")
+            line = until(found, f"a line {words!r}")
         except AssertionError as error:
             raise AssertionError(f"{error}: {self.story()}") from None
         if line == "\0":
             self.join()
-            line = next((line for line in lines if line.startswith(starts)), None)
+            line = next((line for line in lines if words in line), None)
             if line is None:
-                raise AssertionError(f"ended before it said {starts!r}: {self.story()}")
+                raise AssertionError(f"ended before it said {words!r}: {self.story()}")
         return line
 
     def say(self, line):
@@ -170,6 +171,15 @@ class Ours(Program):
             super().__exit__(kind, *rest)
 
 
+    def dump(self):
+        """What its fibers wait for."""
+        before = len(self.noise)
+        self.process.send_signal(signal.SIGQUIT)
+        with contextlib.suppress(AssertionError):
+            until(lambda: "worker" in "".join(self.noise[before:]), "a dump", 2)
+        return "\n".join(self.noise[before:])
+
+
 class PortServer(Program):
     """One that says "listening PORT" first."""
 
@@ -226,7 +236,7 @@ class WeftClient(Ours):
             until(lambda: len(self.lines) >= self.asked or self.process.poll() is not None,
                   f"an answer to {method} {url}")
         except AssertionError as error:
-            raise AssertionError(f"{error}: {self.story()}") from None
+            raise AssertionError(f"{error}: {self.dump()}\n{self.story()}") from None
         if len(self.lines) < self.asked:
             self.join()
             raise AssertionError(f"ended at {method} {url}: {self.story()}")
@@ -279,6 +289,7 @@ class Nginx(Program):
         with listener:
             listener.bind(("127.0.0.1", 0))
             listener.listen(128)
+            listener.setblocking(False)  # nginx takes that for granted
             self.port = listener.getsockname()[1]
             config = os.path.join(self.folder, "nginx.conf")
             body = http_block.replace("PORT", str(self.port)).replace("FOLDER", self.folder)
@@ -297,7 +308,7 @@ http {{
             super().__init__([need("nginx", "/usr/sbin/nginx"), "-p", self.folder, "-c", config,
                               "-e", "stderr"],
                              env={"NGINX": f"{listener.fileno()};"}, pass_fds=(listener.fileno(),))
-        self.await_line("", self.noise)
+        self.await_line("start worker process ", self.noise)
         self.base = f"http://127.0.0.1:{self.port}"
 
 
@@ -317,13 +328,16 @@ class OpensslServer(Program):
 class Chromium(Program):
     """A headless browser at url, with a profile of its own."""
 
-    def __init__(self, url, folder):
+    def __init__(self, url, folder, trusted=""):
+        """trusted: the hash of a certificate's key, to be taken whoever has signed it."""
         flags = ["--headless", "--disable-gpu", "--disable-quic", "--no-first-run",
                  "--disable-background-networking", "--disable-component-update",
                  "--disable-sync", "--disable-dev-shm-usage", "--disable-extensions",
                  "--user-data-dir=" + tempfile.mkdtemp(dir=folder)]
         if os.geteuid() == 0:
             flags.append("--no-sandbox")
+        if trusted:
+            flags.append("--ignore-certificate-errors-spki-list=" + trusted)
         super().__init__([need("chromium", "/usr/bin/chromium-browser"), *flags, url])
 
 
@@ -404,6 +418,13 @@ commonName=supplied
                               capture_output=True, timeout=PATIENCE, check=False)
         if done.returncode != 0:
             raise AssertionError(f"openssl {' '.join(args)}: {done.stderr.decode()}")
+
+    def key_hash(self):
+        """SHA-256 of the leaves' key, as browsers pin it."""
+        der = self.path("leaf.der")
+        self.openssl("pkey", "-in", self.key, "-pubout", "-outform", "DER", "-out", der)
+        with open(der, "rb") as file:
+            return base64.b64encode(hashlib.sha256(file.read()).digest()).decode()
 
     def make_key(self, name):
         self.openssl("ecparam", "-name", "prime256v1", "-genkey", "-noout",
