@@ -84,9 +84,10 @@ WEFT_API WEFT_MUST_CHECK weft_err weft_sse_client_open(weft_sse_client **out,
  * To go on after: WEFT_ERESET (lost: see above; call again to connect again), WEFT_EMSGSIZE
  * (one event was over a limit, the stream goes on), WEFT_ETIMEDOUT (until; nothing is lost, and
  * an attempt to connect goes on), WEFT_ECANCELED (the caller), WEFT_ENOMEM.
- * Final, and returned again: WEFT_ECLOSED (closed here, or by status 204), WEFT_EAUTH,
- * WEFT_ENOTFOUND, WEFT_EREFUSED, WEFT_EPROTO (as open, now of an attempt to connect again),
- * WEFT_ECAPACITY (attempts_max in a row have failed).
+ * Final, and returned again: WEFT_ECLOSED (closed here, by status 204, or with the HTTP client),
+ * WEFT_EAUTH, WEFT_ENOTFOUND, WEFT_EREFUSED, WEFT_EPROTO (as open, now of an attempt to connect
+ * again), WEFT_EINVAL (an id that no header field can carry), WEFT_ENOSYS (a redirect to https
+ * in a library without TLS), WEFT_ECAPACITY (attempts_max in a row have failed).
  */
 WEFT_API WEFT_MUST_CHECK weft_err weft_sse_client_next(
 	weft_sse_client *client, weft_sse_event *event, weft_deadline until);

@@ -76,12 +76,10 @@ struct weft_sse_client {
 
 /* ---- a connection ---- */
 
-/* What a status other than 200 is. */
+/* What a status other than 200 and 204 is. */
 static weft_err status_err(unsigned status)
 {
 	switch (status) {
-	case 204:
-		return WEFT_ECLOSED;
 	case 401:
 	case 403:
 	case 407:
@@ -272,6 +270,12 @@ static weft_err read_job(void *arg)
 	return WEFT_OK;
 }
 
+/* What another attempt won't change: a request that can't be made, a client that was closed. */
+static bool is_hopeless(weft_err err)
+{
+	return err == WEFT_EINVAL || err == WEFT_ECLOSED || err == WEFT_ENOSYS;
+}
+
 /* job_err: WEFT_ERESET for what may be tried again. */
 static weft_err connect_job(void *arg)
 {
@@ -282,7 +286,7 @@ static weft_err connect_job(void *arg)
 	if (!err) {
 		err = connect_once(c, &c->job_response, &is_final,
 			weft_after_ns(c->options.connect_timeout_ns));
-		if (err && err != WEFT_ENOMEM && !is_final)
+		if (err && err != WEFT_ENOMEM && !is_final && !is_hopeless(err))
 			err = err_wrap(WEFT_ERESET, "connecting again");
 	}
 	job_done(c, err);

@@ -228,6 +228,36 @@ BOTH_TEST(options_out_of_range_are_named)
 	return WEFT_OK;
 }
 
+static weft_err odd_id(
+	WEFT_UNUSED struct webfake *f, weft_conn *conn, WEFT_UNUSED const struct webfake_request *r)
+{
+	weft_err err = webfake_say(conn, HEAD "id: a\x01z\ndata: x\n\n");
+
+	return err ? err : WEFT_ECLOSED;
+}
+
+BOTH_TEST(what_no_attempt_can_change_is_final)
+{
+	struct ear e;
+
+	ear_open(&e, odd_id, NULL);
+	hears(&e, "x");
+	fails(&e, WEFT_ERESET, "");
+	fails(&e, WEFT_EINVAL, "");
+	fails(&e, WEFT_EINVAL, "");
+	want(weft_sse_client_is_over(e.sse) && e.fake.requests == 1);
+	ear_close(&e);
+
+	ear_open(&e, one_event, NULL);
+	hears(&e, "x");
+	fails(&e, WEFT_ERESET, "");
+	weft_http_client_close(e.http);
+	fails(&e, WEFT_ECLOSED, "");
+	want(weft_sse_client_is_over(e.sse) && e.fake.requests == 1);
+	ear_close(&e);
+	return WEFT_OK;
+}
+
 /* ---- streams ---- */
 
 /* An event in single bytes, then one that is not ended. */
@@ -562,6 +592,7 @@ static void sse_client_tests(TCase *tc)
 	both_add(tc, the_content_type_may_have_parameters_and_any_case);
 	both_add(tc, a_redirect_is_followed_each_time_anew);
 	both_add(tc, options_out_of_range_are_named);
+	both_add(tc, what_no_attempt_can_change_is_final);
 	both_add(tc, events_may_come_in_any_pieces);
 	both_add(tc, an_event_that_is_too_large_costs_itself_only);
 	both_add(tc, a_stream_may_be_silent_for_as_long_as_it_likes_or_is_allowed);
