@@ -44,11 +44,11 @@ struct weft_http_client {
 	bool owns_buffers, tls_held;
 	weft_http_client_options options; /* zeros replaced; user_agent, net, tls are our own */
 	weft_net_options net;
-	char *user_agent;	      /* NULL: none */
-	struct rt_lock lock;	      /* over the making of */
-	struct published default_tls; /* a weft_tls; made at the first need */
-	struct counter retries, stale;
-	struct proxies *proxies; /* NULL: without proxy_env */
+	char *user_agent;			   /* NULL: none */
+	struct rt_lock lock;			   /* over the making of */
+	struct published default_tls;		   /* a weft_tls; made at the first need */
+	struct counter retries, stale, stale_used; /* the last: of stale, used before */
+	struct proxies *proxies;		   /* NULL: without proxy_env */
 };
 
 /* A connection's reference of the client's memory is dropped. */

@@ -447,7 +447,7 @@ static void drain(struct weft_http_response *r)
 {
 	size_t max = r->client->options.drain_max, done = 0;
 	char scratch[512];
-	size_t got;
+	size_t got = 0;
 
 	if (!r->keep || http1_body_want(&r->body) > max)
 		return;

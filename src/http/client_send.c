@@ -48,9 +48,10 @@ static weft_err get_conn(struct client_call *call, bool fresh, struct client_con
 		err = pool_get(client->pool, &wanted, &conn, call->until);
 		if (err)
 			return err;
-		if (!conn->used || is_alive(client_conn_of(conn), &err))
+		if (!(conn->used || conn->kept) || is_alive(client_conn_of(conn), &err))
 			break;
 		counter_add(&client->stale, 1);
+		counter_add(&client->stale_used, conn->used);
 		pool_drop(client->pool, conn);
 	}
 	if (err)
@@ -203,7 +204,7 @@ static weft_err attempt(struct client_call *call, bool fresh, bool *again)
 	err = converse(call);
 	if (!err)
 		return WEFT_OK;
-	*again = r->reused && !r->got_bytes && err == WEFT_ERESET;
+	*again = (r->reused || conn->pool.kept) && !r->got_bytes && err == WEFT_ERESET;
 	client_response_fini(r);
 	pool_drop(call->client->pool, &conn->pool);
 	call->response = NULL;

@@ -150,6 +150,7 @@ static weft_err enter(struct pool_place **out, struct pool *pool,
 		if (!place->dead && !full) {
 			wait_push_locked(&place->waiters, &waiter->node, false);
 			place->waiting++;
+			counter_add(&pool->waiting, 1);
 			entered = true;
 		}
 		rt_lock_release(&place->waiters.lock);
@@ -163,7 +164,6 @@ static weft_err enter(struct pool_place **out, struct pool *pool,
 		(void)rt_relax(&spins, false); /* whoever found it dead takes it out */
 	} while (true);
 	counter_add(&pool->waits, 1);
-	counter_add(&pool->waiting, 1);
 	*out = place;
 	return WEFT_OK;
 }
@@ -224,7 +224,7 @@ static weft_err get_waiting(struct pool *pool, const struct pool_request *reques
 	if (!err)
 		place_feed(place);
 	pool_leave(pool);
-	if (err)
+	if (err || !place)
 		return err;
 	err = wait_park(&waiter.ctx, until, "http connection");
 	if (err)
@@ -345,6 +345,7 @@ void pool_put(struct pool *pool, struct pool_conn *conn)
 		pool_drop(pool, conn);
 		return;
 	}
+	conn->kept = true;
 	if (!conn->idle_since)
 		conn->idle_since = weft_now();
 	/* Once pushed it may be somebody else's, or gone. Its place was in the map, and the pool was

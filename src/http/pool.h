@@ -49,7 +49,8 @@ struct pool_conn {
 	struct list link;	  /* in its lane; under the lane's claim */
 	struct pool_place *place; /* held */
 	unsigned lane;		  /* fixed: the worker that serves it */
-	bool used;		  /* has served somebody; whoever has it */
+	bool used;		  /* has served somebody; written by whoever has it */
+	bool kept;		  /* has been idle, and may have died meanwhile */
 	int64_t idle_since;	  /* valid while idle; who puts it may say: else 0, for now */
 	int64_t taken_at;	  /* when get gave it away */
 };

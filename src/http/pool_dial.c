@@ -35,7 +35,7 @@ static weft_parker *grant_locked(struct pool_place *place, struct pool_conn *con
 	list_for_each(link, &place->waiters.nodes) {
 		struct pool_waiter *waiter = waiter_of(link);
 
-		if (waiter->fresh && conn->used)
+		if (waiter->fresh && (conn->used || conn->kept))
 			continue;
 		waiter->conn = conn;
 		return settle_locked(place, waiter);

@@ -451,9 +451,14 @@ BOTH_TEST(pool_that_wins_against_a_dial_keeps_what_that_makes)
 	while (stats_of(&world).dialling)
 		want_ok(weft_sleep_ns(MS));
 	want(stats_of(&world).idle == 1 && stats_of(&world).dials == 2);
-	/* it has not been used, which is no reuse, and good for who wants a new one */
+	/* it has not been used, which is no reuse; but it was idle, and may have died */
 	put(fake);
-	want(stats_of(&world).reuses == 1);
+	(void)get(&world, "k");
+	waiter.got = get(&world, "k");
+	want(waiter.got->number == 1 && waiter.got->pool.kept);
+	want(stats_of(&world).reuses == 2 && stats_of(&world).dials == 2);
+	put(fake);
+	put(waiter.got);
 	world_end(&world);
 	return WEFT_OK;
 }
