@@ -6,6 +6,8 @@
  */
 #include "rt/fiber.h"
 
+#define FAR_NS INT64_C(1000000000) /* waking once in that time costs nothing */
+
 weft_err rt_timer_arm(struct rt_worker *worker, struct rt_timer *timer, int64_t deadline)
 {
 	timer->deadline = deadline;
@@ -37,31 +39,28 @@ void rt_timer_remove(struct rt_worker *worker, struct rt_timer *timer)
 		heap_remove(&worker->timers, &timer->node);
 }
 
-/* The first timer whose key is true, NULL when there is none. */
-static struct rt_timer *first(struct rt_worker *worker)
+/* What the heap did not know of a timer that has moved later, or away. */
+static void learn(struct rt_worker *worker, struct rt_timer *timer)
 {
-	for (;;) {
-		struct heap_node *node = heap_peek(&worker->timers);
-		struct rt_timer *timer;
-
-		if (!node)
-			return NULL;
-		timer = container_of(node, struct rt_timer, node);
-		if (timer->deadline == node->key)
-			return timer;
-		if (timer->deadline == INT64_MAX)
-			heap_remove(&worker->timers, node);
-		else
-			heap_rekey(&worker->timers, node, timer->deadline, worker->timer_seq++);
-	}
+	if (timer->deadline == INT64_MAX)
+		heap_remove(&worker->timers, &timer->node);
+	else
+		heap_rekey(&worker->timers, &timer->node, timer->deadline, worker->timer_seq++);
 }
 
+/* Keys are at most too early: those behind now need not be right. */
 void rt_timers_expire(struct rt_worker *worker, int64_t now)
 {
-	struct rt_timer *timer;
+	struct heap_node *node;
 
-	while ((timer = first(worker)) && timer->deadline <= now) {
-		heap_remove(&worker->timers, &timer->node);
+	while ((node = heap_peek(&worker->timers)) && node->key <= now) {
+		struct rt_timer *timer = container_of(node, struct rt_timer, node);
+
+		if (timer->deadline > now) {
+			learn(worker, timer);
+			continue;
+		}
+		heap_remove(&worker->timers, node);
 		timer->deadline = INT64_MAX;
 		rt_count(&worker->counters.timers_fired);
 		timer->fire(worker, timer);
@@ -70,7 +69,17 @@ void rt_timers_expire(struct rt_worker *worker, int64_t now)
 
 int64_t rt_timers_next(struct rt_worker *worker)
 {
-	struct rt_timer *timer = first(worker);
+	struct heap_node *node;
 
-	return timer ? timer->deadline : IO_FOREVER;
+	while ((node = heap_peek(&worker->timers))) {
+		struct rt_timer *timer = container_of(node, struct rt_timer, node);
+
+		if (timer->deadline == node->key)
+			return node->key;
+		/* A key that is far off may be wrong: the worker wakes once for it. */
+		if (!worker->is_sim && node->key - worker->now > FAR_NS)
+			return node->key;
+		learn(worker, timer);
+	}
+	return IO_FOREVER;
 }
