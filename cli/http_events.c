@@ -59,7 +59,9 @@ static weft_err receive(struct http_command *c, weft_sse_client *sse)
 	/* 204: the server has no more to say, which is an end in order */
 	if (err == WEFT_ECLOSED)
 		return WEFT_OK;
-	if (err != WEFT_ECANCELED)
+	if (err == WEFT_ETIMEDOUT)
+		say("event stream %s: %s", c->args.url, weft_error_detail());
+	else if (err != WEFT_ECANCELED)
 		say("%s", weft_error_detail());
 	return err;
 }

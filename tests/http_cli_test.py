@@ -338,6 +338,11 @@ class World(Case):
         with Web(answer_with(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhel")) as web:
             self.fails(["--max-time=300ms", web.url], web.url, "body", "timed out", out=b"hel")
 
+        head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"
+        with Web(answer_with(head + b"data: x\n\n")) as web:
+            self.fails(["--max-time=300ms", "--sse", web.url], web.url, "timed out",
+                       out=b"data: x\n\n")
+
     def test_a_body_above_the_limit(self):
         with Web(answer_with(response(b"x" * 2000))) as web:
             self.assertEqual(http("--max-size", "2000", web.url)[0], 0)
