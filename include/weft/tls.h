@@ -16,10 +16,9 @@ WEFT_BEGIN_DECLS
  * Lifetime: shared by reference counts; a conn holds what it needs of its configuration.
  * Threads:  everything from any fiber or plain thread at once.
  * Blocking: connect and accept wait for the peer, until `until`; cancellation points. A
- *           handshake computes for 0.1 to 2 ms at each end; between its parts, none of
- *           which is longer than one flight's signatures and key exchange, a fiber lets
- *           others run. Create and reload read files, in the blocking-work pool when a
- *           fiber of weft_run calls.
+ *           handshake computes in steps of 0.1 to 1 ms. Of all that go on at a worker one
+ *           does a step, then other fibers run, then the next one. Create and reload read
+ *           files, in the blocking-work pool when a fiber of weft_run calls.
  * Without OpenSSL at build time every function that can fail returns WEFT_ENOSYS.
  */
 typedef struct weft_tls weft_tls;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The grammar of endpoints and of command lines, by tables. */
 #include "bridge/endpoint.h"
+#include "rt/reclaim.h"
 #include "support/t.h"
 
 #include <weft/bridge.h>
@@ -508,6 +509,24 @@ START_TEST(options_of_a_bridge_are_checked)
 }
 END_TEST
 
+#ifdef WEFT_TLS
+START_TEST(bridge_check_of_tls_under_failing_malloc)
+{
+	weft_bridge_options o = WEFT_BRIDGE_OPTIONS_DEFAULT;
+
+	o.from = "listen:tls://:0?alpn=a,b";
+	o.to = "mux+tls://:1?alpn=c&servername=x";
+	o.self_signed = true;
+	T_EACH_FAILING_MALLOC(n) {
+		weft_err err = weft_bridge_check(&o);
+
+		ck_assert(err == WEFT_OK || (err == WEFT_ENOMEM && t_malloc_failed()));
+		reclaim_synchronize();
+	}
+}
+END_TEST
+#endif
+
 START_TEST(bridge_check_under_failing_malloc)
 {
 	weft_bridge_options o = WEFT_BRIDGE_OPTIONS_DEFAULT;
@@ -540,5 +559,8 @@ static void endpoint_tests(TCase *tc)
 	t_add_loop(tc, pairs_are_checked, 0, LEN(pairs));
 	t_add(tc, options_of_a_bridge_are_checked);
 	t_add(tc, bridge_check_under_failing_malloc);
+#ifdef WEFT_TLS
+	t_add(tc, bridge_check_of_tls_under_failing_malloc);
+#endif
 }
 T_SUITE("endpoint", endpoint_tests)

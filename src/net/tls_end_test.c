@@ -514,6 +514,97 @@ TLS_TEST(tls_a_writer_reads_what_the_handshake_lacks)
 	return WEFT_OK;
 }
 
+/* ---- many at once ---- */
+
+#define CROWD 30
+
+struct one_of_many {
+	struct tls_pair_ends *e;
+	weft_conn *ends[2];
+	unsigned *left; /* of the same worker */
+};
+
+static weft_err accept_one(void *arg)
+{
+	struct one_of_many *o = arg;
+	weft_conn *conn = NULL;
+
+	OK(weft_tls_accept_own(&conn, o->e->server_tls, o->ends[1], SOON));
+	weft_conn_free(conn);
+	--*o->left;
+	return WEFT_OK;
+}
+
+static weft_err connect_one(void *arg)
+{
+	struct one_of_many *o = arg;
+	weft_conn *conn = NULL;
+
+	OK(weft_tls_connect_own(&conn, o->e->client_tls, o->ends[0], "localhost", SOON));
+	weft_conn_free(conn);
+	--*o->left;
+	return WEFT_OK;
+}
+
+/* However many compute, others have a turn after each step of one. */
+TLS_TEST(tls_many_handshakes_at_once_let_others_run)
+{
+	struct one_of_many ones[CROWD];
+	unsigned left = 2 * CROWD, turns = 0;
+	weft_fiber *fibers[2 * CROWD];
+	struct tls_pair_ends e;
+
+	tls_init(&e, WEFT_TLS_1_3);
+	tls_configure(&e);
+	for (int i = 0; i < CROWD; i++) {
+		ones[i] = (struct one_of_many){ &e, { NULL, NULL }, &left };
+		OK(make_memory(ones[i].ends));
+		fibers[2 * i] = spawn(accept_one, &ones[i]);
+		fibers[2 * i + 1] = spawn(connect_one, &ones[i]);
+	}
+	while (left > 0) {
+		OK(weft_yield());
+		turns++;
+	}
+	/* a client takes two steps at least, and a server as many */
+	ck_assert_uint_ge(turns, 4 * CROWD);
+	for (int i = 0; i < 2 * CROWD; i++)
+		join(fibers[i]);
+	tls_fini(&e);
+	return WEFT_OK;
+}
+
+/* Who waits for his turn in vain gives way to the others. */
+TLS_TEST(tls_a_handshake_that_waits_for_its_turn_times_out)
+{
+	struct one_of_many ones[4];
+	unsigned left = 8;
+	weft_fiber *fibers[8];
+	struct tls_pair_ends e;
+	weft_conn *ends[2], *out = NULL;
+
+	tls_init(&e, WEFT_TLS_1_3);
+	tls_configure(&e);
+	for (int i = 0; i < 4; i++) {
+		ones[i] = (struct one_of_many){ &e, { NULL, NULL }, &left };
+		OK(make_memory(ones[i].ends));
+		fibers[2 * i] = spawn(accept_one, &ones[i]);
+		fibers[2 * i + 1] = spawn(connect_one, &ones[i]);
+	}
+	OK(weft_yield());
+	for (int i = 0; i < 4; i++) {
+		OK(make_memory(ends));
+		FAILS(WEFT_ETIMEDOUT,
+			weft_tls_connect_own(&out, e.client_tls, ends[0], "localhost",
+				i % 2 ? WEFT_NOW : weft_after_ns(1000)));
+		weft_conn_free(ends[1]);
+	}
+	for (int i = 0; i < 8; i++)
+		join(fibers[i]);
+	tls_fini(&e);
+	return WEFT_OK;
+}
+
 /* ---- threads ---- */
 
 struct side {
@@ -650,6 +741,8 @@ static void end_tests(TCase *tc)
 	t_add(tc, tls_shutdown_waits_for_room_and_sends_what_was_left);
 	t_add(tc, tls_a_changed_record_is_found);
 	t_add(tc, tls_a_writer_reads_what_the_handshake_lacks);
+	t_add(tc, tls_many_handshakes_at_once_let_others_run);
+	t_add(tc, tls_a_handshake_that_waits_for_its_turn_times_out);
 	t_add(tc, tls_two_threads_at_each_end);
 	t_add(tc, tls_a_plain_thread_may_be_a_client);
 }

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* A TLS connection comes to be: its SSL, the handshake, what is known after it. */
 #include "base/err.h"
+#include "base/list.h"
 #include "base/mem.h"
 #include "net/tls.h"
 #include "net/tls_cache.h"
+#include "rt/rt.h"
 
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
@@ -43,31 +45,95 @@ static weft_err handshake_move(struct tls_conn *c, enum tls_step step, weft_dead
 }
 
 /*
- * One flight after the other; between two of them other fibers run. Nobody else knows the
- * conn: the lock, which is held through SSL's work here, is nobody's to wait for.
+ * A step of a handshake computes for 0.1 to 1 ms. Of all that go on at a worker one does its step,
+ * then what else is runnable runs, then the next one: so that a thousand clients that come at
+ * once keep other fibers waiting for one step at a time, and not for a thousand.
+ *
+ * Fibers are pinned and no step waits within: a worker's own memory needs no lock. A plain thread
+ * has its own, and nobody to wait for.
  */
+struct turn {
+	struct list waiters; /* of turn_waiter; next NULL: not used yet */
+	bool taken;
+};
+
+struct turn_waiter {
+	struct list node;
+	weft_parker *parker;
+	bool has_it; /* it was handed over */
+};
+
+static _Thread_local struct turn turn;
+
+static weft_err turn_take(weft_deadline until)
+{
+	struct turn_waiter w = { .parker = weft_parker_self() };
+	weft_err err = WEFT_OK;
+
+	if (!turn.waiters.next)
+		list_init(&turn.waiters);
+	if (!turn.taken) {
+		turn.taken = true;
+		return WEFT_OK;
+	}
+	list_push_back(&turn.waiters, &w.node);
+	while (!err && !w.has_it)
+		err = rt_park(until, "tls handshake");
+	if (w.has_it)
+		return WEFT_OK;
+	list_remove(&w.node);
+	return err;
+}
+
+static void turn_give(void)
+{
+	struct list *next;
+
+	(void)weft_yield(); /* cancelled: the next wait says so */
+	next = list_pop_front(&turn.waiters);
+	turn.taken = next != NULL;
+	if (next) {
+		struct turn_waiter *w = container_of(next, struct turn_waiter, node);
+
+		w->has_it = true;
+		weft_unpark(w->parker);
+	}
+}
+
+/* Nobody else knows the conn: the lock, which is held through SSL's work, is nobody's to wait
+ * for. */
+static weft_err handshake_step(struct tls_conn *c, enum tls_step *step, weft_deadline until)
+{
+	weft_err err = turn_take(until);
+
+	if (err)
+		return err;
+	rt_lock_acquire(&c->lock);
+	ERR_clear_error();
+	*step = tls_judge(c, SSL_do_handshake(c->ssl));
+	rt_lock_release(&c->lock);
+	turn_give();
+	return WEFT_OK;
+}
+
 static weft_err handshake(struct tls_conn *c, weft_deadline until)
 {
-	enum tls_step step;
+	enum tls_step step = TLS_STEP_AGAIN;
 	weft_err err;
 
-	rt_lock_acquire(&c->lock);
 	do {
-		ERR_clear_error();
-		step = tls_judge(c, SSL_do_handshake(c->ssl));
-		if (step == TLS_STEP_FAULT)
-			break;
-		err = handshake_move(c, step, until);
-		if (err)
-			break;
-		if (step != TLS_STEP_DONE)
-			tls_let_others(c);
-	} while (step != TLS_STEP_DONE);
-	if (step == TLS_STEP_FAULT)
+		err = handshake_step(c, &step, until);
+		rt_lock_acquire(&c->lock);
+		if (!err && step != TLS_STEP_FAULT && step != TLS_STEP_END)
+			err = handshake_move(c, step, until);
+		rt_lock_release(&c->lock);
+	} while (!err && (step == TLS_STEP_FILL || step == TLS_STEP_AGAIN));
+	if (!err && step == TLS_STEP_FAULT)
 		err = err_setf(
 			c->fault, "%s", c->fault_text ? c->fault_text : weft_strerror(c->fault));
-	else if (step == TLS_STEP_END)
+	else if (!err && step == TLS_STEP_END)
 		err = err_setf(WEFT_ERESET, "the peer closed the connection within the handshake");
+	rt_lock_acquire(&c->lock);
 	tls_blocks_trim(c);
 	rt_lock_release(&c->lock);
 	return err;
