@@ -6,7 +6,7 @@ set -euo pipefail
 
 build=(
 	gcc g++ make cmake ninja-build pkg-config ccache git
-	libssl-dev zlib1g-dev       # TLS, compressed bodies
+	openssl libssl-dev zlib1g-dev # TLS, compressed bodies
 	check libsubunit-dev        # unit tests
 	node-llhttp libcjson-dev    # what codecs are compared with
 	clang libclang-rt-dev llvm  # TSan and fuzzing; llvm has the symbolizer
@@ -28,7 +28,7 @@ bench=(
 # Programs of others that tests talk to; without them those tests are skipped, but in CI.
 peers=(
 	openssh-client openssh-server
-	openssl nginx-light nodejs node-undici chromium
+	nginx-light nodejs node-undici chromium
 )
 
 die()
