@@ -4,6 +4,7 @@
 #include "support/clientcheck.h"
 
 #include <stdarg.h>
+#include <unistd.h>
 
 /* --- responses ------------------------------------------------------------------------------ */
 
@@ -270,6 +271,32 @@ BOTH_TEST(client_keeps_the_connections_of_each_place_apart)
 	client_end(client);
 	raw_stop(&one);
 	raw_stop(&other);
+	return WEFT_OK;
+}
+
+BOTH_TEST(client_goes_to_a_socket_in_place_of_the_urls_host)
+{
+	weft_http_request request = WEFT_HTTP_REQUEST_DEFAULT;
+	weft_http_client *client = client_make(NULL);
+	struct raw_server server, same_host;
+	weft_http_response *r;
+	char path[64], address[80];
+
+	snprintf(path, sizeof(path), "@weft-http-test-%d", (int)getpid());
+	snprintf(address, sizeof(address), "unix:%s", path);
+	raw_start_at(&server, address, says_its_text, NULL, "by the socket");
+	raw_start(&same_host, says_its_text, NULL, "by the host");
+	for (int i = 0; i < 4; i++) {
+		request.unix_path = i % 2 ? path : NULL;
+		r = send_to(client, &same_host, &request, "/");
+		want_body(r, i % 2 ? "by the socket" : "by the host");
+		weft_http_response_free(r);
+	}
+	want(counter_get(&server.conns) == 1 && counter_get(&same_host.conns) == 1);
+	want(stats_of(client).keys_now == 2);
+	client_end(client);
+	raw_stop(&server);
+	raw_stop(&same_host);
 	return WEFT_OK;
 }
 
@@ -576,6 +603,7 @@ static void client_tests(TCase *tc)
 	both_add(tc, client_asks_for_a_head_and_gets_no_body);
 	both_add(tc, client_sends_the_heads_that_it_should);
 	both_add(tc, client_keeps_the_connections_of_each_place_apart);
+	both_add(tc, client_goes_to_a_socket_in_place_of_the_urls_host);
 	both_add(tc, client_refuses_requests_that_are_none);
 	both_add(tc, client_names_the_field_of_an_option_that_is_wrong);
 	both_add(tc, client_tells_of_interim_responses);

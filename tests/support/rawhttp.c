@@ -34,19 +34,25 @@ static weft_err accept_all(void *arg)
 	return err == WEFT_ECLOSED || err == WEFT_ECANCELED ? WEFT_OK : err;
 }
 
-void raw_start(
-	struct raw_server *server, void (*serve)(struct raw_conn *c), void *user, const char *text)
+void raw_start_at(struct raw_server *server, const char *address, void (*serve)(struct raw_conn *c),
+	void *user, const char *text)
 {
 	(void)t_seed(); /* made before others than this fiber ask for random numbers */
 	memset(server, 0, sizeof(*server));
 	server->serve = serve;
 	server->user = user;
 	server->text = text;
-	want_ok(weft_listen(&server->listener, "tcp://127.0.0.1:0", NULL, WEFT_FOREVER));
+	want_ok(weft_listen(&server->listener, address, NULL, WEFT_FOREVER));
 	snprintf(server->url, sizeof(server->url), "http://%s",
 		weft_listener_name(server->listener) + strlen("tcp://"));
 	want_ok(weft_scope_create(&server->scope));
 	want_ok(weft_scope_spawn(server->scope, "raw accepts", accept_all, server));
+}
+
+void raw_start(
+	struct raw_server *server, void (*serve)(struct raw_conn *c), void *user, const char *text)
+{
+	raw_start_at(server, "tcp://127.0.0.1:0", serve, user, text);
 }
 
 void raw_stop(struct raw_server *server)

@@ -55,6 +55,9 @@ struct raw_conn {
 /* user and text are for serve. */
 void raw_start(
 	struct raw_server *server, void (*serve)(struct raw_conn *c), void *user, const char *text);
+/* The same at another address than a free port; url is for tcp only. */
+void raw_start_at(struct raw_server *server, const char *address, void (*serve)(struct raw_conn *c),
+	void *user, const char *text);
 /* Ends all connections, and waits for their fibers. */
 void raw_stop(struct raw_server *server);
 
