@@ -40,26 +40,7 @@ weft_err weft_json_check(
 
 weft_json_type weft_json_type_of(weft_json value)
 {
-	if (!value.text || value.len == 0)
-		return WEFT_JSON_NONE;
-	switch (value.text[0]) {
-	case '{':
-		return WEFT_JSON_OBJECT;
-	case '[':
-		return WEFT_JSON_ARRAY;
-	case '"':
-		return WEFT_JSON_STRING;
-	case 't':
-	case 'f':
-		return WEFT_JSON_BOOLEAN;
-	case 'n':
-		return WEFT_JSON_NULL;
-	case '-':
-		return WEFT_JSON_NUMBER;
-	default:
-		return value.text[0] >= '0' && value.text[0] <= '9' ? WEFT_JSON_NUMBER
-								    : WEFT_JSON_NONE;
-	}
+	return value.text && value.len > 0 ? json_type_by(value.text[0]) : WEFT_JSON_NONE;
 }
 
 /* ---- members and elements ---- */
@@ -97,8 +78,12 @@ static weft_err walk(struct json_scan *s, int state, weft_json *name, weft_json 
 		p = json_next(s);
 	}
 	*name = (weft_json){ NULL, 0 };
-	if (object)
-		p = json_name(s, p, name);
+	if (object) {
+		struct json_cursor c = json_cursor_of(s);
+
+		p = json_name(&c, p, name);
+		json_cursor_pause(&c);
+	}
 	end = p ? json_value(s, p) : NULL;
 	if (!end)
 		return WEFT_EPROTO;

@@ -171,45 +171,65 @@ static void take_member(
 		e->ids = true;
 }
 
+static const char *scan_members(struct envelope *e, const char *p, const struct members *members);
+
+/* A value whose first token is p. Behind it, or NULL. */
+static inline const char *scan_value(
+	struct envelope *e, struct json_cursor *c, const char *p, const struct members *inner)
+{
+	if (*p == '"') {
+		p = json_cursor_next(c, false);
+		return p != json_no_token ? p + 1 : json_fault(c->scan, p, "");
+	}
+	if (*p != '{' && *p != '[')
+		return json_scalar(c->scan, p);
+	json_cursor_pause(c);
+	if (inner && *p == '{')
+		p = scan_members(e, p, inner);
+	else
+		p = json_container(c->scan, p);
+	json_cursor_resume(c);
+	return p;
+}
+
 /* An object, whose bracket is p. Behind it, or NULL. */
 static const char *scan_members(struct envelope *e, const char *p, const struct members *members)
 {
 	struct json_scan *s = &e->scan;
+	struct json_cursor c = json_cursor_of(s);
 
 	if (weft_unlikely(s->depth >= s->depth_max))
 		return json_fault(s, p, json_too_deep);
-	p = json_next(s);
-	if (*p == '}')
-		return p + 1;
 	s->depth++;
-	for (;;) {
+	p = json_cursor_next(&c, false);
+	while (*p != '}') {
 		const struct member *member;
 		weft_json name, value;
 
-		value.text = json_name(s, p, &name);
+		value.text = json_name(&c, p, &name);
 		if (!value.text)
 			return NULL;
 		member = find(members, name);
 		if (!member && members->any_case && differs_in_case(members, name))
 			note(e, name.text, "a member that differs from the message's in case only");
-		if (member && member->inner && *value.text == '{')
-			p = scan_members(e, value.text, member->inner);
-		else
-			p = json_value(s, value.text);
+		p = scan_value(e, &c, value.text, member ? member->inner : NULL);
 		if (!p)
 			return NULL;
 		value.len = (size_t)(p - value.text);
 		/* a number at the end of the text may go on */
 		if (member && (p < s->end || *value.text == '"'))
 			take_member(e, member, name.text, value);
-		p = json_next(s);
+		p = json_cursor_next(&c, false);
 		if (*p == '}')
 			break;
 		if (*p != ',')
 			return json_fault(s, p, "',' or '}' must be here");
-		p = json_next(s);
+		p = json_cursor_next(&c, false);
+		if (*p == '}')
+			return json_fault(s, p, "the name of a member must be here");
 	}
 	s->depth--;
+	json_cursor_pause(&c);
 	return p + 1;
 }
 
@@ -217,7 +237,7 @@ static const char *scan_members(struct envelope *e, const char *p, const struct 
 
 static bool is(weft_json value, weft_json_type type)
 {
-	return weft_json_type_of(value) == type;
+	return value.text && json_type_by(*value.text) == type;
 }
 
 static bool is_integer(weft_json value)

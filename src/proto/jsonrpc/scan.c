@@ -127,8 +127,7 @@ static inline bool ends_run(char c)
 	}
 }
 
-/* A run of what is no string: a value that is neither an array nor an object. */
-static inline const char *scalar(struct json_scan *s, const char *p)
+const char *json_scalar(struct json_scan *s, const char *p)
 {
 	switch (*p) {
 	case 't':
@@ -153,28 +152,9 @@ static inline const char *scalar(struct json_scan *s, const char *p)
 
 /* ---- arrays and objects ---- */
 
-/* The tokens within an array or object: but for closing quotes, which follow the opening ones anyway.
- * Apart from the scan, so that they stay in registers. */
-struct cursor {
-	struct json_scan *scan;
-	uint64_t tokens;
-	const char *block;
-};
-
-static inline const char *next(struct cursor *c)
+static inline const char *next(struct json_cursor *c)
 {
-	const char *token;
-
-	while (weft_unlikely(!c->tokens)) {
-		c->scan->tokens = 0;
-		if (!json_load(c->scan))
-			return json_no_token;
-		c->tokens = c->scan->all & ~c->scan->closings;
-		c->block = c->scan->block;
-	}
-	token = c->block + __builtin_ctzll(c->tokens);
-	c->tokens &= c->tokens - 1;
-	return token;
+	return json_cursor_next(c, true);
 }
 
 /* What is around the value that is looked at. */
@@ -202,7 +182,7 @@ static inline void pop(struct nest *n)
 }
 
 /* From its first token to the one of its value: the next member, or the next element. */
-static inline const char *item(struct cursor *c, const struct nest *n, const char *p)
+static inline const char *item(struct json_cursor *c, const struct nest *n, const char *p)
 {
 	if (!n->in_object)
 		return p;
@@ -215,7 +195,7 @@ static inline const char *item(struct cursor *c, const struct nest *n, const cha
 }
 
 /* Behind a value: to the next one, or to behind the outermost. */
-static inline const char *leave(struct cursor *c, struct nest *n, unsigned outermost)
+static inline const char *leave(struct json_cursor *c, struct nest *n, unsigned outermost)
 {
 	const char *p;
 
@@ -232,10 +212,9 @@ static inline const char *leave(struct cursor *c, struct nest *n, unsigned outer
 	return p + 1;
 }
 
-/* An array or object whose bracket is p. */
-static const char *container(struct json_scan *s, const char *p)
+const char *json_container(struct json_scan *s, const char *p)
 {
-	struct cursor c = { s, s->tokens & ~s->closings, s->block };
+	struct json_cursor c = { s, s->tokens & ~s->closings, s->block };
 	unsigned outermost = s->depth;
 	struct nest n;
 
@@ -259,7 +238,7 @@ static const char *container(struct json_scan *s, const char *p)
 				p++;
 				break;
 			}
-		} else if (*p != '"' && !scalar(s, p)) {
+		} else if (*p != '"' && !json_scalar(s, p)) {
 			return NULL;
 		}
 		p = leave(&c, &n, outermost);
@@ -273,9 +252,9 @@ static const char *container(struct json_scan *s, const char *p)
 const char *json_value(struct json_scan *s, const char *p)
 {
 	if (*p == '{' || *p == '[')
-		return container(s, p);
+		return json_container(s, p);
 	if (*p != '"')
-		return scalar(s, p);
+		return json_scalar(s, p);
 	p = json_next(s);
 	return weft_likely(p != json_no_token) ? p + 1 : json_fault(s, p, "");
 }

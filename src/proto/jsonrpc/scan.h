@@ -86,23 +86,94 @@ static inline const char *json_next(struct json_scan *s)
 	return token;
 }
 
-/* A value whose first token is p. */
-const char *json_value(struct json_scan *s, const char *p);
+/*
+ * The tokens of a scan apart from it, so that they stay in registers: in what takes many. Nobody else
+ * takes from the scan between json_cursor_of, or _resume, and _pause.
+ */
+struct json_cursor {
+	struct json_scan *scan;
+	uint64_t tokens;
+	const char *block;
+};
+
+static inline struct json_cursor json_cursor_of(struct json_scan *s)
+{
+	return (struct json_cursor){ s, s->tokens, s->block };
+}
+
+static inline void json_cursor_pause(const struct json_cursor *c)
+{
+	c->scan->tokens = c->tokens;
+}
+
+static inline void json_cursor_resume(struct json_cursor *c)
+{
+	c->tokens = c->scan->tokens;
+	c->block = c->scan->block;
+}
+
+/* lean: but for closing quotes, which follow the opening ones anyway. */
+static inline const char *json_cursor_next(struct json_cursor *c, bool lean)
+{
+	const char *token;
+
+	while (weft_unlikely(!c->tokens)) {
+		c->scan->tokens = 0;
+		if (!json_load(c->scan))
+			return json_no_token;
+		c->tokens = lean ? c->scan->all & ~c->scan->closings : c->scan->all;
+		c->block = c->scan->block;
+	}
+	token = c->block + __builtin_ctzll(c->tokens);
+	c->tokens &= c->tokens - 1;
+	return token;
+}
+
 /* The token p must be the first of a member's name. Returns that of its value, perhaps
  * json_no_token. name is the string with its quotes. */
-static inline const char *json_name(struct json_scan *s, const char *p, weft_json *name)
+static inline const char *json_name(struct json_cursor *c, const char *p, weft_json *name)
 {
 	const char *closing, *colon;
 
 	if (weft_unlikely(*p != '"'))
-		return json_fault(s, p, "the name of a member must be here");
-	closing = json_next(s);
-	colon = json_next(s);
+		return json_fault(c->scan, p, "the name of a member must be here");
+	closing = json_cursor_next(c, false);
+	colon = json_cursor_next(c, false);
 	if (weft_unlikely(*colon != ':'))
-		return json_fault(s, colon, "':' is missing behind the name of a member");
+		return json_fault(c->scan, colon, "':' is missing behind the name of a member");
 	*name = (weft_json){ p, (size_t)(closing + 1 - p) };
-	return json_next(s);
+	return json_cursor_next(c, false);
 }
+
+/* A value whose first token is p. */
+const char *json_value(struct json_scan *s, const char *p);
+/* An array or object whose first token is p. */
+const char *json_container(struct json_scan *s, const char *p);
+/* A value whose first token is p and which is neither of these nor a string. Takes no token. */
+const char *json_scalar(struct json_scan *s, const char *p);
+
+/* What a value is by its first byte, which there must be. */
+static inline weft_json_type json_type_by(char first)
+{
+	switch (first) {
+	case '{':
+		return WEFT_JSON_OBJECT;
+	case '[':
+		return WEFT_JSON_ARRAY;
+	case '"':
+		return WEFT_JSON_STRING;
+	case 't':
+	case 'f':
+		return WEFT_JSON_BOOLEAN;
+	case 'n':
+		return WEFT_JSON_NULL;
+	case '-':
+		return WEFT_JSON_NUMBER;
+	default:
+		return first >= '0' && first <= '9' ? WEFT_JSON_NUMBER : WEFT_JSON_NONE;
+	}
+}
+
 /* Makes what was scanned, up to p, a fault when it isn't UTF-8, unless a fault before that is known.
  * False: there is a fault. */
 bool json_scan_utf8(struct json_scan *s, const char *p);
