@@ -137,13 +137,33 @@ static __attribute__((noinline)) bool differs_in_case(const struct members *memb
 	return false;
 }
 
+/* len, of both, is at least 2. No call for so little. */
+static inline bool same_bytes(const char *a, const char *b, size_t len)
+{
+	uint32_t a4, b4, a4_last, b4_last;
+	uint16_t a2, b2;
+
+	if (weft_unlikely(len > 8))
+		return !memcmp(a, b, len);
+	if (len < 4) {
+		memcpy(&a2, a, 2);
+		memcpy(&b2, b, 2);
+		return a2 == b2 && a[len - 1] == b[len - 1];
+	}
+	memcpy(&a4, a, 4);
+	memcpy(&b4, b, 4);
+	memcpy(&a4_last, a + len - 4, 4);
+	memcpy(&b4_last, b + len - 4, 4);
+	return a4 == b4 && a4_last == b4_last;
+}
+
 static inline const struct member *find(const struct members *members, weft_json name)
 {
 	for (unsigned i = 0; i < members->count; i++) {
 		const struct member *m = &members->list[i];
 
 		if (name.len - 2 == m->len && name.text[1] == m->name[0] &&
-			!memcmp(name.text + 1, m->name, m->len))
+			same_bytes(name.text + 1, m->name, m->len))
 			return m;
 	}
 	if (weft_likely(!memchr(name.text, '\\', name.len)))
@@ -235,7 +255,7 @@ static const char *scan_members(struct envelope *e, const char *p, const struct 
 
 /* ---- what a message is ---- */
 
-static bool is(weft_json value, weft_json_type type)
+static inline bool is(weft_json value, weft_json_type type)
 {
 	return value.text && json_type_by(*value.text) == type;
 }
@@ -247,6 +267,15 @@ static bool is_integer(weft_json value)
 			return false;
 	}
 	return is(value, WEFT_JSON_NUMBER);
+}
+
+static bool is_version_2(weft_json version)
+{
+	static const char usual[] = "\"2.0\"";
+
+	if (version.len == sizeof(usual) - 1 && same_bytes(version.text, usual, sizeof(usual) - 1))
+		return true;
+	return weft_json_string_is(version, "2.0");
 }
 
 static void check_id(struct envelope *e)
@@ -322,7 +351,7 @@ static void classify(struct envelope *e, weft_json text)
 		note(e, text.text, "a message is an object");
 	else if (!version.text)
 		note(e, text.text, "jsonrpc is missing");
-	else if (!weft_json_string_is(version, "2.0"))
+	else if (!is_version_2(version))
 		note(e, version.text, "jsonrpc is not \"2.0\"");
 	kind = m->method.text ? classify_call(e) : classify_reply(e, text.text);
 	if (e->wrong)

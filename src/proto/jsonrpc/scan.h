@@ -81,7 +81,7 @@ static inline const char *json_next(struct json_scan *s)
 
 	if (weft_unlikely(!s->tokens) && !json_load(s))
 		return json_no_token;
-	token = s->block + __builtin_ctzll(s->tokens);
+	token = s->block + (unsigned)__builtin_ctzll(s->tokens);
 	s->tokens &= s->tokens - 1;
 	return token;
 }
@@ -124,7 +124,7 @@ static inline const char *json_cursor_next(struct json_cursor *c, bool lean)
 		c->tokens = lean ? c->scan->all & ~c->scan->closings : c->scan->all;
 		c->block = c->scan->block;
 	}
-	token = c->block + __builtin_ctzll(c->tokens);
+	token = c->block + (unsigned)__builtin_ctzll(c->tokens);
 	c->tokens &= c->tokens - 1;
 	return token;
 }
