@@ -19,8 +19,7 @@
 #include <immintrin.h>
 #endif
 
-#define REPLACEMENT "\xef\xbf\xbd"
-#define REPLACEMENT_LEN 3
+static const uint8_t replacement[] = { 0xef, 0xbf, 0xbd }; /* U+FFFD */
 
 /* Bytes of ASCII from p on, whole blocks only. */
 static size_t ascii_len(const uint8_t *p, size_t len)
@@ -234,8 +233,8 @@ static size_t repair(uint8_t *to, const uint8_t *p, size_t len)
 			break;
 		good = step(p, len, &valid);
 		if (to)
-			memcpy(to + out, REPLACEMENT, REPLACEMENT_LEN);
-		out += REPLACEMENT_LEN;
+			memcpy(to + out, replacement, sizeof(replacement));
+		out += sizeof(replacement);
 		p += good;
 		len -= good;
 	}

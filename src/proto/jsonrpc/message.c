@@ -152,8 +152,8 @@ static inline bool same_bytes(const char *a, const char *b, size_t len)
 	}
 	memcpy(&a4, a, 4);
 	memcpy(&b4, b, 4);
-	memcpy(&a4_last, a + len - 4, 4);
-	memcpy(&b4_last, b + len - 4, 4);
+	memcpy(&a4_last, a + (len - 4), 4);
+	memcpy(&b4_last, b + (len - 4), 4);
 	return a4 == b4 && a4_last == b4_last;
 }
 
@@ -224,7 +224,7 @@ static const char *scan_members(struct envelope *e, const char *p, const struct 
 	p = json_cursor_next(&c, false);
 	while (*p != '}') {
 		const struct member *member;
-		weft_json name, value;
+		weft_json name = { p, 2 }, value; /* name is set unless NULL comes back */
 
 		value.text = json_name(&c, p, &name);
 		if (!value.text)

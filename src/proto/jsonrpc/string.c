@@ -213,7 +213,9 @@ static unsigned put_escape(unsigned char c, char out[ESCAPE_MAX])
 		out[1] = name;
 		return 2;
 	}
-	memcpy(out + 1, "u00", 3);
+	out[1] = 'u';
+	out[2] = '0';
+	out[3] = '0';
 	out[4] = hex[c >> 4];
 	out[5] = hex[c & 15];
 	return ESCAPE_MAX;
