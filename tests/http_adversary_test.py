@@ -26,7 +26,7 @@ KIB = 1024
 INSTRUMENTED = FLAVOUR in ("asan", "tsan", "coverage")
 IDLE_BYTES = (100 if INSTRUMENTED else 16) * KIB
 BUSY_BYTES = (200 if INSTRUMENTED else 48) * KIB
-CROWD = 200 if FLAVOUR == "tsan" else 1000
+CROWD = 200 if FLAVOUR == "tsan" else 2000
 LIMIT = 0.4   # seconds, of each time-out here
 LATE = 8.0    # what a slow machine may add; still less than any default
 FLAGS = ("--header-timeout", "400", "--idle-timeout", "400", "--write-timeout", "400",
@@ -190,6 +190,18 @@ class Slow(Watched):
                 return True
             until(gone, "the connection's end")
             self.ended(time.monotonic() - begun)
+
+    def test_who_reads_an_answer_below_the_least_rate_is_reset(self):
+        limit = 2  # seconds; the socket moves again and again within them
+        with self.server("--write-timeout", str(limit * 1000), "--body-rate", "1000000000") as \
+                server, connect(server.port) as sock:
+            begun = time.monotonic()
+            sock.sendall(b"GET /endless HTTP/1.1\r\nHost: a\r\n\r\n")
+            with self.assertRaises(ConnectionResetError):
+                while time.monotonic() < begun + PATIENCE:
+                    sock.recv(65536)
+                    select.select([], [], [], 0.02)
+            self.ended(time.monotonic() - begun, limit)
 
     def test_a_tls_handshake_that_does_not_come_is_given_up(self):
         with tempfile.TemporaryDirectory() as folder, \
@@ -362,7 +374,6 @@ class Crooked(Watched):
                         codes = [line.split(b" ")[1] for line in heard.split(b"\r\n")
                                  if line.startswith(b"HTTP/1.")]
                         self.assertEqual(codes, [STATUS.get(name, b"400")], heard[:300])
-            self.assertEqual(server.stats()["now"], 1)
 
     def test_what_is_too_large_is_refused_with_the_limits_name(self):
         with self.server(*PATIENT, "--header-size-max", "4096", "--header-count-max", "10",
