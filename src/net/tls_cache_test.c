@@ -268,6 +268,34 @@ TLS_TEST(tls_tickets_are_used_once_and_sessions_again)
 	return WEFT_OK;
 }
 
+/* Also to two who ask before either has used it. */
+TLS_TEST(tls_a_ticket_is_handed_out_once_and_a_session_to_all)
+{
+	BOTH_VERSIONS(v)
+	{
+		SSL_SESSION *got[3];
+		struct tls_pair_ends e;
+
+		tls_init(&e, v);
+		e.session_key = "key";
+		ck_assert(!resumes(&e));
+		for (int i = 0; i < 3; i++)
+			got[i] = tls_cache_take(
+				e.client_tls->cache, "localhost\nkey", tls_cache_now());
+		ck_assert_ptr_nonnull(got[0]);
+		if (v == WEFT_TLS_1_2) {
+			ck_assert(got[0] == got[1] && got[1] == got[2]);
+		} else { /* two came */
+			ck_assert(got[1] && got[0] != got[1]);
+			ck_assert_ptr_null(got[2]);
+		}
+		for (int i = 0; i < 3; i++)
+			SSL_SESSION_free(got[i]);
+		tls_fini(&e);
+	}
+	return WEFT_OK;
+}
+
 TLS_TEST(tls_sessions_are_of_one_host_and_key)
 {
 	struct tls_pair_ends e;
@@ -355,6 +383,7 @@ static void cache_tests(TCase *tc)
 	t_add(tc, tls_cache_under_failing_malloc);
 	t_add(tc, tls_handshakes_resume);
 	t_add(tc, tls_tickets_are_used_once_and_sessions_again);
+	t_add(tc, tls_a_ticket_is_handed_out_once_and_a_session_to_all);
 	t_add(tc, tls_sessions_are_of_one_host_and_key);
 	t_add(tc, tls_sessions_can_be_off_at_either_end);
 	t_add(tc, tls_a_servers_reload_ends_its_tickets);
