@@ -64,76 +64,74 @@ static void check(const char *text, const char *want)
 	free(exact);
 }
 
+static const char *const messages[][2] = {
+	{ "{" V ",\"id\":1,\"method\":\"ping\"}", "request id=1 method=\"ping\"" },
+	{ "{" V ",\"method\":\"notifications/initialized\"}",
+		"notification method=\"notifications/initialized\"" },
+	{ "{" V ",\"id\":1,\"result\":{}}", "response id=1 result={}" },
+	{ "{" V ",\"id\":\"a\",\"result\":null}", "response id=\"a\" result=null" },
+	{ "{" V ",\"id\":1,\"result\":[1,{\"_meta\":1}]}",
+		"response id=1 result=[1,{\"_meta\":1}]" },
+	{ "{" V ",\"id\":1,\"error\":{\"code\":-32601,\"message\":\"no\"}}",
+		"error id=1 error={\"code\":-32601,\"message\":\"no\"} code=-32601 "
+		"message=\"no\"" },
+	{ "{" V ",\"id\":null,\"error\":{\"data\":[1],\"message\":\"\",\"code\":0}}",
+		"error id=null error={\"data\":[1],\"message\":\"\",\"code\":0} code=0 "
+		"message=\"\" data=[1]" },
+	{ "{" V ",\"error\":{\"code\":1,\"message\":\"\"}}",
+		"error error={\"code\":1,\"message\":\"\"} code=1 message=\"\"" },
+	/* ids of every kind */
+	{ "{" V ",\"id\":null,\"method\":\"x\"}", "request id=null method=\"x\"" },
+	{ "{" V ",\"id\":-0.5e3,\"method\":\"x\"}", "request id=-0.5e3 method=\"x\"" },
+	{ "{" V ",\"id\":\"\",\"method\":\"x\"}", "request id=\"\" method=\"x\"" },
+	{ "{" V ",\"id\":\"\\u0000\\\"\",\"method\":\"x\"}",
+		"request id=\"\\u0000\\\"\" method=\"x\"" },
+	/* any order, any space, members of others */
+	{ " {\r\n\t\"params\" : [ 1 , 2 ] , \"method\" : \"m\" ,\"id\":7 ,\"x\":{\"id\":8}, "
+	  "\"jsonrpc\" :\"2.0\" } \n",
+		"request id=7 method=\"m\" params=[ 1 , 2 ]" },
+	{ "{\"\":0,\"idx\":1,\"i\":2," V ",\"methods\":[],\"method\":\"m\",\"paramsx\":3}",
+		"notification method=\"m\"" },
+	/* escaped names are what they read as */
+	{ "{\"\\u006asonrpc\":\"2.\\u0030\",\"\\u0069\\u0064\":1,\"metho\\u0064\":\"m\"}",
+		"request id=1 method=\"m\"" },
+	/* what a relay looks at */
+	{ "{" V ",\"id\":1,\"method\":\"tools/call\",\"params\":{\"name\":\"n\",\"arguments\":"
+	  "{\"name\":\"x\",\"_meta\":{}},\"_meta\":{\"progressToken\":5,\"a\":[]}}}",
+		"request id=1 method=\"tools/call\" params={\"name\":\"n\",\"arguments\":"
+		"{\"name\":\"x\",\"_meta\":{}},\"_meta\":{\"progressToken\":5,\"a\":[]}} "
+		"meta={\"progressToken\":5,\"a\":[]} meta.token=5 name=\"n\"" },
+	{ "{" V ",\"method\":\"m\",\"params\":{\"_meta\":{\"" META
+	  "protocolVersion\":\"2026-07-28\",\"" META "subscriptionId\":7},\"uri\":\"u:\"}}",
+		"notification method=\"m\" params={\"_meta\":{\"" META
+		"protocolVersion\":\"2026-07-28\",\"" META
+		"subscriptionId\":7},\"uri\":\"u:\"} meta={\"" META
+		"protocolVersion\":\"2026-07-28\",\"" META
+		"subscriptionId\":7} meta.version=\"2026-07-28\" meta.subscription=7 "
+		"uri=\"u:\"" },
+	{ "{" V ",\"method\":\"notifications/cancelled\",\"params\":{\"requestId\":\"9\","
+	  "\"progressToken\":3}}",
+		"notification method=\"notifications/cancelled\" "
+		"params={\"requestId\":\"9\",\"progressToken\":3} token=3 request=\"9\"" },
+	{ "{" V ",\"id\":1,\"result\":{\"_meta\":{\"" META
+	  "subscriptionId\":1},\"name\":\"not looked at\"}}",
+		"response id=1 result={\"_meta\":{\"" META
+		"subscriptionId\":1},\"name\":\"not looked at\"} meta={\"" META
+		"subscriptionId\":1} meta.subscription=1" },
+	{ "{" V ",\"id\":1,\"method\":\"m\",\"params\":{\"_meta\":null,\"name\":null}}",
+		"request id=1 method=\"m\" params={\"_meta\":null,\"name\":null} meta=null "
+		"name=null" },
+	{ "{" V ",\"id\":1,\"method\":\"m\",\"params\":{}}",
+		"request id=1 method=\"m\" params={}" },
+	/* deeper they mean nothing, and may be there twice */
+	{ "{" V ",\"id\":1,\"method\":\"m\",\"params\":{\"a\":{\"id\":1,\"id\":2},\"b\":1,\"b\":1,"
+	  "\"Name\":1}}",
+		"request id=1 method=\"m\" params={\"a\":{\"id\":1,\"id\":2},\"b\":1,\"b\":1,"
+		"\"Name\":1}" },
+};
+
 START_TEST(messages_are_classified_and_their_parts_found)
 {
-	static const char *const messages[][2] = {
-		{ "{" V ",\"id\":1,\"method\":\"ping\"}", "request id=1 method=\"ping\"" },
-		{ "{" V ",\"method\":\"notifications/initialized\"}",
-			"notification method=\"notifications/initialized\"" },
-		{ "{" V ",\"id\":1,\"result\":{}}", "response id=1 result={}" },
-		{ "{" V ",\"id\":\"a\",\"result\":null}", "response id=\"a\" result=null" },
-		{ "{" V ",\"id\":1,\"result\":[1,{\"_meta\":1}]}",
-			"response id=1 result=[1,{\"_meta\":1}]" },
-		{ "{" V ",\"id\":1,\"error\":{\"code\":-32601,\"message\":\"no\"}}",
-			"error id=1 error={\"code\":-32601,\"message\":\"no\"} code=-32601 "
-			"message=\"no\"" },
-		{ "{" V ",\"id\":null,\"error\":{\"data\":[1],\"message\":\"\",\"code\":0}}",
-			"error id=null error={\"data\":[1],\"message\":\"\",\"code\":0} code=0 "
-			"message=\"\" data=[1]" },
-		{ "{" V ",\"error\":{\"code\":1,\"message\":\"\"}}",
-			"error error={\"code\":1,\"message\":\"\"} code=1 message=\"\"" },
-		/* ids of every kind */
-		{ "{" V ",\"id\":null,\"method\":\"x\"}", "request id=null method=\"x\"" },
-		{ "{" V ",\"id\":-0.5e3,\"method\":\"x\"}", "request id=-0.5e3 method=\"x\"" },
-		{ "{" V ",\"id\":\"\",\"method\":\"x\"}", "request id=\"\" method=\"x\"" },
-		{ "{" V ",\"id\":\"\\u0000\\\"\",\"method\":\"x\"}",
-			"request id=\"\\u0000\\\"\" method=\"x\"" },
-		/* any order, any space, members of others */
-		{ " {\r\n\t\"params\" : [ 1 , 2 ] , \"method\" : \"m\" ,\"id\":7 ,\"x\":{\"id\":8}, "
-		  "\"jsonrpc\" :\"2.0\" } \n",
-			"request id=7 method=\"m\" params=[ 1 , 2 ]" },
-		{ "{\"\":0,\"idx\":1,\"i\":2," V ",\"methods\":[],\"method\":\"m\",\"paramsx\":3}",
-			"notification method=\"m\"" },
-		/* escaped names are what they read as */
-		{ "{\"\\u006asonrpc\":\"2.\\u0030\",\"\\u0069\\u0064\":1,\"metho\\u0064\":\"m\"}",
-			"request id=1 method=\"m\"" },
-		/* what a relay looks at */
-		{ "{" V
-		  ",\"id\":1,\"method\":\"tools/call\",\"params\":{\"name\":\"n\",\"arguments\":"
-		  "{\"name\":\"x\",\"_meta\":{}},\"_meta\":{\"progressToken\":5,\"a\":[]}}}",
-			"request id=1 method=\"tools/call\" params={\"name\":\"n\",\"arguments\":"
-			"{\"name\":\"x\",\"_meta\":{}},\"_meta\":{\"progressToken\":5,\"a\":[]}} "
-			"meta={\"progressToken\":5,\"a\":[]} meta.token=5 name=\"n\"" },
-		{ "{" V ",\"method\":\"m\",\"params\":{\"_meta\":{\"" META
-		  "protocolVersion\":\"2026-07-28\",\"" META "subscriptionId\":7},\"uri\":\"u:\"}}",
-			"notification method=\"m\" params={\"_meta\":{\"" META
-			"protocolVersion\":\"2026-07-28\",\"" META
-			"subscriptionId\":7},\"uri\":\"u:\"} meta={\"" META
-			"protocolVersion\":\"2026-07-28\",\"" META
-			"subscriptionId\":7} meta.version=\"2026-07-28\" meta.subscription=7 "
-			"uri=\"u:\"" },
-		{ "{" V ",\"method\":\"notifications/cancelled\",\"params\":{\"requestId\":\"9\","
-		  "\"progressToken\":3}}",
-			"notification method=\"notifications/cancelled\" "
-			"params={\"requestId\":\"9\",\"progressToken\":3} token=3 request=\"9\"" },
-		{ "{" V ",\"id\":1,\"result\":{\"_meta\":{\"" META
-		  "subscriptionId\":1},\"name\":\"not looked at\"}}",
-			"response id=1 result={\"_meta\":{\"" META
-			"subscriptionId\":1},\"name\":\"not looked at\"} meta={\"" META
-			"subscriptionId\":1} meta.subscription=1" },
-		{ "{" V ",\"id\":1,\"method\":\"m\",\"params\":{\"_meta\":null,\"name\":null}}",
-			"request id=1 method=\"m\" params={\"_meta\":null,\"name\":null} meta=null "
-			"name=null" },
-		{ "{" V ",\"id\":1,\"method\":\"m\",\"params\":{}}",
-			"request id=1 method=\"m\" params={}" },
-		/* deeper they mean nothing, and may be there twice */
-		{ "{" V
-		  ",\"id\":1,\"method\":\"m\",\"params\":{\"a\":{\"id\":1,\"id\":2},\"b\":1,\"b\":1,"
-		  "\"Name\":1}}",
-			"request id=1 method=\"m\" params={\"a\":{\"id\":1,\"id\":2},\"b\":1,\"b\":1,"
-			"\"Name\":1}" },
-	};
-
 	EACH(i, messages)
 	check(messages[i][0], messages[i][1]);
 }
