@@ -23,7 +23,7 @@
  *
  * The method EVENTS takes events until there are no more to come, or times=N.
  *
- * What came of it is a line of JSON on stdout (README.md). "STATS" instead tells the client's
+ * What came of it is a line of JSON on stdout (tell_response). "STATS" instead tells the client's
  * numbers. One client for all; the end of stdin is the end.
  */
 #include "peer.h"
@@ -205,7 +205,7 @@ static void tell(FILE *out, const char *name, const char *text)
 	peer_json(out, text ? text : "", text ? strlen(text) : 0);
 }
 
-/* An object; names in lower case, values of one name joined by commas. */
+/* A list of pairs, as they came. */
 static void tell_fields(FILE *out, const char *what, const weft_http_fields *fields)
 {
 	const char *name, *value, *first = "";

@@ -20,7 +20,7 @@ static struct {
 	weft_tls *tls;
 } set = { .server = WEFT_HTTP_SERVER_OPTIONS_DEFAULT };
 
-/* Requests under way whose client has gone, since the beginning. */
+/* A message for each request whose client went while it was under way. */
 static weft_chan *gone;
 
 static uint64_t number_of(weft_http_exchange *x, const char *param)
@@ -126,7 +126,6 @@ static weft_err send_endless(weft_http_exchange *x, void *arg)
 	return err;
 }
 
-/* Limits on bodies are for /limited. */
 static weft_err read_body(weft_http_exchange *x, struct tally *tally)
 {
 	char *data = malloc(IO_SIZE);
@@ -164,7 +163,7 @@ static weft_err reply_stream(weft_http_exchange *x, FILE *out, char **text, size
 	return err;
 }
 
-/* arg: a limit is left as it is. */
+/* With an arg the limit on bodies is left as it is. */
 static weft_err take_digest(weft_http_exchange *x, void *arg)
 {
 	char digest[DIGEST_TEXT_SIZE], *text = NULL;

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""What weft's client asks of every server in tests/peers, clear and over TLS; and what peers'
-own programs ask of weft's server."""
+"""What weft's client asks of every server in tests/peers, clear and over TLS."""
 import urllib.parse
 
-from peerlib import MIB, SIZES, WeftClient, digest, expected, tls_flags
+from peerlib import MIB, SIZES, WeftClient, digest, expected
 
 
 class ClientChecks:
@@ -195,8 +194,3 @@ class ClientChecks:
 
 def lower(fields):
     return [(name.lower(), value) for name, value in fields]
-
-
-def mutual(certs, name="client"):
-    """Flags of a client with a certificate."""
-    return ("--ca", certs.root, *tls_flags(certs, name))
