@@ -301,7 +301,7 @@ int command_bridge(const char *const *argv)
 	err = weft_bridge_check(&c.options);
 	if (err) {
 		say("%s", weft_error_detail());
-		return err == WEFT_EINVAL ? EXIT_USAGE : EXIT_WORLD;
+		return err == WEFT_EINVAL || err == WEFT_ENOSYS ? EXIT_USAGE : EXIT_WORLD;
 	}
 	/* A session takes up to four descriptors; children get the limit that was. */
 	(void)weft_descriptor_limit_raise();
