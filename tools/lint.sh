@@ -49,9 +49,20 @@ tidy_one()
 }
 export -f tidy_one
 
+# What the build leaves out has no flags to be looked at with.
+built()
+{
+	local source
+	while read -r source; do
+		if grep -qF "/$source\"" "$build/compile_commands.json"; then
+			printf '%s\n' "$source"
+		fi
+	done
+}
+
 tidy()
 {
-	sources | xargs -r -n 1 -P "$jobs" bash -c 'tidy_one "$0" "$1"' "$build"
+	sources | built | xargs -r -n 1 -P "$jobs" bash -c 'tidy_one "$0" "$1"' "$build"
 }
 
 # autoVariables: waiters live on the stack of who waits, and are linked from elsewhere.

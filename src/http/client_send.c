@@ -23,7 +23,7 @@
  */
 static bool is_alive(struct client_conn *conn, weft_err *err)
 {
-	char byte;
+	char byte = 0;
 	size_t got;
 
 	*err = weft_conn_read(conn->conn, &byte, 1, &got, WEFT_NOW);

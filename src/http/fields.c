@@ -71,13 +71,21 @@ void http_fields_fini(struct weft_http_fields *fields)
 	http_fields_init(fields);
 }
 
+static struct weft_http_fields *fields_new(void)
+{
+	struct weft_http_fields *fields = mem_alloc(sizeof(*fields));
+
+	if (fields)
+		http_fields_init(fields);
+	return fields;
+}
+
 weft_err weft_http_fields_create(weft_http_fields **out)
 {
-	weft_http_fields *fields = mem_alloc(sizeof(*fields));
+	weft_http_fields *fields = fields_new();
 
 	if (!fields)
 		return err_set(WEFT_ENOMEM);
-	http_fields_init(fields);
 	*out = fields;
 	return WEFT_OK;
 }
@@ -92,11 +100,11 @@ void weft_http_fields_free(weft_http_fields *fields)
 
 weft_err weft_http_fields_copy(weft_http_fields **out, const weft_http_fields *from)
 {
-	weft_http_fields *copy = NULL;
-	weft_err err = weft_http_fields_create(&copy);
+	weft_http_fields *copy = fields_new();
+	weft_err err = WEFT_OK;
 
-	if (err)
-		return err;
+	if (!copy)
+		return err_set(WEFT_ENOMEM);
 	for (size_t i = 0; i < from->len && !err; i++) {
 		const struct http_field *f = &from->list[i];
 
@@ -211,7 +219,7 @@ static weft_err field_make(struct http_field *out, const char *name, size_t name
 weft_err http_fields_add_span(struct weft_http_fields *fields, const char *name, size_t name_len,
 	const char *value, size_t value_len)
 {
-	struct http_field field;
+	struct http_field field = { .name = NULL };
 	weft_err err = field_make(&field, name, name_len, value, value_len);
 
 	if (err)
@@ -221,6 +229,7 @@ weft_err http_fields_add_span(struct weft_http_fields *fields, const char *name,
 		mem_free(field.owned);
 		return err;
 	}
+	CHECK(fields->list); /* reserved */
 	fields->list[fields->len++] = field;
 	fields->size += (size_t)field.name_len + field.value_len;
 	return WEFT_OK;
@@ -273,7 +282,7 @@ size_t weft_http_fields_remove(weft_http_fields *fields, const char *name)
 
 weft_err weft_http_fields_set(weft_http_fields *fields, const char *name, const char *value)
 {
-	struct http_field field, *at;
+	struct http_field field = { .name = NULL }, *at;
 	size_t size, name_len, first;
 	weft_err err;
 

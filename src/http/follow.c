@@ -143,8 +143,8 @@ static weft_err walk_on(struct walk *w, struct redirect_step *step)
 static weft_err redirect_tell(
 	const struct walk *w, weft_http_response *response, const struct redirect_step *step)
 {
-	size_t size = weft_http_url_format(&step->url, NULL, 0) + 1;
-	char *text;
+	char none[1], *text;
+	size_t size = weft_http_url_format(&step->url, none, sizeof(none)) + 1;
 	weft_err err;
 
 	if (!w->request->on_redirect)

@@ -48,7 +48,8 @@ static void learn(struct rt_worker *worker, struct rt_timer *timer)
 		heap_rekey(&worker->timers, &timer->node, timer->deadline, worker->timer_seq++);
 }
 
-/* Keys are at most too early: those behind now need not be right. */
+/* Keys are at most too early: those behind now need not be right. The others are put right
+ * before they fire, so that timers fire in the order of their deadlines. */
 void rt_timers_expire(struct rt_worker *worker, int64_t now)
 {
 	struct heap_node *node;
@@ -56,7 +57,7 @@ void rt_timers_expire(struct rt_worker *worker, int64_t now)
 	while ((node = heap_peek(&worker->timers)) && node->key <= now) {
 		struct rt_timer *timer = container_of(node, struct rt_timer, node);
 
-		if (timer->deadline > now) {
+		if (timer->deadline != node->key) {
 			learn(worker, timer);
 			continue;
 		}
