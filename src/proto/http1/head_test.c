@@ -237,8 +237,8 @@ START_TEST(http1_every_byte_at_every_place)
 		"GET /@ HTTP/1.1\r\nHost: a\r\n\r\n", "GET / HTTP/1.1\r\nA@: b\r\nHost: a\r\n\r\n",
 		"GET / HTTP/1.1\r\nA: b@b\r\nHost: a\r\n\r\n",
 		"GET / HTTP/1.1\r\nHost: a\r\nBehind-thirty-two-more-bytes-of-na@e: b\r\n\r\n",
-		"GET / HTTP/1.1\r\nHost: a\r\nA: sixty-four bytes of value, and then the one that "
-		"is looked at, is here @\r\n\r\n" };
+		("GET / HTTP/1.1\r\nHost: a\r\nA: sixty-four bytes of value, and then the one that "
+		 "is looked at, is here @\r\n\r\n") };
 	static const char token[] = "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz"
 				    "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
 	static struct say got;
