@@ -204,7 +204,8 @@ static enum decode_coding coding_of(const weft_http_response *response)
 
 static weft_err answer_url(const struct walk *w, weft_http_response *response)
 {
-	size_t size = weft_http_url_format(w->hop.url_parsed, NULL, 0) + 1;
+	char none[1];
+	size_t size = weft_http_url_format(w->hop.url_parsed, none, sizeof(none)) + 1;
 
 	if (w->chain.hops == 0)
 		return WEFT_OK;

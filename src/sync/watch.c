@@ -224,28 +224,28 @@ static void old_copy(weft_watch *w, void *old)
 		w->options.ref(old, w->options.user);
 }
 
-/* A box for the new value, and the lock. */
-static weft_err boxed_begin(weft_watch *w, const void *value, struct watch_box **out)
+/* A box for the new value, and the lock; NULL: *err says why not. */
+static struct watch_box *boxed_begin(weft_watch *w, const void *value, weft_err *err)
 {
 	struct watch_box *box = box_new(w, value);
-	weft_err err;
 
-	if (!box)
-		return err_set(WEFT_ENOMEM);
-	err = change_begin(w);
-	if (err != WEFT_OK)
-		box_drop(box);
-	else
-		*out = box;
-	return err;
+	if (!box) {
+		*err = err_set(WEFT_ENOMEM);
+		return NULL;
+	}
+	*err = change_begin(w);
+	if (*err == WEFT_OK)
+		return box;
+	box_drop(box);
+	return NULL;
 }
 
 static weft_err boxed_send(weft_watch *w, const void *value, void *old)
 {
-	struct watch_box *box = NULL;
-	weft_err err = boxed_begin(w, value, &box);
+	weft_err err = WEFT_OK;
+	struct watch_box *box = boxed_begin(w, value, &err);
 
-	if (err != WEFT_OK)
+	if (!box)
 		return err;
 	if (old)
 		old_copy(w, old);
@@ -317,10 +317,10 @@ static weft_err plain_change(weft_watch *w, const struct change *change, bool *m
 
 static weft_err boxed_change(weft_watch *w, const struct change *change, bool *modified)
 {
-	struct watch_box *box = NULL;
-	weft_err err = boxed_begin(w, NULL, &box);
+	weft_err err = WEFT_OK;
+	struct watch_box *box = boxed_begin(w, NULL, &err);
 
-	if (err != WEFT_OK)
+	if (!box)
 		return err;
 	old_copy(w, box->value);
 	*modified = change_call(change, box->value);
