@@ -3,6 +3,7 @@
 #include "bridge/endpoint.h"
 
 #include "base/err.h"
+#include "base/hex.h"
 #include "base/mem.h"
 #include "net/addr.h"
 
@@ -239,15 +240,6 @@ static weft_err option_unknown(const struct endpoint *e, const char *name, size_
 		shown(part, name, len), known);
 }
 
-static int hex(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
 /* In place. */
 static weft_err percent_decode(char *text)
 {
@@ -259,11 +251,11 @@ static weft_err percent_decode(char *text)
 			*to++ = *text;
 			continue;
 		}
-		if (hex(text[1]) < 0 || hex(text[2]) < 0)
+		if (hex_digit(text[1]) < 0 || hex_digit(text[2]) < 0)
 			return err_setf(WEFT_EINVAL,
 				"%% at offset %zu is not followed by two hexadecimal digits",
 				(size_t)(text - start));
-		*to = (char)(hex(text[1]) * 16 + hex(text[2]));
+		*to = (char)(hex_digit(text[1]) * 16 + hex_digit(text[2]));
 		if (!*to)
 			return err_setf(WEFT_EINVAL, "%%00 can't be in a path");
 		to++;

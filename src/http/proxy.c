@@ -4,6 +4,7 @@
 
 #include "base/base64.h"
 #include "base/err.h"
+#include "base/hex.h"
 #include "base/mem.h"
 
 #include <arpa/inet.h>
@@ -222,15 +223,6 @@ bool proxy_is_excluded(const char *list, const weft_http_url *url)
 
 /* ---- a proxy ---- */
 
-static int hex(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
 /* "user:password" of a URL's userinfo, percent-decoded, into plain: room for a byte more than
  * userinfo has with its NUL. Errors: WEFT_EINVAL. */
 static weft_err userinfo_decode(char *plain, size_t *len, const char *userinfo)
@@ -241,8 +233,8 @@ static weft_err userinfo_decode(char *plain, size_t *len, const char *userinfo)
 	for (const char *at = userinfo; *at; at++) {
 		char c = *at;
 
-		if (c == '%' && at[1] && hex(at[1]) >= 0 && hex(at[2]) >= 0) {
-			c = (char)(hex(at[1]) * 16 + hex(at[2]));
+		if (c == '%' && at[1] && hex_digit(at[1]) >= 0 && hex_digit(at[2]) >= 0) {
+			c = (char)(hex_digit(at[1]) * 16 + hex_digit(at[2]));
 			at += 2;
 		}
 		if ((unsigned char)c < 0x20 || c == 0x7f)

@@ -11,6 +11,7 @@
 #include "http/router.h"
 
 #include "base/err.h"
+#include "base/hex.h"
 #include "base/mem.h"
 #include "proto/http1/http1.h"
 
@@ -30,15 +31,6 @@ struct http_node {
 };
 
 /* ---- escapes ---- */
-
-static int hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if ((c | 0x20) >= 'a' && (c | 0x20) <= 'f')
-		return (c | 0x20) - 'a' + 10;
-	return -1;
-}
 
 /* The byte at *at, which moves behind it; -1: an escape that is not whole. */
 static int next_byte(const char **at, const char *end)

@@ -6,6 +6,7 @@
  */
 #define _GNU_SOURCE
 #include "base/err.h"
+#include "base/hex.h"
 #include "base/mem.h"
 #include "net/tls.h"
 #include "net/tls_cache.h"
@@ -24,15 +25,6 @@
 
 /* ---- small things ---- */
 
-static int hex(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
 bool tls_fingerprint_parse(uint8_t out[TLS_DIGEST_SIZE], const char *text)
 {
 	if (strncmp(text, "sha256:", 7) != 0)
@@ -41,9 +33,9 @@ bool tls_fingerprint_parse(uint8_t out[TLS_DIGEST_SIZE], const char *text)
 	for (size_t i = 0; i < TLS_DIGEST_SIZE; i++) {
 		if (i && *text == ':')
 			text++;
-		if (hex(text[0]) < 0 || hex(text[1]) < 0)
+		if (hex_digit(text[0]) < 0 || hex_digit(text[1]) < 0)
 			return false;
-		out[i] = (uint8_t)(hex(text[0]) * 16 + hex(text[1]));
+		out[i] = (uint8_t)(hex_digit(text[0]) * 16 + hex_digit(text[1]));
 		text += 2;
 	}
 	return *text == '\0';
