@@ -4,35 +4,15 @@
 #include "base/check.h"
 #include "base/err.h"
 #include "base/mem.h"
+#include "proto/http1/http1.h"
 
 #include <string.h>
 
 #define FIRST_CAP 8
 
-/* ASCII only: names are tokens, and a locale has no say. */
-static unsigned char lower(char c)
-{
-	return (unsigned char)(c >= 'A' && c <= 'Z' ? c + ('a' - 'A') : c);
-}
-
-static bool equal_nocase(const char *a, const char *b, size_t len)
-{
-	for (size_t i = 0; i < len; i++)
-		if (lower(a[i]) != lower(b[i]))
-			return false;
-	return true;
-}
-
 static bool is_blank(char c)
 {
 	return c == ' ' || c == '\t';
-}
-
-/* RFC 9110, section 5.6.2. */
-static bool is_token_char(char c)
-{
-	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-		(c != '\0' && strchr("!#$%&'*+-.^_`|~", c) != NULL);
 }
 
 /* RFC 9110, section 5.5, with the bytes above 0x7f that it calls obs-text. */
@@ -165,7 +145,7 @@ static weft_err check_name(const char *name, size_t len)
 	if (len == 0)
 		return err_setf(WEFT_EINVAL, "header field without a name");
 	for (size_t i = 0; i < len; i++)
-		if (!is_token_char(name[i]))
+		if (!http1_is_token(&name[i], 1))
 			return err_setf(WEFT_EINVAL,
 				"header field name: byte 0x%02x at %zu is none that a token has",
 				(unsigned char)name[i], i);
@@ -263,7 +243,7 @@ static size_t remove_from(
 	for (size_t i = kept; i < fields->len; i++) {
 		struct http_field *f = &fields->list[i];
 
-		if (f->name_len == name_len && equal_nocase(f->name, name, name_len)) {
+		if (http1_same_text(f->name, f->name_len, name, name_len)) {
 			fields->size -= (size_t)f->name_len + f->value_len;
 			mem_free(f->owned);
 		} else {
@@ -321,7 +301,7 @@ size_t http_fields_find(
 	for (i = from; i < fields->len; i++) {
 		const struct http_field *f = &fields->list[i];
 
-		if (f->name_len == name_len && equal_nocase(f->name, name, name_len))
+		if (http1_same_text(f->name, f->name_len, name, name_len))
 			break;
 	}
 	return i < fields->len ? i : fields->len;
@@ -384,7 +364,7 @@ bool http_list_has_token(const char *list, const char *token, size_t token_len)
 			list++;
 		for (len = 0; list + len < end && list[len] != ';' && !is_blank(list[len]);)
 			len++;
-		if (len == token_len && equal_nocase(list, token, len))
+		if (http1_same_text(list, len, token, token_len))
 			return true;
 		list = *end ? end + 1 : end;
 	}
