@@ -155,21 +155,9 @@ static weft_err send_comment(weft_http_exchange *x)
 /* Reads what comes, behind what is there; when that is much, only the time passes. */
 static weft_err watch_read(weft_http_exchange *x, weft_deadline until)
 {
-	struct http_window *in = &x->in;
-	struct iovec iov;
-	size_t got;
-	weft_err err;
-
-	if (in->len >= HTTP_IN_BLOCK)
+	if (x->in.len >= HTTP_IN_BLOCK)
 		return weft_sleep_until(until);
-	err = http_in_reserve(x, 1);
-	if (err)
-		return err;
-	iov.iov_base = in->base + in->at + in->len;
-	iov.iov_len = in->cap - in->at - in->len;
-	err = http_in_readv(x, &iov, 1, &got, until);
-	in->len += got;
-	return err;
+	return http_in_more(x, 1, until);
 }
 
 static weft_err watcher(void *arg)

@@ -279,6 +279,8 @@ void http_in_rewind(weft_http_exchange *x, bool keep_block);
 weft_err http_in_reserve(weft_http_exchange *x, size_t want);
 /* Reads into the window's room, at least a byte. */
 weft_err http_in_fill(weft_http_exchange *x, weft_deadline until);
+/* The same, with room for so many bytes at least. */
+weft_err http_in_more(weft_http_exchange *x, size_t room, weft_deadline until);
 /* The same into memory of somebody else's, then into the window's room, if iov_count is 2. */
 weft_err http_in_readv(weft_http_exchange *x, struct iovec *iov, unsigned iov_count, size_t *got,
 	weft_deadline until);

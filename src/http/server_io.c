@@ -91,12 +91,12 @@ weft_err http_in_readv(weft_http_exchange *x, struct iovec *iov, unsigned iov_co
 	return err;
 }
 
-weft_err http_in_fill(weft_http_exchange *x, weft_deadline until)
+weft_err http_in_more(weft_http_exchange *x, size_t room, weft_deadline until)
 {
 	struct http_window *in = &x->in;
 	struct iovec iov;
 	size_t got;
-	weft_err err = http_in_reserve(x, in->len ? 1 : WINDOW_ROOM_MIN);
+	weft_err err = http_in_reserve(x, room);
 
 	if (err)
 		return err;
@@ -105,6 +105,11 @@ weft_err http_in_fill(weft_http_exchange *x, weft_deadline until)
 	err = http_in_readv(x, &iov, 1, &got, until);
 	in->len += got;
 	return err;
+}
+
+weft_err http_in_fill(weft_http_exchange *x, weft_deadline until)
+{
+	return http_in_more(x, x->in.len ? 1 : WINDOW_ROOM_MIN, until);
 }
 
 /* ---- sending ---- */
