@@ -16,6 +16,9 @@ WEFT_BEGIN_DECLS
  *           (Simulated runs, sim.h, are apart from it: one a thread.)
  * Threads:  weft_run is called from a plain thread. All else is callable from
  *           any fiber; where a plain thread may call it, it says so.
+ * Blocking: a fiber that blocks its thread (pthread_join, sleep, a long computation)
+ *           holds up its worker's other fibers and timers, and the I/O of any plain
+ *           thread that this worker carries out: weft_offload is for that.
  */
 
 /* A fiber's body. What it returns goes to its joiner or to its scope. */

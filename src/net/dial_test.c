@@ -8,6 +8,7 @@
 #include "rt/rt.h"
 #include "support/both.h"
 #include "support/ends.h"
+#include "support/threads.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -486,7 +487,7 @@ static weft_err thread_fiber(void *arg)
 	OK(weft_listen(&b.listener, "tcp://127.0.0.1:0", NULL, SOON));
 	ck_assert_int_eq(pthread_create(&thread, NULL, dial_thread, &b), 0);
 	OK(weft_listener_accept(b.listener, &conn, SOON));
-	ck_assert_int_eq(pthread_join(thread, NULL), 0);
+	thread_join(thread);
 	OK(b.err);
 	weft_conn_free(conn);
 	weft_listener_free(b.listener);

@@ -4,6 +4,7 @@
 #define _GNU_SOURCE
 #include "support/both.h"
 #include "support/ends.h"
+#include "support/threads.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -143,7 +144,7 @@ static weft_err crowd_fiber(void *arg)
 	for (int i = 0; i < ACCEPTERS; i++)
 		join(accepters[i]);
 	for (int i = 0; i < 2; i++)
-		ck_assert_int_eq(pthread_join(threads[i], NULL), 0);
+		thread_join(threads[i]);
 	ck_assert_int_eq(crowd.closed, ACCEPTERS + 2);
 	weft_listener_free(crowd.listener);
 	return WEFT_OK;

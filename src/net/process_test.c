@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #define _GNU_SOURCE
 #include "support/t.h"
+#include "support/threads.h"
 
 #include <weft/weft.h>
 
@@ -621,7 +622,6 @@ static weft_err waiters_main(void *arg)
 	weft_fiber *fibers[10];
 	weft_scope *scope;
 	pthread_t thread;
-	void *result;
 	weft_err err;
 
 	(void)arg;
@@ -637,8 +637,7 @@ static weft_err waiters_main(void *arg)
 		ck_assert_int_eq(weft_fiber_join(fibers[i], &err, WEFT_FOREVER), WEFT_OK);
 		ck_assert_int_eq(err, WEFT_OK);
 	}
-	pthread_join(thread, &result);
-	ck_assert_ptr_null(result);
+	ck_assert_ptr_null(thread_join(thread));
 	weft_process_free(p);
 	return WEFT_OK;
 }

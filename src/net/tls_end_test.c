@@ -2,9 +2,8 @@
 /* weft-test: timeout=240 */
 /* Ends, cuts, times and cancellation, and two at once. */
 #include "net/tls.h"
+#include "support/threads.h"
 #include "support/tlsends.h"
-
-#include <pthread.h>
 
 static struct tls_conn *inside(weft_conn *conn)
 {
@@ -456,7 +455,8 @@ TLS_TEST(tls_a_changed_record_is_found)
 }
 
 /* The server's ticket comes in two records, and the second is long in coming: SSL, amid the
- * message, does not write. The writer reads then, and so does a reader, in either order. */
+ * message, does not write. The writer reads then, and so does a reader, in either order; the
+ * writer goes on when the ticket is whole, whoever waits for more then. */
 TLS_TEST(tls_a_writer_reads_what_the_handshake_lacks)
 {
 	for (int i = 0; i < 3; i++) {
@@ -466,6 +466,7 @@ TLS_TEST(tls_a_writer_reads_what_the_handshake_lacks)
 		struct stream s = { 0 };
 		weft_fiber *reader = NULL, *writer;
 		struct tls_context *context;
+		weft_deadline soon;
 		const char *names[40]; /* the certificate is in the ticket */
 		uint8_t byte;
 		size_t got;
@@ -500,7 +501,9 @@ TLS_TEST(tls_a_writer_reads_what_the_handshake_lacks)
 			reader = spawn(read_one, &s);
 		wait_parked();
 		r.down.limit = SIZE_MAX;
+		soon = weft_after_ms(10000);
 		join(writer);
+		ck_assert_int_lt(weft_now(), soon);
 		ck_assert_uint_eq(s.written, 5);
 		OK(weft_conn_write(e.server, "y", 1, NULL, SOON));
 		if (reader)
@@ -686,8 +689,8 @@ TLS_TEST(tls_two_threads_at_each_end)
 		fibers[1] = spawn_there(1, side_read_fiber, &server);
 		join(fibers[0]);
 		join(fibers[1]);
-		ck_assert_int_eq(pthread_join(threads[0], NULL), 0);
-		ck_assert_int_eq(pthread_join(threads[1], NULL), 0);
+		thread_join(threads[0]);
+		thread_join(threads[1]);
 		tls_fini(&e);
 	}
 	return WEFT_OK;
@@ -721,7 +724,7 @@ TLS_TEST(tls_a_plain_thread_may_be_a_client)
 	OK(tls_accept_fiber(&e));
 	OK(e.accept_err);
 	OK(echo_fiber(e.server));
-	ck_assert_int_eq(pthread_join(thread, NULL), 0);
+	thread_join(thread);
 	tls_fini(&e);
 	return WEFT_OK;
 }

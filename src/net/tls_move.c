@@ -35,21 +35,28 @@ weft_err tls_fault_get(struct tls_conn *c, const char *what)
 
 /* ---- roles ---- */
 
+/* Lock held, released while parked: until whoever has the role has given it up once, or earlier. */
+static weft_err role_wait(struct tls_conn *c, struct tls_role *role, weft_deadline until)
+{
+	weft_parker *parker = weft_parker_self();
+	weft_err err;
+
+	role->waiter = parker;
+	rt_lock_release(&c->lock);
+	err = rt_park(until, "tls");
+	rt_lock_acquire(&c->lock);
+	if (role->waiter == parker)
+		role->waiter = NULL;
+	return err;
+}
+
 /* Lock held, released while parked: until whoever has the role gives it up. */
 weft_err tls_role_await(struct tls_conn *c, struct tls_role *role, weft_deadline until)
 {
 	weft_err err = WEFT_OK;
 
-	while (!err && role->taken) {
-		weft_parker *parker = weft_parker_self();
-
-		role->waiter = parker;
-		rt_lock_release(&c->lock);
-		err = rt_park(until, "tls");
-		rt_lock_acquire(&c->lock);
-		if (role->waiter == parker)
-			role->waiter = NULL;
-	}
+	while (!err && role->taken)
+		err = role_wait(c, role, until);
 	return err;
 }
 
@@ -111,8 +118,10 @@ weft_err tls_fill(struct tls_conn *c, weft_deadline until)
 
 	if (c->in.len)
 		return WEFT_OK;
+	/* Once only: what came may be all that the caller lacked, though the other has taken the
+	 * role again since, for bytes that may be long in coming. */
 	if (c->filling.taken)
-		return tls_role_await(c, &c->filling, until);
+		return role_wait(c, &c->filling, until);
 	c->filling.taken = true;
 	rt_lock_release(&c->lock);
 	err = in_prepare(c);

@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "rt/rt.h"
 #include "support/t.h"
+#include "support/threads.h"
 
 #include <weft/weft.h>
 
@@ -267,7 +268,6 @@ static weft_err stress_main(void *arg)
 	struct stream s[PAIRS];
 	weft_fiber *readers[PAIRS], *writers[PAIRS];
 	pthread_t thread;
-	void *result;
 	weft_err err;
 
 	for (unsigned i = 0; i < PAIRS; i++) {
@@ -291,8 +291,7 @@ static weft_err stress_main(void *arg)
 		ck_assert_int_eq(weft_fiber_join(writers[i], &err, WEFT_FOREVER), WEFT_OK);
 		ck_assert_int_eq(err, WEFT_OK);
 	}
-	pthread_join(thread, &result);
-	ck_assert_ptr_null(result);
+	ck_assert_ptr_null(thread_join(thread));
 	return WEFT_OK;
 }
 

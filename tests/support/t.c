@@ -6,6 +6,7 @@
 #include "base/mem.h"
 
 #include <dirent.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -115,14 +116,19 @@ static void print_seed(void)
  * passes prints it too, which ctest shows only when another one of the binary failed. */
 uint64_t t_seed(void)
 {
+	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 	const char *given = getenv("WEFT_TEST_SEED");
+	uint64_t found;
 
-	if (seed_pid == getpid())
-		return seed;
-	seed_pid = getpid();
-	seed = given ? strtoull(given, NULL, 0) : (uint64_t)t_now_ns() * 0x9e3779b97f4a7c15;
-	atexit(print_seed);
-	return seed;
+	pthread_mutex_lock(&lock);
+	if (seed_pid != getpid()) {
+		seed_pid = getpid();
+		seed = given ? strtoull(given, NULL, 0) : (uint64_t)t_now_ns() * 0x9e3779b97f4a7c15;
+		atexit(print_seed);
+	}
+	found = seed;
+	pthread_mutex_unlock(&lock);
+	return found;
 }
 
 uint64_t t_random(uint64_t *state)
