@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef WEFT_MCP_CLIENT_H
+#define WEFT_MCP_CLIENT_H
+
+#include <weft/http_client.h>
+#include <weft/transport.h>
+
+WEFT_BEGIN_DECLS
+/*
+ * JSON-RPC sessions with a server over HTTP, as the Model Context Protocol has them; see
+ * mcp_server.h.
+ */
+typedef enum weft_mcp_era {
+	WEFT_MCP_AUTO,	    /* as the first message and the server's answers say */
+	WEFT_MCP_SESSIONS,  /* 2025-03-26 to 2025-11-25 */
+	WEFT_MCP_STATELESS, /* 2026-07-28 */
+	WEFT_MCP_SSE,	    /* HTTP+SSE, 2024-11-05 */
+} weft_mcp_era;
+
+/* Zero is a good value of each field. Strings are copied. */
+typedef struct weft_mcp_client_options {
+	weft_transport_options transport;
+	weft_mcp_era era;
+	/* What each request is like: fields, tls, proxy and so on, as in weft_sse_client_options;
+	 * borrowed until free. NULL: the defaults. */
+	const weft_http_request *request;
+	int64_t response_timeout_ns; /* for an answer; 0: none */
+	int64_t idle_timeout_ns;     /* a stream without a byte is lost; 0: 60 s; negative: never */
+	unsigned attempts_max;	     /* to resume a stream; 0: 5 */
+	size_t requests_max;	     /* unanswered: WEFT_ECAPACITY; 0: 1000 */
+} weft_mcp_client_options;
+
+#define WEFT_MCP_CLIENT_OPTIONS_DEFAULT                                                \
+	{                                                                              \
+		WEFT_TRANSPORT_OPTIONS_DEFAULT, WEFT_MCP_AUTO, NULL, 0, 0, 0, 0 \
+	}
+
+/*
+ * Sessions with the server at url, "sse+" in front of it or not. The HTTP client is referenced.
+ * What of a session can be mended by itself is: a stream that breaks is resumed (Last-Event-ID,
+ * retry). A session that the server does not know any more (404) is at its end: WEFT_ERESET; who wants
+ * another connects again. A request whose answer can't come any more is answered with an error in
+ * its place, so that each request that was sent gets exactly one answer, or the session ends.
+ * Errors: WEFT_EINVAL, WEFT_ENOMEM.
+ */
+WEFT_API WEFT_MUST_CHECK weft_err weft_outgoing_mcp(weft_outgoing **out, weft_http_client *http,
+	const char *url, const weft_mcp_client_options *options);
+
+WEFT_END_DECLS
+#endif
