@@ -30,8 +30,8 @@ typedef struct weft_mcp_client_options {
 	size_t requests_max;	     /* unanswered: WEFT_ECAPACITY; 0: 1000 */
 } weft_mcp_client_options;
 
-#define WEFT_MCP_CLIENT_OPTIONS_DEFAULT                                                \
-	{                                                                              \
+#define WEFT_MCP_CLIENT_OPTIONS_DEFAULT                                         \
+	{                                                                       \
 		WEFT_TRANSPORT_OPTIONS_DEFAULT, WEFT_MCP_AUTO, NULL, 0, 0, 0, 0 \
 	}
 

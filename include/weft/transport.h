@@ -56,8 +56,8 @@ WEFT_API void weft_message_ref(weft_message *out, const weft_message *message);
 /* Other values in the place of some (weft_json_edit: spans of message->text): where they lie if they
  * fit and nobody shares the text, else in a new buffer. The envelope follows.
  * Errors: as weft_json_edit_buf; message is then as it was. */
-WEFT_API WEFT_MUST_CHECK weft_err weft_message_edit(weft_message *message, weft_buf_pool *pool,
-	const weft_json_edit *edits, unsigned count);
+WEFT_API WEFT_MUST_CHECK weft_err weft_message_edit(
+	weft_message *message, weft_buf_pool *pool, const weft_json_edit *edits, unsigned count);
 /* What message was moved to owns it; message is none. */
 WEFT_API void weft_message_move(weft_message *to, weft_message *message);
 /* None is allowed, and is what message is afterwards. */
@@ -94,9 +94,9 @@ typedef struct weft_transport_options {
 	size_t message_size_max;    /* bytes of a message, either way; 0: 10 MiB */
 	unsigned depth_max;	    /* of its JSON; 0: WEFT_JSON_DEPTH_DEFAULT */
 	int64_t connect_timeout_ns; /* 0: 10 s */
-	int64_t send_timeout_ns;    /* without progress of a send: the transport is reset; 0: 30 s */
-	size_t inbox_max;	    /* messages that wait for _receive; 0: 1000 */
-	weft_buf_pool *pool;	    /* of messages; borrowed; NULL: plain memory */
+	int64_t send_timeout_ns; /* without progress of a send: the transport is reset; 0: 30 s */
+	size_t inbox_max;	 /* messages that wait for _receive; 0: 1000 */
+	weft_buf_pool *pool;	 /* of messages; borrowed; NULL: plain memory */
 } weft_transport_options;
 
 #define WEFT_TRANSPORT_OPTIONS_DEFAULT \
@@ -136,12 +136,11 @@ WEFT_API const char *weft_transport_kind(const weft_transport *transport);
 WEFT_API unsigned weft_transport_worker(const weft_transport *transport);
 
 typedef struct weft_transport_stats {
-	uint64_t received, sent;	   /* messages */
+	uint64_t received, sent;	     /* messages */
 	uint64_t bytes_received, bytes_sent; /* of messages */
-	uint64_t invalid;		   /* received: no message, or too large */
+	uint64_t invalid;		     /* received: no message, or too large */
 } weft_transport_stats;
-WEFT_API void weft_transport_stats_get(
-	const weft_transport *transport, weft_transport_stats *out);
+WEFT_API void weft_transport_stats_get(const weft_transport *transport, weft_transport_stats *out);
 
 /* A transport of the caller's own functions; free comes last, once. What they get is what the
  * functions above promise; start is called at most once, close any number of times. worker may be
