@@ -533,6 +533,68 @@ SIM_TEST(no_time_to_drain_is_a_cut_at_once)
 	return WEFT_OK;
 }
 
+/* Its fiber is none of the server's own. */
+SIM_TEST(a_connection_that_was_handed_in_is_cut_like_others)
+{
+	weft_err result = WEFT_OK;
+	struct httpd h;
+	weft_conn *conn;
+	char all[64];
+
+	httpd_open(&h, NULL, false);
+	httpd_route(&h, "GET", "/", sleeps_until_cancelled, &result);
+	conn = httpd_connect(&h);
+	say(conn, GET);
+	both_sleep_ns(S);
+	clock_begin();
+	weft_http_server_stop(h.server);
+	want_ok(weft_http_server_wait(h.server, WEFT_FOREVER));
+	want_after(5);
+	want(result == WEFT_ECANCELED);
+	want(hear_all(conn, all, sizeof(all)) != WEFT_OK);
+	weft_conn_free(conn);
+	httpd_close(&h);
+	return WEFT_OK;
+}
+
+static weft_err counts_calls(weft_http_exchange *x, void *arg)
+{
+	++*(int *)arg;
+	return reply_hello(x, NULL);
+}
+
+/* Idle, as far as the server knew: it may be closed, but then no handler runs. */
+SIM_TEST(a_request_that_meets_the_stop_is_either_answered_or_not_begun)
+{
+	enum { CLIENTS = 8 };
+	struct httpd h;
+	weft_conn *conns[CLIENTS];
+	int calls = 0, answers = 0;
+
+	httpd_open(&h, NULL, true);
+	httpd_route(&h, "GET", "/", counts_calls, &calls);
+	for (int i = 0; i < CLIENTS; i++) {
+		conns[i] = httpd_connect(&h);
+		ask(conns[i], GET, 200, NULL);
+	}
+	calls = 0;
+	for (int i = 0; i < CLIENTS; i++)
+		say(conns[i], GET);
+	both_sleep_ns((int64_t)both_random(20) * BOTH_TICK_NS);
+	weft_http_server_stop(h.server);
+	for (int i = 0; i < CLIENTS; i++) {
+		char all[512];
+		weft_err err = hear_all(conns[i], all, sizeof(all));
+
+		want(err == WEFT_ECLOSED || err == WEFT_ERESET);
+		answers += strncmp(all, "HTTP/1.1 200 ", 13) == 0;
+		weft_conn_free(conns[i]);
+	}
+	want(calls == answers);
+	httpd_close(&h);
+	return WEFT_OK;
+}
+
 /* ---- event streams ---- */
 
 static weft_err listens_idly(weft_http_exchange *x, void *arg)
@@ -645,6 +707,8 @@ static void sim_http_server_tests(TCase *tc)
 	t_add(tc, what_is_left_after_the_stop_timeout_is_reset);
 	t_add(tc, requests_under_way_are_answered_when_the_server_stops);
 	t_add(tc, no_time_to_drain_is_a_cut_at_once);
+	t_add(tc, a_connection_that_was_handed_in_is_cut_like_others);
+	t_add(tc, a_request_that_meets_the_stop_is_either_answered_or_not_begun);
 	t_add(tc, an_idle_event_stream_gets_comments_and_is_not_timed_out);
 	t_add(tc, a_handler_that_does_not_give_way_is_waited_for_but_its_client_is_not);
 	t_add(tc, event_streams_are_told_of_the_stop_and_end_in_order);

@@ -368,8 +368,10 @@ WEFT_API WEFT_MUST_CHECK weft_err weft_http_server_start(
 WEFT_API WEFT_MUST_CHECK weft_err weft_http_server_serve(
 	weft_http_server *server, weft_listener *listener);
 /*
- * Serves one connection, whatever its transport, in the calling fiber, until it is over, and
- * frees it, also on error. TLS is spoken where the option is set. Starts the server if need be.
+ * Serves one connection, whatever its transport, until it is over, in a fiber beside the calling
+ * one, whose end it shares and the server's; frees it, also on error. TLS is spoken where the
+ * option is set. Starts the server if need be. Waits, too, for what handlers have started by
+ * weft_spawn without a handle.
  * Errors: WEFT_ECLOSED (the server was stopped before), WEFT_ECAPACITY (over connections_max: a
  * 503 was sent), WEFT_ENOMEM, WEFT_ETLS; WEFT_EPROTO, WEFT_ERESET, WEFT_ETIMEDOUT and so on
  * when the connection did not end in order; WEFT_EINVAL (not in a fiber).

@@ -54,6 +54,11 @@ static bool change_state(
 	return true;
 }
 
+static weft_err was_stopped(const weft_http_server *server)
+{
+	return err_setf(WEFT_ECLOSED, "%s: the server was stopped", server->options.name);
+}
+
 weft_err http_enter(weft_http_server *server)
 {
 	uint32_t word, next;
@@ -64,8 +69,7 @@ weft_err http_enter(weft_http_server *server)
 		if (state_of(word) == WEFT_HTTP_SERVER_CREATED)
 			next += state_bits(WEFT_HTTP_SERVER_RUNNING);
 		else if (state_of(word) != WEFT_HTTP_SERVER_RUNNING)
-			return err_setf(
-				WEFT_ECLOSED, "%s: the server was stopped", server->options.name);
+			return was_stopped(server);
 		if (count_of(word) >= server->options.connections_max)
 			return err_set(WEFT_ECAPACITY);
 	} while (!word_change(&server->word, word, next));
@@ -315,7 +319,7 @@ static weft_err begin(weft_http_server *server)
 	(void)change_state(server, WEFT_HTTP_SERVER_CREATED, WEFT_HTTP_SERVER_RUNNING);
 	if (http_state(server) == WEFT_HTTP_SERVER_RUNNING)
 		return WEFT_OK;
-	return err_setf(WEFT_ECLOSED, "%s: the server was stopped", server->options.name);
+	return was_stopped(server);
 }
 
 weft_err weft_http_server_serve(weft_http_server *server, weft_listener *listener)
@@ -325,12 +329,37 @@ weft_err weft_http_server_serve(weft_http_server *server, weft_listener *listene
 	return err ? err : serve(server, listener);
 }
 
+struct handed_in {
+	weft_http_server *server;
+	weft_conn *conn; /* NULL: taken */
+};
+
+static weft_err serve_handed_in(void *arg)
+{
+	struct handed_in *h = arg;
+	weft_conn *conn = h->conn;
+
+	h->conn = NULL;
+	return http_conn_serve(h->server, conn);
+}
+
+/* In a fiber that is cut with those of the server's own connections: the caller is nobody that the
+ * server may cancel. */
 weft_err weft_http_serve_conn_own(weft_http_server *server, weft_conn *conn)
 {
+	struct handed_in h = { server, conn };
+	weft_cancel *cut = weft_scope_token(server->sessions);
+	weft_err err;
+
 	if (weft_in_fiber() && weft_worker_self() < server->shards_len)
-		return http_conn_serve(server, conn);
-	weft_conn_free(conn);
-	return err_setf(WEFT_EINVAL, "%s: a connection is served in a fiber", server->options.name);
+		err = weft_cancel_run(cut, serve_handed_in, &h, WEFT_FOREVER);
+	else
+		err = err_setf(WEFT_EINVAL, "%s: a connection is served in a fiber",
+			server->options.name);
+	if (!h.conn)
+		return err;
+	weft_conn_free(h.conn);
+	return err == WEFT_ECANCELED && weft_cancel_is_cancelled(cut) ? was_stopped(server) : err;
 }
 
 struct start {
@@ -375,8 +404,7 @@ static weft_err start_once(void *arg, void **value)
 		return http_state(server) == WEFT_HTTP_SERVER_RUNNING
 			? err_setf(WEFT_EDUPLICATE, "%s: the server runs already",
 				  server->options.name)
-			: err_setf(
-				  WEFT_ECLOSED, "%s: the server was stopped", server->options.name);
+			: was_stopped(server);
 	server->listener = start->listener;
 	err = weft_scope_spawn(server->own, server->options.name, start_fiber, server);
 	if (err) {
