@@ -331,10 +331,10 @@ typedef struct weft_http_server_options {
  *	created --start, serve, serve_conn--> running --stop--> draining --> stopped
  *	   `------------------------------stop-------------------------------^
  *
- * Draining: no connection is accepted, listeners and idle connections are closed, a response
- * under way says "Connection: close" if it can still, tokens of weft_http_exchange_watch are
- * cancelled. After stop_timeout_ns what is left is cut:
- * connections are reset, their fibers cancelled.
+ * Draining: no connection is accepted; listeners, idle connections and those within a TLS
+ * handshake are closed; a response under way says "Connection: close" if it can still; tokens of
+ * weft_http_exchange_watch are cancelled. After stop_timeout_ns what is left is cut: connections
+ * are reset, their fibers cancelled.
  *
  * Lifetime: one owner, who created it in a fiber, and frees it in a fiber.
  * Threads:  all but create and free from any fiber or plain thread; serve_conn from a fiber.
@@ -372,8 +372,8 @@ WEFT_API WEFT_MUST_CHECK weft_err weft_http_server_serve(
  * one, whose end it shares and the server's; frees it, also on error. TLS is spoken where the
  * option is set. Starts the server if need be. Waits, too, for what handlers have started by
  * weft_spawn without a handle.
- * Errors: WEFT_ECLOSED (the server was stopped before), WEFT_ECAPACITY (over connections_max: a
- * 503 was sent), WEFT_ENOMEM, WEFT_ETLS; WEFT_EPROTO, WEFT_ERESET, WEFT_ETIMEDOUT and so on
+ * Errors: WEFT_ECLOSED (the server was stopped before, or within the TLS handshake),
+ * WEFT_ECAPACITY (over connections_max: see there), WEFT_ENOMEM, WEFT_ETLS; WEFT_EPROTO, WEFT_ERESET, WEFT_ETIMEDOUT and so on
  * when the connection did not end in order; WEFT_EINVAL (not in a fiber).
  */
 WEFT_API WEFT_MUST_CHECK weft_err weft_http_serve_conn_own(

@@ -72,8 +72,9 @@ static bool is_draining(const weft_http_exchange *x)
 static weft_err wait_idle(weft_http_exchange *x)
 {
 	const weft_http_server_options *options = &x->server->options;
-	int64_t patience = x->requests ? options->idle_timeout_ns : options->header_timeout_ns;
-	weft_deadline until = weft_after_ns(patience);
+	weft_deadline now = weft_now(),
+		      until = x->requests ? now + options->idle_timeout_ns
+					  : x->began_at + options->header_timeout_ns;
 	weft_err err;
 
 	http_in_rewind(x, true);
@@ -81,8 +82,8 @@ static weft_err wait_idle(weft_http_exchange *x)
 	/* looked at after the phase was set: the keeper, woken later, finds it */
 	if (is_draining(x)) {
 		err = err_set(WEFT_ECLOSED);
-	} else if (x->in.block.block && patience > HTTP_REST_NS) {
-		err = http_in_fill(x, until - patience + HTTP_REST_NS);
+	} else if (x->in.block.block && until - now > HTTP_REST_NS) {
+		err = http_in_fill(x, now + HTTP_REST_NS);
 		if (err == WEFT_ETIMEDOUT) {
 			http_in_rewind(x, false);
 			err = http_in_fill(x, until);
@@ -520,17 +521,39 @@ static weft_err refuse_conn(weft_http_server *server, weft_conn *conn)
 		server->options.name, server->options.connections_max);
 }
 
-/* Of a connection that is in no list: the drain's end finds it, or header_timeout_ns. */
+struct greeting {
+	weft_http_exchange *x;
+	weft_conn *raw; /* NULL: taken */
+};
+
+static weft_err greet(void *arg)
+{
+	struct greeting *g = arg;
+	weft_http_exchange *x = g->x;
+	weft_conn *raw = g->raw;
+
+	g->raw = NULL;
+	return weft_tls_accept_own(&x->conn, x->server->options.tls, raw,
+		x->began_at + x->server->options.header_timeout_ns);
+}
+
+/* The connection is in no list yet: a drain ends it by the token. */
 static weft_err speak_tls(weft_http_exchange *x)
 {
-	weft_tls *tls = x->server->options.tls;
-	weft_conn *raw = x->conn;
+	struct greeting g = { x, x->conn };
+	weft_err err;
 
-	if (!tls)
+	if (!x->server->options.tls)
 		return WEFT_OK;
 	x->conn = NULL;
-	return weft_tls_accept_own(
-		&x->conn, tls, raw, x->began_at + x->server->options.header_timeout_ns);
+	err = weft_cancel_run(x->server->stopping, greet, &g, WEFT_FOREVER);
+	if (g.raw)
+		weft_conn_abort(g.raw);
+	weft_conn_free(g.raw);
+	if (err == WEFT_ECANCELED && weft_cancel_is_cancelled(x->server->stopping))
+		err = err_setf(WEFT_ECLOSED, "%s: the server was stopped within the handshake",
+			x->server->options.name);
+	return err;
 }
 
 weft_err http_conn_serve(weft_http_server *server, weft_conn *conn)

@@ -354,8 +354,8 @@ weft_err weft_http_serve_conn_own(weft_http_server *server, weft_conn *conn)
 	if (weft_in_fiber() && weft_worker_self() < server->shards_len)
 		err = weft_cancel_run(cut, serve_handed_in, &h, WEFT_FOREVER);
 	else
-		err = err_setf(WEFT_EINVAL, "%s: a connection is served in a fiber",
-			server->options.name);
+		err = err_setf(
+			WEFT_EINVAL, "%s: a connection is served in a fiber", server->options.name);
 	if (!h.conn)
 		return err;
 	weft_conn_free(h.conn);
