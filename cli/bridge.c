@@ -289,7 +289,7 @@ int command_bridge(const char *const *argv)
 	status = arguments(&c, argv, &wants_help);
 	if (!status && wants_help) {
 		command_bridge_help();
-		return fflush(stdout) ? EXIT_WORLD : EXIT_DONE;
+		return say_flush();
 	}
 	if (!status)
 		status = pass_env_split(&c, pass_env, sizeof(pass_env));

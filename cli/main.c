@@ -47,7 +47,7 @@ static int help(const char *name)
 		command_http_help();
 	else
 		return unknown(name);
-	return fflush(stdout) ? EXIT_WORLD : EXIT_DONE;
+	return say_flush();
 }
 
 /* A descriptor of ours that came to be 0, 1 or 2, because the shell had closed it, would be
@@ -78,7 +78,7 @@ int main(int argc, char **argv)
 		return command_http(args + 1);
 	if (strcmp(args[0], "--version") == 0) {
 		(void)printf("weft %s\n", weft_version());
-		return fflush(stdout) ? EXIT_WORLD : EXIT_DONE;
+		return say_flush();
 	}
 	if (strcmp(args[0], "--help") == 0 || strcmp(args[0], "-h") == 0)
 		return help(NULL);

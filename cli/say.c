@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -13,6 +14,8 @@
 #define LINE_MAX_BYTES 4096 /* longer lines are cut */
 #define LINE_SPARE 512	    /* of these, kept for what is not text: names, numbers, the end */
 #define TEXT_MAX 2048
+#define SHOWN_MAX 16   /* bytes that a character is shown as, with a NUL */
+#define SHOWN_GROWTH 4 /* a byte becomes "\x1b" at worst */
 
 static bool is_json;
 static weft_log_level level_max = WEFT_LOG_WARN;
@@ -55,20 +58,6 @@ static bool is_control(char c)
 	return (unsigned char)c < ' ' || c == 127;
 }
 
-static void put_plain(struct line *line, const char *text)
-{
-	char escaped[8];
-
-	for (; *text; text++) {
-		if (!is_control(*text)) {
-			put_text(line, text, 1);
-			continue;
-		}
-		(void)snprintf(escaped, sizeof(escaped), "\\x%02x", (unsigned)(unsigned char)*text);
-		put_text(line, escaped, strlen(escaped));
-	}
-}
-
 /* How many bytes of text are one character of UTF-8; 0: they are none. */
 static size_t utf8_len(const char *text)
 {
@@ -87,6 +76,34 @@ static size_t utf8_len(const char *text)
 		(first == 0xf0 && second < 0x90) || (first == 0xf4 && second > 0x8f))
 		return 0; /* too long a form, a surrogate, or above U+10FFFF */
 	return len;
+}
+
+/* A character as a terminal may get it: controls, those of U+0080 to U+009F too, and what is no
+ * UTF-8 byte by byte in hexadecimal. How many bytes of text it was. */
+static size_t shown(char out[SHOWN_MAX], const char *text)
+{
+	size_t len = utf8_len(text);
+	unsigned char first = (unsigned char)text[0];
+
+	if (len == 2 && first == 0xc2 && (unsigned char)text[1] < 0xa0)
+		len = 0;
+	if (len == 0 || is_control(*text)) {
+		(void)snprintf(out, SHOWN_MAX, "\\x%02x", (unsigned)first);
+		return 1;
+	}
+	memcpy(out, text, len);
+	out[len] = '\0';
+	return len;
+}
+
+static void put_plain(struct line *line, const char *text)
+{
+	char out[SHOWN_MAX];
+
+	while (*text) {
+		text += shown(out, text);
+		put_text(line, out, strlen(out));
+	}
 }
 
 /* A JSON string; what is no UTF-8 becomes U+FFFD. */
@@ -136,13 +153,12 @@ static void put_time(struct line *line)
 	put_quoted(line, text);
 }
 
-static void flush(struct line *line)
+static void write_all(const char *bytes, size_t len)
 {
 	size_t done = 0;
 
-	line->bytes[line->len++] = '\n';
-	while (done < line->len) {
-		ssize_t n = write(STDERR_FILENO, line->bytes + done, line->len - done);
+	while (done < len) {
+		ssize_t n = write(STDERR_FILENO, bytes + done, len - done);
 
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -150,6 +166,12 @@ static void flush(struct line *line)
 			return; /* nobody to tell that to */
 		done += (size_t)n;
 	}
+}
+
+static void flush(struct line *line)
+{
+	line->bytes[line->len++] = '\n';
+	write_all(line->bytes, line->len);
 }
 
 static void say_text(const char *text)
@@ -183,6 +205,35 @@ void say_line(const char *format, ...)
 	va_end(args);
 	put_plain(&line, text);
 	flush(&line);
+}
+
+void say_long(const char *prefix, const char *text)
+{
+	size_t used = strlen(prefix);
+	char *line = malloc(used + strlen(text) * SHOWN_GROWTH + SHOWN_MAX);
+	char out[SHOWN_MAX];
+
+	if (!line) {
+		say_line("%s%s", prefix, text); /* cut is better than not at all */
+		return;
+	}
+	memcpy(line, prefix, used);
+	while (*text) {
+		text += shown(out, text);
+		memcpy(line + used, out, strlen(out));
+		used += strlen(out);
+	}
+	line[used++] = '\n';
+	write_all(line, used);
+	free(line);
+}
+
+int say_flush(void)
+{
+	if (fflush(stdout) == 0)
+		return EXIT_DONE;
+	say("write standard output: %s", strerror(errno));
+	return EXIT_WORLD;
 }
 
 int say_usage(const char *format, ...)

@@ -22,8 +22,12 @@ enum {
 void say(const char *format, ...) WEFT_PRINTF(1, 2);
 /* A line without "weft: " in front. */
 void say_line(const char *format, ...) WEFT_PRINTF(1, 2);
+/* The same of prefix and text, however long they are. */
+void say_long(const char *prefix, const char *text);
 /* say, and EXIT_USAGE. */
 int say_usage(const char *format, ...) WEFT_PRINTF(1, 2);
+/* What stdio holds goes to standard output. EXIT_DONE, or EXIT_WORLD: the error has been said. */
+int say_flush(void);
 
 /* Log lines from now on; before this call there are none. */
 void say_log_start(bool is_json, weft_log_level max_level);
