@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 #define BUFFER_SIZE 65536
@@ -25,8 +26,9 @@ static const char *url_of(const struct http_command *c, const weft_http_response
 	return url ? url : c->args.url;
 }
 
-static void body_failed(const struct http_command *c, const weft_http_response *response)
+static void body_failed(struct http_command *c, const weft_http_response *response)
 {
+	sink_bar_end(&c->sink, false);
 	say("http %s %s: the body, after %llu bytes: %s", c->args.method, url_of(c, response),
 		(unsigned long long)c->sink.written, weft_error_detail());
 }
@@ -75,13 +77,29 @@ static weft_err body_copy(struct http_command *c, weft_http_response *response)
 
 /* ---- the response ---- */
 
-/* A body that is in a coding nobody asked for is no use to anybody. */
+/* -H says itself what it can read, and gets it as it is. */
+static bool undoes_codings(const struct http_command *c)
+{
+	return c->args.is_compressed && !weft_http_fields_get(c->fields, "Accept-Encoding") &&
+		!weft_http_fields_get(c->secrets, "Accept-Encoding");
+}
+
+static bool has_body(const struct http_command *c, const weft_http_response *response)
+{
+	unsigned status = weft_http_response_status(response);
+
+	return strcmp(c->args.method, "HEAD") != 0 && status != 204 && status != 304 &&
+		weft_http_response_length(response) != 0;
+}
+
+/* A body whose coding was not undone is no use to anybody. */
 static bool coding_check(const struct http_command *c, const weft_http_response *response)
 {
 	const char *coding =
 		weft_http_fields_get(weft_http_response_fields(response), "Content-Encoding");
 
-	if (!c->args.is_compressed || !coding)
+	if (!undoes_codings(c) || !has_body(c, response) || !coding || !*coding ||
+		strcasecmp(coding, "identity") == 0)
 		return true;
 	say("http %s %s: content coding %s, which was not asked for", c->args.method,
 		url_of(c, response), coding);
@@ -110,6 +128,8 @@ static weft_err respond(struct http_command *c, weft_http_response *response)
 		return WEFT_EIO;
 	if (!err)
 		err = body_copy(c, response);
+	if (!err)
+		sink_bar_end(&c->sink, true);
 	if (!err && c->args.is_verbose)
 		http_show_end(response);
 	return err;
@@ -121,9 +141,11 @@ static void exchange(struct http_command *c)
 	weft_err err;
 
 	err = weft_http_client_send(c->client, &c->request, &response, c->until);
-	if (err && err != WEFT_ECANCELED)
+	if (err && c->body.is_cut)
+		http_body_say_cut(&c->body);
+	else if (err && err != WEFT_ECANCELED)
 		say("%s", weft_error_detail());
-	if (err == WEFT_EINVAL)
+	if (err == WEFT_EINVAL && !c->body.is_cut)
 		c->status = EXIT_USAGE;
 	else if (err)
 		c->status = EXIT_WORLD;
@@ -137,6 +159,28 @@ static void exchange(struct http_command *c)
 }
 
 /* ---- before it ---- */
+
+/* The flag in place of the option that it is. */
+static int tls_failed(weft_err err)
+{
+	static const struct {
+		const char *option, *flag;
+	} names[] = { { "weft_tls_client_options.ca_file", "--cacert" },
+		{ "weft_tls_client_options.cert_file", "--cert" },
+		{ "weft_tls_client_options.key_file", "--key" } };
+	const char *detail = weft_error_detail();
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		size_t len = strlen(names[i].option);
+
+		if (strncmp(detail, names[i].option, len) == 0) {
+			say("%s%s", names[i].flag, detail + len);
+			return EXIT_WORLD;
+		}
+	}
+	say("%s", detail);
+	return err == WEFT_EINVAL ? EXIT_USAGE : EXIT_WORLD;
+}
 
 static weft_err tls_make(struct http_command *c)
 {
@@ -159,10 +203,7 @@ static weft_err tls_make(struct http_command *c)
 static weft_err client_make(struct http_command *c)
 {
 	weft_http_client_options options = WEFT_HTTP_CLIENT_OPTIONS_DEFAULT;
-	weft_err err = tls_make(c);
 
-	if (err)
-		return err;
 	options.tls = c->tls;
 	options.connect_timeout_ns = c->args.connect_timeout_ns;
 	options.stall_timeout_ns = -1; /* who waits may see that nothing comes */
@@ -199,9 +240,7 @@ static weft_err work(void *arg)
 	struct http_command *c = arg;
 	weft_err err;
 
-	c->status = http_fields_read(c);
-	if (!c->status)
-		c->status = http_body_open(c);
+	c->status = http_body_adopt(&c->body);
 	if (c->status)
 		return WEFT_OK;
 	err = client_make(c);
@@ -220,10 +259,23 @@ static weft_err work(void *arg)
 	return WEFT_OK;
 }
 
+/* Reads what arguments name. Outside of the runtime: a FIFO may keep it waiting for as long as
+ * its other end likes, and a signal ends that as it ends any program. */
+static int prepare(struct http_command *c)
+{
+	int status = http_fields_read(c);
+	weft_err err;
+
+	if (!status)
+		status = http_body_open(c);
+	if (status)
+		return status;
+	err = tls_make(c);
+	return err ? tls_failed(err) : 0;
+}
+
 static void fini(struct http_command *c)
 {
-	sink_close(&c->sink, false);
-	weft_http_client_unref(c->client);
 	weft_tls_unref(c->tls);
 	http_body_close(&c->body);
 	weft_http_fields_free(c->secrets);
@@ -257,7 +309,7 @@ static weft_err signal_fiber(void *arg)
 /* A file that is not whole looks like one that is. */
 static void say_interrupted(const struct http_command *c)
 {
-	if (c->sink.path && !c->args.is_sse)
+	if (c->sink.path && c->sink.was_opened && !c->args.is_sse)
 		say("interrupted; %s has %llu bytes of the body", c->sink.path,
 			(unsigned long long)c->sink.written);
 }
@@ -283,7 +335,10 @@ static weft_err main_fiber(void *arg)
 		say("%s", weft_error_detail());
 		c->status = EXIT_WORLD;
 	}
-	fini(c);
+	sink_close(&c->sink, false);
+	weft_http_client_unref(c->client);
+	weft_conn_free(c->body.conn);
+	c->body.conn = NULL;
 	weft_cancel_unref(c->token);
 	return WEFT_OK;
 }
@@ -299,17 +354,19 @@ int command_http(const char *const *argv)
 	status = http_arguments(&c.args, argv, &wants_help);
 	if (!status && wants_help) {
 		command_http_help();
-		return fflush(stdout) ? EXIT_WORLD : EXIT_DONE;
+		return say_flush();
 	}
 	if (status)
 		return status;
 	say_log_start(false, WEFT_LOG_WARN);
 	run.workers = 1;
 	run.dump_on_sigquit = true;
-	err = weft_run(main_fiber, &c, &run);
+	c.status = prepare(&c);
+	err = c.status ? WEFT_OK : weft_run(main_fiber, &c, &run);
 	if (err) {
 		say("%s", weft_error_detail());
-		return EXIT_WORLD;
+		c.status = EXIT_WORLD;
 	}
+	fini(&c);
 	return c.status;
 }

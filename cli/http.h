@@ -31,6 +31,8 @@ struct http_body {
 	bool is_regular;
 	int64_t begin;	 /* is_regular: where in the file it begins */
 	uint64_t size;	 /* is_regular */
+	uint64_t read;	 /* of it, so far */
+	bool is_cut;	 /* the file ended before its size */
 	weft_conn *conn; /* reads it */
 };
 
@@ -58,8 +60,12 @@ int http_arguments(struct http_args *args, const char *const *argv, bool *wants_
 
 /* -H: lines of the command line into fields, those of files into secrets. As above. */
 int http_fields_read(struct http_command *c);
-/* -d or --json: opens its file. As above. In a runtime. */
+/* -d or --json: opens its file, which may wait for a FIFO's other end. As above. */
 int http_body_open(struct http_command *c);
+/* Reads it from now on. As above. In a runtime. */
+int http_body_adopt(struct http_body *body);
+/* is_cut: says so. */
+void http_body_say_cut(const struct http_body *body);
 /* Makes it the request's. */
 void http_body_set(struct http_command *c);
 void http_body_close(struct http_body *body);

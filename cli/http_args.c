@@ -6,6 +6,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #define REDIRECTS_DEFAULT 10
 
@@ -20,7 +21,8 @@ static const char help_text[] =
 	"                           may be repeated; in place of the field of that name that\n"
 	"                           weft would send\n"
 	"  -H @FILE                 each line of it: for secrets, which have no place in\n"
-	"                           arguments; left behind by a redirect to another host\n"
+	"                           arguments; left behind by a redirect to another host;\n"
+	"                           -: from standard input\n"
 	"  -d, --data TEXT          a body, of type application/x-www-form-urlencoded\n"
 	"  -d @FILE, -d -           from a file, or from standard input as it comes, of type\n"
 	"                           application/octet-stream; -H Content-Type says another\n"
@@ -96,6 +98,65 @@ static int combinations_check(const struct http_args *a)
 	return status;
 }
 
+static int absence_check(const struct http_args *a)
+{
+	const struct {
+		const char *name, *value;
+	} values[] = { { "-o", a->output }, { "--cacert", a->cacert }, { "--cert", a->cert },
+		{ "--key", a->key }, { "--unix-socket", a->unix_path } };
+
+	for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++) {
+		if (values[i].value && !*values[i].value)
+			return say_usage("%s: the name of the file is empty", values[i].name);
+	}
+	return 0;
+}
+
+static bool is_stdin(const char *text)
+{
+	return strcmp(text, "-") == 0 || strcmp(text, "@-") == 0;
+}
+
+/* "@" names no file, and standard input can be read once. */
+static int inputs_check(const struct http_args *a)
+{
+	const char *body = a->json.count ? a->json.items[0] : a->data.items[0];
+	const char *body_flag = a->json.count ? "--json" : "-d";
+	bool reads_stdin = body && is_stdin(body);
+
+	if (body && strcmp(body, "@") == 0)
+		return say_usage("%s @: the name of the file is missing", body_flag);
+	for (size_t i = 0; i < a->fields.count; i++) {
+		const char *text = a->fields.items[i];
+
+		if (strcmp(text, "@") == 0)
+			return say_usage("-H @: the name of the file is missing");
+		if (strcmp(text, "@-") != 0)
+			continue;
+		if (reads_stdin)
+			return say_usage("-H @-: standard input is read already");
+		reads_stdin = true;
+	}
+	return 0;
+}
+
+/* What is no URL because it lacks its beginning. */
+static int url_hint(const char *text)
+{
+	const char *scheme = "http", *rest = text;
+
+	if (strncasecmp(rest, "http:", 5) == 0) {
+		rest += 5;
+	} else if (strncasecmp(rest, "https:", 6) == 0) {
+		scheme = "https";
+		rest += 6;
+	}
+	rest += strspn(rest, "/");
+	if (!*rest)
+		return say_usage("\"%s\": no URL, such as http://host/path", text);
+	return say_usage("\"%s\": no URL; did you mean %s://%s?", text, scheme, rest);
+}
+
 static int url_check(const char *text)
 {
 	weft_http_url url = { .memory = NULL };
@@ -103,7 +164,7 @@ static int url_check(const char *text)
 	bool has_user = !err && url.userinfo;
 
 	if (err && err != WEFT_ENOMEM && !strstr(text, "://"))
-		return say_usage("\"%s\": no URL; did you mean http://%s?", text, text);
+		return url_hint(text);
 	if (err)
 		return say_usage("%s", weft_error_detail());
 	weft_http_url_fini(&url);
@@ -115,11 +176,18 @@ static int url_check(const char *text)
 
 static int proxy_check(const char *text)
 {
+	const char *scheme_end = strstr(text, "://");
+
 	if (*text == '\0')
 		return say_usage("--proxy: no URL; --no-proxy goes without one");
 	if (strchr(text, '@'))
 		return say_usage("--proxy: user and password have no place in arguments: "
 				 "put the URL into the variable all_proxy");
+	if (scheme_end && strncasecmp(text, "http://", 7) != 0 &&
+		strncasecmp(text, "https://", 8) != 0)
+		return say_usage(
+			"--proxy: %.*s: only proxies at http:// and https:// are supported",
+			(int)(scheme_end - text), text);
 	return 0;
 }
 
@@ -146,6 +214,10 @@ static int check(struct http_args *a)
 	if (!a->url)
 		return say_usage("URL is missing; try weft http --help");
 	status = combinations_check(a);
+	if (!status)
+		status = absence_check(a);
+	if (!status)
+		status = inputs_check(a);
 	if (!status)
 		status = url_check(a->url);
 	if (!status && a->proxy)

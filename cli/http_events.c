@@ -43,6 +43,7 @@ static weft_err receive(struct http_command *c, weft_sse_client *sse)
 		const weft_http_response *response = weft_sse_client_response(sse);
 
 		if (c->args.is_verbose && response && weft_sse_client_reconnects(sse) >= shown) {
+			sink_bar_hide(&c->sink);
 			http_show_response(response);
 			shown = weft_sse_client_reconnects(sse) + 1;
 		}
@@ -53,9 +54,11 @@ static weft_err receive(struct http_command *c, weft_sse_client *sse)
 			if (written)
 				return written == WEFT_ECLOSED ? WEFT_OK : written;
 		} else if (goes_on(err)) {
+			sink_bar_hide(&c->sink);
 			say("%s", weft_error_detail());
 		}
 	}
+	sink_bar_end(&c->sink, err == WEFT_ECLOSED);
 	/* 204: the server has no more to say, which is an end in order */
 	if (err == WEFT_ECLOSED)
 		return WEFT_OK;

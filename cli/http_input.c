@@ -52,7 +52,8 @@ static int line_add(weft_http_fields *fields, char *line, const char *path, unsi
 
 static int file_read(weft_http_fields *fields, const char *path)
 {
-	FILE *file = fopen(path, "re");
+	bool is_stdin = strcmp(path, "-") == 0;
+	FILE *file = is_stdin ? stdin : fopen(path, "re");
 	char *line = NULL;
 	size_t room = 0;
 	unsigned number = 0;
@@ -75,7 +76,8 @@ static int file_read(weft_http_fields *fields, const char *path)
 	if (line)
 		memset(line, 0, room);
 	free(line);
-	(void)fclose(file);
+	if (!is_stdin)
+		(void)fclose(file);
 	return status;
 }
 
@@ -135,8 +137,13 @@ int http_fields_read(struct http_command *c)
 static weft_err body_read(void *user, void *data, size_t size, size_t *got, weft_deadline until)
 {
 	struct http_body *body = user;
+	weft_err err = weft_conn_read(body->conn, data, size, got, until);
 
-	return weft_conn_read(body->conn, data, size, got, until);
+	if (!err)
+		body->read += *got;
+	else if (err == WEFT_ECLOSED && body->is_regular && body->read < body->size)
+		body->is_cut = true;
+	return err;
 }
 
 /* The conn of a regular file has an open file of its own: a read that was given up may still move
@@ -164,14 +171,14 @@ static weft_err body_rewind(void *user)
 
 	weft_conn_free(body->conn);
 	body->conn = NULL;
+	body->read = 0;
 	return fd < 0 ? WEFT_EIO : weft_conn_adopt_own(&body->conn, fd, -1, true, body->name);
 }
 
-static int body_adopt(struct http_body *body)
+static int body_measure(struct http_body *body)
 {
 	struct stat st;
-	weft_err err;
-	int fd;
+	char byte;
 
 	if (fstat(body->fd, &st) != 0)
 		return file_failed(body->name, errno);
@@ -181,7 +188,20 @@ static int body_adopt(struct http_body *body)
 	if (body->is_regular) {
 		body->begin = lseek(body->fd, 0, SEEK_CUR);
 		body->size = st.st_size > body->begin ? (uint64_t)(st.st_size - body->begin) : 0;
+		/* those of /proc have a content, but no size */
+		if (body->size == 0 && pread(body->fd, &byte, 1, body->begin) == 1)
+			body->is_regular = false;
 	}
+	return 0;
+}
+
+int http_body_adopt(struct http_body *body)
+{
+	weft_err err;
+	int fd;
+
+	if (body->fd < 0)
+		return 0;
 	fd = descriptor_make(body);
 	if (fd < 0)
 		return file_failed(body->name, errno);
@@ -214,7 +234,13 @@ int http_body_open(struct http_command *c)
 	}
 	if (body->fd < 0)
 		return file_failed(body->name, errno);
-	return body_adopt(body);
+	return body_measure(body);
+}
+
+void http_body_say_cut(const struct http_body *body)
+{
+	say("read %s: it ended %llu bytes before its size of %llu", body->name,
+		(unsigned long long)(body->size - body->read), (unsigned long long)body->size);
 }
 
 void http_body_set(struct http_command *c)

@@ -4,6 +4,7 @@
  * what comes, "* " before what is known otherwise; credentials are hidden, so that it can be shown
  * to others.
  */
+#define _POSIX_C_SOURCE 200809L /* strndup */
 #include "http.h"
 #include "say.h"
 
@@ -12,65 +13,93 @@
 #include <string.h>
 #include <strings.h>
 
-#define LINE_MAX_BYTES 1024
-
 static const char *const secret_names[] = { "Authorization", "Proxy-Authorization", "Cookie",
 	"Set-Cookie" };
 
-static bool is_secret(const char *line)
+static bool is_name(const char *line, const char *name)
 {
-	for (size_t i = 0; i < sizeof(secret_names) / sizeof(secret_names[0]); i++) {
-		size_t len = strlen(secret_names[i]);
+	size_t len = strlen(name);
 
-		if (strncasecmp(line, secret_names[i], len) == 0 && line[len] == ':')
+	return strncasecmp(line, name, len) == 0 && line[len] == ':';
+}
+
+/* secrets: those of -H @FILE; NULL: none. */
+static bool is_secret(const weft_http_fields *secrets, const char *line)
+{
+	size_t count = secrets ? weft_http_fields_count(secrets) : 0;
+	const char *name, *value;
+
+	for (size_t i = 0; i < sizeof(secret_names) / sizeof(secret_names[0]); i++) {
+		if (is_name(line, secret_names[i]))
+			return true;
+	}
+	for (size_t i = 0; i < count; i++) {
+		weft_http_fields_at(secrets, i, &name, &value);
+		if (is_name(line, name))
 			return true;
 	}
 	return false;
 }
 
 /* "Authorization: Bearer abc" as "Authorization: [hidden]". */
-static void show_line(const char *prefix, const char *line, size_t len)
+static void show_line(const char *prefix, const char *line, const weft_http_fields *secrets)
 {
-	char text[LINE_MAX_BYTES];
-	size_t shown = len < sizeof(text) ? len : sizeof(text) - 1;
-
-	memcpy(text, line, shown);
-	text[shown] = '\0';
-	if (is_secret(text))
-		say_line("%s%.*s [hidden]", prefix, (int)strcspn(text, ":") + 1, text);
+	if (is_secret(secrets, line))
+		say_line("%s%.*s [hidden]", prefix, (int)strcspn(line, ":") + 1, line);
 	else
-		say_line("%s%s%s", prefix, text, shown < len ? "..." : "");
+		say_long(prefix, line);
+}
+
+static void show_field(const char *name, const char *value)
+{
+	size_t size = strlen(name) + strlen(value) + sizeof(": ");
+	char *line = malloc(size);
+
+	if (!line) {
+		say("out of memory");
+		return;
+	}
+	(void)snprintf(line, size, "%s: %s", name, value);
+	show_line("< ", line, NULL);
+	free(line);
 }
 
 static void show_fields(const weft_http_fields *fields)
 {
 	const char *name, *value;
-	char line[LINE_MAX_BYTES];
 
 	for (size_t i = 0; i < weft_http_fields_count(fields); i++) {
 		weft_http_fields_at(fields, i, &name, &value);
-		(void)snprintf(line, sizeof(line), "%s: %s", name, value);
-		show_line("< ", line, strlen(line));
+		show_field(name, value);
 	}
 }
 
 void http_show_request(void *user, const char *head, size_t size)
 {
+	const struct http_command *c = user;
 	const char *end = head + size;
 
-	(void)user;
+	sink_bar_hide(&c->sink);
 	while (head < end) {
 		const char *line_end = memchr(head, '\r', (size_t)(end - head));
 		size_t len = (size_t)((line_end ? line_end : end) - head);
+		char *line = strndup(head, len);
 
-		show_line("> ", head, len);
+		if (!line) {
+			say("out of memory");
+			return;
+		}
+		show_line("> ", line, c->secrets);
+		free(line);
 		head += len + strlen("\r\n");
 	}
 }
 
 void http_show_interim(void *user, unsigned status, const weft_http_fields *fields)
 {
-	(void)user;
+	const struct http_command *c = user;
+
+	sink_bar_hide(&c->sink);
 	say_line("< HTTP/1.1 %u %s", status, weft_http_status_text(status));
 	show_fields(fields);
 	say_line("< ");
@@ -105,7 +134,7 @@ void http_show_response(const weft_http_response *response)
 
 weft_err http_show_redirect(void *user, weft_http_response *response, const char *url)
 {
-	(void)user;
+	(void)user; /* nothing has been written yet, and there is no bar */
 	http_show_response(response);
 	say_line("* redirect to %s", url);
 	return WEFT_OK;
@@ -134,7 +163,7 @@ void http_show_end(const weft_http_response *response)
 
 static weft_err put(struct sink *sink, const char *text)
 {
-	return *text ? sink_write(sink, text, strlen(text)) : WEFT_OK;
+	return *text ? sink_write_head(sink, text, strlen(text)) : WEFT_OK;
 }
 
 weft_err http_head_write(struct http_command *c, const weft_http_response *response)

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
@@ -30,18 +31,31 @@ static size_t terminal_width(void)
 }
 
 /* By one write, so that what others say is not torn. */
+static void show(const char *text, size_t len)
+{
+	ssize_t n = write(STDERR_FILENO, text, len);
+
+	(void)n; /* nobody to tell that to */
+}
+
 static void draw(struct sink *sink, bool is_over)
 {
 	char line[PROGRESS_WIDTH_MAX + 1], all[PROGRESS_WIDTH_MAX + 16];
 	int64_t now = weft_now();
-	ssize_t n;
 	int len;
 
 	/* the last column stays free: some terminals begin a new line behind it */
 	progress_line(&sink->progress, line, terminal_width() - 1, sink->written, now, is_over);
 	len = snprintf(all, sizeof(all), "\r%s" ERASE "%s", line, is_over ? "\n" : "");
-	n = write(STDERR_FILENO, all, (size_t)len);
-	(void)n; /* nobody to tell that to */
+	show(all, (size_t)len);
+}
+
+/* Some terminals, such as editors' shells, can't go back in a line. */
+static bool can_draw(void)
+{
+	const char *term = getenv("TERM");
+
+	return isatty(STDERR_FILENO) && !(term && strcmp(term, "dumb") == 0);
 }
 
 static weft_err bar_fiber(void *arg)
@@ -62,7 +76,7 @@ static weft_err bar_start(struct sink *sink, int64_t total)
 {
 	weft_err err;
 
-	if (!sink->path || !isatty(STDERR_FILENO))
+	if (!sink->path || !can_draw())
 		return WEFT_OK;
 	progress_init(&sink->progress, total, weft_now());
 	err = weft_scope_create(&sink->scope);
@@ -73,6 +87,25 @@ static weft_err bar_start(struct sink *sink, int64_t total)
 	return err;
 }
 
+void sink_bar_hide(const struct sink *sink)
+{
+	static const char text[] = "\r" ERASE;
+
+	if (sink->scope)
+		show(text, sizeof(text) - 1);
+}
+
+void sink_bar_end(struct sink *sink, bool is_whole)
+{
+	if (!sink->scope)
+		return;
+	weft_scope_free(sink->scope);
+	sink->scope = NULL;
+	if (is_whole)
+		sink->progress.total = (int64_t)sink->written;
+	draw(sink, true);
+}
+
 /* ---- the output ---- */
 
 static const char *sink_name(const struct sink *sink)
@@ -80,12 +113,61 @@ static const char *sink_name(const struct sink *sink)
 	return sink->path ? sink->path : "standard output";
 }
 
+struct opening {
+	const char *path;
+	int fd, errnum;
+};
+
+static weft_err file_open(void *arg)
+{
+	struct opening *o = arg;
+
+	o->fd = open(o->path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY, FILE_MODE);
+	o->errnum = errno;
+	return WEFT_OK;
+}
+
+static void opening_drop(void *arg)
+{
+	struct opening *o = arg;
+
+	if (o->fd >= 0)
+		(void)close(o->fd);
+	free(o);
+}
+
+/* By a thread, because a FIFO is open only when somebody reads it: a signal must not wait for
+ * that. */
+static weft_err file_get(const struct sink *sink, int *fd)
+{
+	struct opening *o = malloc(sizeof(*o));
+	weft_err err;
+
+	if (!o) {
+		say("out of memory");
+		return WEFT_ENOMEM;
+	}
+	*o = (struct opening){ .path = sink->path, .fd = -1 };
+	err = weft_offload(file_open, o, opening_drop, sink->until);
+	if (err == WEFT_ETIMEDOUT || err == WEFT_ECANCELED) { /* o is the thread's now */
+		if (err == WEFT_ETIMEDOUT)
+			say("write %s: %s", sink_name(sink), weft_error_detail());
+		return err;
+	}
+	if (err)
+		say("write %s: %s", sink_name(sink), weft_error_detail());
+	else if (o->fd < 0)
+		say("write %s: %s", sink_name(sink), strerror(o->errnum));
+	*fd = o->fd;
+	free(o);
+	return *fd >= 0 ? WEFT_OK : err ? err : WEFT_EIO;
+}
+
 static weft_err descriptor_get(const struct sink *sink, int *fd)
 {
-	int flags = O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY;
-
-	*fd = sink->path ? open(sink->path, flags, FILE_MODE)
-			 : fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+	if (sink->path)
+		return file_get(sink, fd);
+	*fd = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
 	if (*fd >= 0)
 		return WEFT_OK;
 	say("write %s: %s", sink_name(sink), strerror(errno));
@@ -103,6 +185,7 @@ weft_err sink_open(struct sink *sink, const char *path, int64_t total, weft_dead
 	err = descriptor_get(sink, &fd);
 	if (err)
 		return err;
+	sink->was_opened = true;
 	err = weft_conn_adopt_own(&sink->conn, -1, fd, true, sink_name(sink));
 	if (!err)
 		err = bar_start(sink, total);
@@ -111,9 +194,8 @@ weft_err sink_open(struct sink *sink, const char *path, int64_t total, weft_dead
 	return err;
 }
 
-weft_err sink_write(struct sink *sink, const void *data, size_t len)
+static weft_err put(struct sink *sink, const void *data, size_t len, size_t *written)
 {
-	size_t written = 0;
 	weft_err err;
 
 	if (sink->refuses_binary && memchr(data, '\0', len)) {
@@ -121,10 +203,11 @@ weft_err sink_write(struct sink *sink, const void *data, size_t len)
 		    "-o FILE saves it, -o - shows it nevertheless");
 		return WEFT_EINVAL;
 	}
-	err = weft_conn_write(sink->conn, data, len, &written, sink->until);
-	sink->written += written;
+	err = weft_conn_write(sink->conn, data, len, written, sink->until);
 	if (err == WEFT_ERESET && !sink->path)
 		return WEFT_ECLOSED;
+	if (err && err != WEFT_ECANCELED)
+		sink_bar_end(sink, false);
 	if (err == WEFT_ETIMEDOUT)
 		say("write %s: %s", sink_name(sink), weft_error_detail());
 	else if (err && err != WEFT_ECANCELED)
@@ -132,15 +215,25 @@ weft_err sink_write(struct sink *sink, const void *data, size_t len)
 	return err;
 }
 
+weft_err sink_write(struct sink *sink, const void *data, size_t len)
+{
+	size_t written = 0;
+	weft_err err = put(sink, data, len, &written);
+
+	sink->written += written;
+	return err;
+}
+
+weft_err sink_write_head(struct sink *sink, const void *data, size_t len)
+{
+	size_t written = 0;
+
+	return put(sink, data, len, &written);
+}
+
 void sink_close(struct sink *sink, bool is_whole)
 {
-	if (sink->scope) {
-		weft_scope_free(sink->scope);
-		sink->scope = NULL;
-		if (is_whole)
-			sink->progress.total = (int64_t)sink->written;
-		draw(sink, true);
-	}
+	sink_bar_end(sink, is_whole);
 	weft_conn_free(sink->conn);
 	sink->conn = NULL;
 }

@@ -10,7 +10,7 @@ import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "support"))
 # pylint: disable=wrong-import-position
-from weftlib import Case, Server, free_port, reset, run
+from weftlib import PATIENCE, WEFT, Case, Server, free_port, reset, run
 from webserver import Running, Web, http, response
 
 
@@ -37,6 +37,10 @@ class Arguments(Case):
             cases = [
                 ([], "URL is missing"),
                 (["example.org/x"], "http://example.org/x"),
+                (["https:/h/x"], "https://h/x?"),
+                (["//h/x"], "mean http://h/x?"),
+                ([""], "no URL, such as"),
+                (["http:"], "no URL, such as"),
                 (["ftp://example.org"], "ftp://example.org"),
                 (["http://"], "no host"),
                 (["http://h:70000/"], "65535"),
@@ -68,7 +72,18 @@ class Arguments(Case):
                 (["--proxy", "", url], "--no-proxy"),
                 (["--proxy=h:1", "--no-proxy", url], "--no-proxy"),
                 (["--proxy=h:1", "--unix-socket=/x", url], "--unix-socket"),
+                (["--proxy=socks5://h:1", url], "--proxy", "socks5"),
                 (["--key=k", url], "--cert"),
+                (["-o", "", url], "-o", "empty"),
+                (["--unix-socket=", url], "--unix-socket", "empty"),
+                (["--cacert=", url], "--cacert", "empty"),
+                (["--cert=", url], "--cert", "empty"),
+                (["--cert=c", "--key=", url], "--key", "empty"),
+                (["-H", "@", url], "-H @", "missing"),
+                (["-d", "@", url], "-d @", "missing"),
+                (["--json", "@", url], "--json @", "missing"),
+                (["-d", "-", "-H", "@-", url], "-H @-", "already"),
+                (["-H", "@-", "-H", "@-", url], "-H @-", "already"),
                 (["--cacert=c", "--insecure", url], "--insecure"),
                 (["--sse", "-d", "x", url], "--sse"),
                 (["--sse", "-I", url], "--sse"),
@@ -86,6 +101,14 @@ class Arguments(Case):
             status, out, err = run(*args)
             self.assertEqual((status, err), (0, ""))
             self.assertIn(b"--compressed", out)
+
+    def test_help_that_can_not_be_written_is_an_error(self):
+        for args in (["http", "--help"], ["bridge", "--help"], ["help", "http"], ["--version"]):
+            with open("/dev/full", "wb") as full:
+                done = subprocess.run([WEFT, *args], stdout=full, stderr=subprocess.PIPE,
+                                      timeout=PATIENCE, check=False)
+            self.assertEqual(done.returncode, 1)
+            self.assert_one_line(done.stderr.decode(), "standard output", "No space left")
 
     def test_letters_stand_together_and_beside_their_values(self):
         with Web(echo) as web:
@@ -132,6 +155,10 @@ class Sending(Case):
         self.assertEqual(request["Authorization"], "Bearer s3cret")
         self.assertEqual(request["X-Key"], "k")
 
+    def test_fields_from_standard_input(self):
+        request, _, _ = self.sent("-H", "@-", stdin=b"X-Key: k\nA: b\n")
+        self.assertEqual((request["X-Key"], request["A"]), ("k", "b"))
+
     def test_a_bad_file_of_fields_does_not_show_them(self):
         with open(self.path("f"), "w", encoding="ascii") as file:
             file.write("A: b\ns3cret without colon\n")
@@ -176,6 +203,28 @@ class Sending(Case):
             status, _, err = http("-d", "@" + self.path(name), "http://127.0.0.1:1/")
             self.assertEqual(status, 1)
             self.assert_one_line(err, self.path(name), why)
+
+    def test_a_file_that_has_a_content_but_no_size(self):
+        name = "/proc/self/status"
+        request, _, body = self.sent("-d", "@" + name)
+        self.assertEqual(request["Transfer-Encoding"], "chunked")
+        self.assertTrue(body.startswith(b"Name:\tweft"), body[:100])
+
+    def test_a_file_that_is_cut_while_it_is_sent(self):
+        size = 64 << 20  # more than sockets take without anybody who reads
+
+        def answer(request, _sock):
+            os.truncate(self.path("f"), 1000)
+            while request.file.read(65536):
+                pass
+
+        with open(self.path("f"), "wb") as file:
+            file.truncate(size)
+        with Web(answer) as web:
+            web.by_hand = True
+            status, out, err = http("-d", "@" + self.path("f"), web.url)
+        self.assertEqual((status, out), (1, b""))
+        self.assert_one_line(err, "read " + self.path("f"), "before its size", str(size))
 
     def test_stdin_as_a_body(self):
         data = os.urandom(300_000)
@@ -249,6 +298,31 @@ class Showing(Case):
             self.assertRegex(lines[-2], r"^\* times: DNS [\d.]+ ms, connect [\d.]+ ms, "
                              r"TLS [\d.]+ ms, first byte [\d.]+ ms, total [\d.]+ ms$")
             self.assertNotIn("s3cret", err)
+
+    def test_what_came_from_a_file_of_fields_is_not_shown(self):
+        with open(self.path("f"), "w", encoding="ascii") as file:
+            file.write("X-Api-Key: s3cret\n")
+        with Web(echo) as web:
+            _, out, err = http("-v", "-H", "@" + self.path("f"), "-H", "X-Other: shown", web.url)
+            self.assertIn(b"s3cret", out)
+            self.assertNotIn("s3cret", err)
+            self.assertIn("\n> X-Api-Key: [hidden]\n", err)
+            self.assertIn("\n> X-Other: shown\n", err)
+
+    def test_long_lines_are_shown_whole(self):
+        value = "v" * 30_000
+        with Web(answer_with(response(b"", X_Long=value))) as web:
+            _, _, err = http("-v", "-H", "X-Mine: " + value, web.url)
+            self.assertIn(f"> X-Mine: {value}\n", err)
+            self.assertIn(f"< X-Long: {value}\n", err)
+
+    def test_what_a_terminal_would_obey_is_shown_in_hexadecimal(self):
+        # in UTF-8 and in Latin-1 the control sequence introducer; and two letters
+        data = b"HTTP/1.1 200 O\xc2\x9bK\r\nX: \x9b1mB\tC \xc3\xa4\r\nContent-Length: 0\r\n\r\n"
+        with Web(answer_with(data)) as web:
+            _, _, err = http("-v", web.url)
+            self.assertIn("< HTTP/1.1 200 O\\xc2\\x9bK\n", err)
+            self.assertIn("< X: \\x9b1mB\\x09C \u00e4\n", err)
 
     def test_http_errors(self):
         data = response(b"no such page", status="404 Not Found")
@@ -330,6 +404,9 @@ class World(Case):
             with Web(answer_with(data)) as web:
                 web.closes = True
                 self.fails([web.url + "/x"], web.url + "/x", "body", f"{len(out)} bytes", out=out)
+        with Web(answer_with(whole[:-2])) as web:  # what -i writes is none of the body
+            web.closes = True
+            self.fails(["-i", web.url], "after 3 bytes:", out=whole[:-2])
 
     def test_time_that_is_up(self):
         with Web(lambda request, sock: None) as web:

@@ -31,12 +31,12 @@ def answer_with(data):
 class Terminal:
     """weft http with a pty as some of its descriptors; .shown is what came there."""
 
-    def __init__(self, *args, streams=("stdout", "stderr")):
+    def __init__(self, *args, streams=("stdout", "stderr"), **variables):
         self.main, side = pty.openpty()
         kwargs = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
         kwargs.update({name: side for name in streams})
         self.process = subprocess.Popen([WEFT, "http", *args], stdin=subprocess.DEVNULL,
-                                        env=environment(), **kwargs)
+                                        env=environment(**{"TERM": "xterm", **variables}), **kwargs)
         os.close(side)
         self.shown = b""
         self.reader = threading.Thread(target=self.read, daemon=True)
@@ -62,6 +62,16 @@ class Terminal:
             self.process.kill()
         self.wait()
         os.close(self.main)
+
+
+def sleeps(weft):
+    """Whether all of its threads wait for something."""
+    folder = f"/proc/{weft.process.pid}/task"
+    for task in os.listdir(folder):
+        with open(f"{folder}/{task}/stat", encoding="ascii") as file:
+            if file.read().rsplit(")", 1)[1].split()[0] != "S":
+                return False
+    return True
 
 
 class Files(Case):
@@ -92,6 +102,32 @@ class Files(Case):
                 status, _, err = http("-o", name, web.url)
                 self.assertEqual(status, 1)
                 self.assert_one_line(err, name, why)
+
+    def test_a_fifo_that_nobody_opens_can_be_interrupted(self):
+        os.mkfifo(self.path("fifo"))
+        with Web(answer_with(response(b"x"))) as web:
+            with Running("-o", self.path("fifo"), web.url) as weft:
+                until(lambda: web.requests, "the request")
+                weft.interrupt()
+                self.assertEqual((weft.wait(), weft.err), (130, b""))
+            status, _, err = http("--max-time=200ms", "-o", self.path("fifo"), web.url)
+            self.assertEqual(status, 1)
+            self.assert_one_line(err, self.path("fifo"), "timed out")
+            for flag in ("-H", "-d", "--json"):
+                with Running(flag, "@" + self.path("fifo"), web.url) as weft:
+                    until(lambda weft=weft: sleeps(weft), "the open")
+                    weft.interrupt()
+                    self.assertEqual(weft.wait(), -signal.SIGINT)
+
+    def test_a_fifo_that_is_read(self):
+        os.mkfifo(self.path("fifo"))
+        got = []
+        reader = threading.Thread(target=lambda: got.append(self.content("fifo")), daemon=True)
+        reader.start()
+        with Web(answer_with(response(b"hello"))) as web:
+            self.assertEqual(http("-o", self.path("fifo"), web.url), (0, b"", ""))
+        reader.join(PATIENCE)
+        self.assertEqual(got, [b"hello"])
 
     def test_a_full_disk(self):
         with Web(answer_with(response(b"x" * 100_000))) as web:
@@ -150,6 +186,49 @@ class Terminals(Case):
                                                       streams=("stderr",)) as terminal:
             self.assertEqual(terminal.wait(), 0)
             self.assertIn(b"5 B", terminal.shown)
+
+    def shown(self, web, *args):
+        """What a terminal has shown at last, line by line."""
+        with Terminal("-o", self.path("f"), *args, web.url, streams=("stderr",)) as terminal:
+            status = terminal.wait()
+            self.assertRegex(terminal.shown, rb"\r[^\r\n]*0 B")
+        lines = terminal.shown.decode().replace("\r\n", "\n").split("\n")
+        return status, [line.split("\r")[-1].replace("\x1b[K", "") for line in lines]
+
+    def test_what_is_said_stands_beside_no_bar(self):
+        with Web(answer_with(response(b"x" * 2048))) as web:
+            status, lines = self.shown(web, "-v")
+            self.assertEqual(status, 0)
+            self.assertRegex(lines[-3], "^100%  .* in 0:00$")
+            self.assertRegex(lines[-2], r"^\* times: ")
+        with Web(answer_with(response(b"x" * 2048)[:-1024])) as web:
+            web.closes = True
+            status, lines = self.shown(web)
+            self.assertEqual(status, 1)
+            self.assertRegex(lines[-3], "^ 50%  ")
+            self.assertRegex(lines[-2], r"^weft: http GET .*after 1024 bytes")
+        with Web(answer_with(HEAD + b"retry: 1\nid: 1\ndata: x\n\n")) as web:
+            def answer(request, _sock):
+                return (b"HTTP/1.1 204 No Content\r\n\r\n" if request["Last-Event-ID"]
+                        else HEAD + b"retry: 1\nid: 1\ndata: x\n\n")
+            web.answer, web.closes = answer, True
+            status, lines = self.shown(web, "--sse", "-v")
+            self.assertEqual(status, 0)
+            self.assertTrue(any(line.startswith("weft: event stream") for line in lines), lines)
+            self.assertIn("> Last-Event-ID: 1", lines)
+
+    def test_the_head_is_not_counted(self):
+        with Web(answer_with(response(b"x" * 2048, X="y" * 4096)[:-1024])) as web:
+            web.closes = True
+            status, lines = self.shown(web, "-i")
+            self.assertEqual(status, 1)
+            self.assertRegex(lines[-3], "^ 50%  ")
+
+    def test_no_bar_on_a_terminal_that_can_not_draw_one(self):
+        with Web(answer_with(response(b"x"))) as web:
+            with Terminal("-o", self.path("f"), web.url, streams=("stderr",),
+                          TERM="dumb") as terminal:
+                self.assertEqual((terminal.wait(), terminal.shown), (0, b""))
 
     def test_no_bar_where_nobody_looks(self):
         with Web(answer_with(response(b"x"))) as web:
@@ -344,8 +423,24 @@ class Codings(Case):
             self.assertEqual(web.requests[0]["Accept-Encoding"], "gzip, deflate")
             self.assertEqual(http(web.url + "/gzip"), (0, b"plain", ""))
             # whoever asks for it by hand gets it as it is
-            self.assertEqual(http("-HAccept-Encoding: gzip", web.url + "/gzip"),
-                             (0, codings["gzip"], ""))
+            for flags in ([], ["--compressed"]):
+                self.assertEqual(http(*flags, "-HAccept-Encoding: gzip", web.url + "/gzip"),
+                                 (0, codings["gzip"], ""))
+
+    def test_where_there_is_nothing_to_undo(self):
+        def answer(request, _sock):
+            status, coding = request.target[1:].split("/")
+            data = response(b"" if status != "200" else b"hello", status + " x",
+                            Content_Encoding=coding)
+            return data[:-5] if request.method == "HEAD" else data
+
+        with Web(answer) as web:
+            for path in ("200/identity", "200/", "204/gzip", "304/gzip", "404/gzip"):
+                out = b"hello" if path.startswith("200") else b""
+                self.assertEqual(http("--compressed", f"{web.url}/{path}"), (0, out, ""))
+            status, out, err = http("--compressed", "-I", web.url + "/200/gzip")
+            self.assertEqual((status, err), (0, ""))
+            self.assertIn(b"Content-Encoding: gzip\r\n", out)
 
     def test_a_coding_that_nobody_asked_for(self):
         with Web(answer_with(response(b"x", Content_Encoding="br"))) as web:
@@ -431,9 +526,10 @@ class Tls(Case):
             self.assert_one_line(err, web.url, "self-signed")
             self.assertEqual(http("--cacert", self.cert, web.url), (0, b"hello", ""))
             self.assertEqual(http("--insecure", web.url), (0, b"hello", ""))
-            status, _, err = http("--cacert", self.path("none"), web.url)
-            self.assertEqual(status, 1)
-            self.assert_one_line(err, self.path("none"))
+            for flag in ("--cacert", "--cert"):
+                status, _, err = http(flag, self.path("none"), web.url)
+                self.assertEqual(status, 1)
+                self.assert_one_line(err, f"{flag}: {self.path('none')}", "no such file")
 
     def test_what_is_agreed_on_is_shown(self):
         with self.web() as web:
