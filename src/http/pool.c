@@ -187,9 +187,7 @@ static weft_err give_up(struct pool_place *place, struct pool_waiter *waiter, we
 		if (dial != &place->dials)
 			phase = ops->phase_text((unsigned)counter_get(
 				&container_of(dial, struct pool_dial, link)->phase.value));
-		wait_remove_locked(&place->waiters, &waiter->node);
-		place->waiting--;
-		counter_sub(&place->pool->waiting, 1);
+		place_leave_locked(place, waiter);
 		err = err_setf(err, "%s: %s", phase, weft_strerror(err));
 	} else {
 		err = WEFT_OK;
@@ -316,7 +314,7 @@ static bool admit_idle(struct pool *pool, struct pool_place *place)
 static void look_after(struct pool *pool, struct pool_place *place)
 {
 	place_feed(place);
-	pool_evict(pool);
+	pool_evict(pool, place);
 	pool_reap_start(pool);
 	pool_leave(pool);
 }

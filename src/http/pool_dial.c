@@ -18,14 +18,33 @@ static struct pool_waiter *waiter_of(struct list *link)
 	return container_of(node, struct pool_waiter, node);
 }
 
+/* With the place's lock held. */
+static bool may_dial_locked(const struct pool_place *place)
+{
+	return place->waiting > place->dialling &&
+		place->conns < place->pool->options.conns_per_place_max;
+}
+
+void place_leave_locked(struct pool_place *place, struct pool_waiter *waiter)
+{
+	struct pool *pool = place->pool;
+
+	wait_remove_locked(&place->waiters, &waiter->node);
+	place->waiting--;
+	counter_sub(&pool->waiting, 1);
+	if (weft_likely(word_get(&pool->starved) == 0) || may_dial_locked(place))
+		return;
+	rt_lock_acquire(&pool->lock);
+	place_sate_locked(place);
+	rt_lock_release(&pool->lock);
+}
+
 /* With the place's lock held: out of the list, and woken by who unparks what is returned. */
 static weft_parker *settle_locked(struct pool_place *place, struct pool_waiter *waiter)
 {
 	weft_parker *parker = waiter->ctx.parker;
 
-	wait_remove_locked(&place->waiters, &waiter->node);
-	place->waiting--;
-	counter_sub(&place->pool->waiting, 1);
+	place_leave_locked(place, waiter);
 	CHECK(wait_claim(&waiter->node)); /* waiters give up under the lock only */
 	return parker;
 }
@@ -197,6 +216,17 @@ static void starve_locked(struct pool_place *place)
 	word_put(&pool->starved, word_peek(&pool->starved) + 1);
 }
 
+void place_sate_locked(struct pool_place *place)
+{
+	struct pool *pool = place->pool;
+
+	if (!place->starving)
+		return;
+	place->starving = false;
+	list_remove(&place->starving_link);
+	word_put(&pool->starved, word_peek(&pool->starved) - 1);
+}
+
 static bool reserve_or_starve(struct pool_place *place)
 {
 	struct pool *pool = place->pool;
@@ -219,24 +249,16 @@ static struct pool_place *starving_or_back(struct pool *pool)
 	struct list *link;
 
 	rt_lock_acquire(&pool->lock);
-	link = list_pop_front(&pool->starving);
-	if (link) {
+	if (!list_is_empty(&pool->starving)) {
+		link = pool->starving.next;
 		place = container_of(link, struct pool_place, starving_link);
-		place->starving = false;
+		place_sate_locked(place);
 		place_ref(place);
-		word_put(&pool->starved, word_peek(&pool->starved) - 1);
 	} else {
 		pool->conns--;
 	}
 	rt_lock_release(&pool->lock);
 	return place;
-}
-
-/* With the place's lock held. */
-static bool may_dial_locked(const struct pool_place *place)
-{
-	return place->waiting > place->dialling &&
-		place->conns < place->pool->options.conns_per_place_max;
 }
 
 /* With the place's lock held, and a place in the pool's limit. NULL: no memory. */
@@ -258,17 +280,23 @@ static struct pool_dial *dial_make_locked(struct pool_place *place)
 static bool use_reservation(struct pool_place *place)
 {
 	struct pool *pool = place->pool;
+	weft_parker *parker = NULL;
 	struct pool_dial *dial = NULL;
 
 	rt_lock_acquire(&place->waiters.lock);
-	if (may_dial_locked(place))
+	if (may_dial_locked(place)) {
 		dial = dial_make_locked(place);
+		if (!dial) /* one waiter less: who calls again comes to an end */
+			parker = place_fail_locked(place, err_set(WEFT_ENOMEM));
+	}
 	if (may_dial_locked(place)) {
 		rt_lock_acquire(&pool->lock);
 		starve_locked(place);
 		rt_lock_release(&pool->lock);
 	}
 	rt_lock_release(&place->waiters.lock);
+	if (parker)
+		weft_unpark(parker);
 	return dial && dial_start(dial);
 }
 
@@ -292,12 +320,14 @@ static bool evict_from(void *arg, weft_map_key key, uint64_t value)
 	return !*found;
 }
 
-void pool_evict(struct pool *pool)
+void pool_evict(struct pool *pool, struct pool_place *first)
 {
 	while (word_get(&pool->starved)) {
-		struct pool_conn *found = NULL;
-		weft_err err = weft_map_iterate(pool->places, evict_from, &found);
+		struct pool_conn *found = place_pop(first, PLACE_REMOVE);
+		weft_err err = WEFT_OK;
 
+		if (!found)
+			err = weft_map_iterate(pool->places, evict_from, &found);
 		if (!found) {
 			(void)err; /* no memory for the walk: as if nothing was idle */
 			return;
@@ -309,6 +339,19 @@ void pool_evict(struct pool *pool)
 
 /* --- feeding -------------------------------------------------------------------------------- */
 
+/* With the place's lock held: who wants new ones only has no use for one that is idle, but for
+ * the room that it leaves. */
+static bool wants_idle_locked(const struct pool_place *place)
+{
+	if (place->waiting > place->dialling &&
+		place->conns >= place->pool->options.conns_per_place_max)
+		return true;
+	list_for_each(link, &place->waiters.nodes)
+		if (!waiter_of(link)->fresh)
+			return true;
+	return false;
+}
+
 /* Idle ones to who waits. */
 static void feed_idle(struct pool_place *place)
 {
@@ -319,7 +362,7 @@ static void feed_idle(struct pool_place *place)
 
 		conn = NULL;
 		rt_lock_acquire(&place->waiters.lock);
-		if (place->waiting)
+		if (wants_idle_locked(place))
 			conn = place_pop(place, PLACE_REMOVE);
 		if (conn)
 			parker = place_hand_locked(place, conn);
@@ -364,5 +407,5 @@ void place_feed(struct pool_place *place)
 		;
 	if (reserved)
 		pool_release(place->pool);
-	pool_evict(place->pool);
+	pool_evict(place->pool, place);
 }

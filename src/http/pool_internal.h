@@ -115,8 +115,14 @@ weft_map_key place_key(const struct pool_key *key);
 void place_feed(struct pool_place *place);
 /* A place in the pool's limit is free: to who starves, or back. */
 void pool_release(struct pool *pool);
-/* Closes an idle connection, somewhere, if somebody starves. */
-void pool_evict(struct pool *pool);
+/* Closes an idle connection if somebody starves: of that place, where one is likely, or else of
+ * the first that a walk over all of them finds. */
+void pool_evict(struct pool *pool, struct pool_place *first);
+/* With the place's lock held: out of the list; a place that wants no more starves no more, or an
+ * idle connection would be closed for nobody. */
+void place_leave_locked(struct pool_place *place, struct pool_waiter *waiter);
+/* With the pool's lock held: it does not starve. */
+void place_sate_locked(struct pool_place *place);
 /* With the place's lock held: the first who can use it gets it; its parker, NULL: nobody can. */
 weft_parker *place_hand_locked(struct pool_place *place, struct pool_conn *conn);
 /* With the place's lock held: the first is told err, with the caller's detail; its parker, NULL:

@@ -131,11 +131,7 @@ void place_tidy(struct pool_place *place)
 	reuses += counter_get(&place->reuses);
 	rt_lock_acquire(&pool->lock);
 	pool->reuses_past += reuses;
-	if (place->starving) {
-		place->starving = false;
-		list_remove(&place->starving_link);
-		word_put(&pool->starved, word_peek(&pool->starved) - 1);
-	}
+	place_sate_locked(place);
 	rt_lock_release(&pool->lock);
 	(void)weft_map_remove_if(pool->places, place_key(&key), is_that, place);
 }

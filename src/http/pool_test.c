@@ -544,6 +544,26 @@ BOTH_TEST(pool_gives_new_ones_to_who_wants_new_ones)
 	return WEFT_OK;
 }
 
+BOTH_TEST(pool_leaves_idle_ones_alone_that_are_not_in_the_way_of_new_ones)
+{
+	struct world world;
+	struct fake *a, *b, *fresh = NULL;
+
+	world_init(&world);
+	world_open(&world);
+	a = get(&world, "k");
+	b = get(&world, "k");
+	put(a);
+	put(b);
+	want_ok(try_get(&world, "k", true, &fresh, WEFT_FOREVER));
+	want(fresh->number == 2 && counter_get(&world.closed) == 0);
+	want(stats_of(&world).idle == 2);
+	drop(fresh);
+	want(stats_of(&world).idle == 2 && stats_of(&world).conns == 2);
+	world_end(&world);
+	return WEFT_OK;
+}
+
 /* --- limits --------------------------------------------------------------------------------- */
 
 BOTH_TEST(pool_closes_an_idle_one_of_another_place_for_its_limit)
@@ -563,6 +583,35 @@ BOTH_TEST(pool_closes_an_idle_one_of_another_place_for_its_limit)
 	put(get(&world, "a"));
 	want(stats_of(&world).dials == 3);
 	world_end(&world);
+	return WEFT_OK;
+}
+
+/* Who starved is served by another's connection, or has left. */
+BOTH_TEST(pool_closes_no_idle_one_for_who_wants_none_any_more)
+{
+	for (int leaves = 0; leaves < 2; leaves++) {
+		struct waiter waiter = { .until = leaves ? weft_after_ns(30 * MS) : 0 };
+		struct world world;
+		struct fake *a, *b;
+
+		world_init(&world);
+		world.options.conns_max = 2;
+		world_open(&world);
+		a = get(&world, "a");
+		b = get(&world, "b");
+		wait_begin(&waiter, &world, "a");
+		if (!leaves)
+			put(a);
+		wait_end(&waiter);
+		want_err(leaves ? WEFT_ETIMEDOUT : WEFT_OK, waiter.err);
+		put(b);
+		want(stats_of(&world).evicted == 0 && stats_of(&world).idle == 1);
+		want(get(&world, "b") == b);
+		put(b);
+		put(a);
+		want(stats_of(&world).idle == 2 && stats_of(&world).conns == 2);
+		world_end(&world);
+	}
 	return WEFT_OK;
 }
 
@@ -849,7 +898,9 @@ static void pool_tests(TCase *tc)
 	both_add(tc, pool_tells_what_a_dial_was_at);
 	both_add(tc, pool_tells_each_who_waits_of_a_dial_that_failed);
 	both_add(tc, pool_gives_new_ones_to_who_wants_new_ones);
+	both_add(tc, pool_leaves_idle_ones_alone_that_are_not_in_the_way_of_new_ones);
 	both_add(tc, pool_closes_an_idle_one_of_another_place_for_its_limit);
+	both_add(tc, pool_closes_no_idle_one_for_who_wants_none_any_more);
 	both_add(tc, pool_lets_no_place_starve);
 	both_add(tc, pool_that_closes_fails_those_who_wait_and_dial);
 	both_add(tc, pool_counts_exactly_with_many_at_once);
