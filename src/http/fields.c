@@ -238,17 +238,24 @@ weft_err weft_http_fields_add_line(weft_http_fields *fields, const char *line)
 static size_t remove_from(
 	struct weft_http_fields *fields, const char *name, size_t name_len, size_t from)
 {
-	size_t kept = http_fields_find(fields, name, name_len, from), removed;
+	size_t first = http_fields_find(fields, name, name_len, from), kept = first, removed;
 
-	for (size_t i = kept; i < fields->len; i++) {
+	/* all are found before the first is freed: the name may be one of theirs */
+	for (size_t i = first; i < fields->len; i++) {
 		struct http_field *f = &fields->list[i];
 
-		if (http1_same_text(f->name, f->name_len, name, name_len)) {
-			fields->size -= (size_t)f->name_len + f->value_len;
-			mem_free(f->owned);
-		} else {
+		if (http1_same_text(f->name, f->name_len, name, name_len))
+			f->value = NULL;
+	}
+	for (size_t i = first; i < fields->len; i++) {
+		struct http_field *f = &fields->list[i];
+
+		if (f->value) {
 			fields->list[kept++] = *f;
+			continue;
 		}
+		fields->size -= (size_t)f->name_len + f->value_len;
+		mem_free(f->owned);
 	}
 	removed = fields->len - kept;
 	fields->len = kept;

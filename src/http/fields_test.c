@@ -100,6 +100,31 @@ START_TEST(fields_set_replaces_all_of_a_name)
 }
 END_TEST
 
+/* A name that is the fields' own is good until the call has ended. */
+START_TEST(fields_remove_by_a_name_of_their_own)
+{
+	weft_http_fields *f = made();
+	const char *name;
+
+	add(f, "X-A", "1");
+	add(f, "X-B", "2");
+	add(f, "x-a", "3");
+	add(f, "X-a", "4");
+	weft_http_fields_at(f, 0, &name, NULL);
+	ck_assert_uint_eq(weft_http_fields_remove(f, name), 3);
+	ck_assert_uint_eq(weft_http_fields_count(f), 1);
+	add(f, "x-b", "5");
+	add(f, "X-C", "6");
+	add(f, "x-B", "7");
+	weft_http_fields_at(f, 1, &name, NULL);
+	ck_assert_int_eq(weft_http_fields_set(f, name, "8"), WEFT_OK);
+	ck_assert_uint_eq(weft_http_fields_count(f), 2);
+	ck_assert_str_eq(weft_http_fields_get(f, "X-B"), "8");
+	ck_assert_str_eq(weft_http_fields_get(f, "X-C"), "6");
+	weft_http_fields_free(f);
+}
+END_TEST
+
 START_TEST(fields_are_bounded_in_number_and_size)
 {
 	static char large[WEFT_HTTP_FIELDS_SIZE_MAX];
@@ -209,6 +234,7 @@ static void fields_tests(TCase *tc)
 		sizeof(refused) / sizeof(refused[0]));
 	t_add(tc, fields_take_lines_of_a_file);
 	t_add(tc, fields_set_replaces_all_of_a_name);
+	t_add(tc, fields_remove_by_a_name_of_their_own);
 	t_add(tc, fields_are_bounded_in_number_and_size);
 	t_add(tc, fields_views_cost_nothing_until_they_outgrow_their_list);
 	t_add_loop(tc, fields_lists_are_searched_by_token, 0, sizeof(lists) / sizeof(lists[0]));
