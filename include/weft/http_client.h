@@ -68,7 +68,8 @@ typedef struct weft_http_client_options {
 
 	/* a message */
 	int64_t head_timeout_ns;   /* from the end of the request to the head; 0: no limit */
-	int64_t stall_timeout_ns;  /* a body, either way, without progress; 0: 60 s */
+	int64_t stall_timeout_ns;  /* a body, either way, without progress, in however many
+				    * reads; 0: 60 s */
 	int64_t expect_timeout_ns; /* how long a body waits for 100 (Continue); 0: 1 s */
 	size_t head_size_max;	   /* bytes of a response's head; 0: 64 KiB; trailers: 8 KiB */
 	size_t fields_max;	   /* header fields in it; 0: 100; at most WEFT_HTTP_FIELDS_MAX */
@@ -193,7 +194,8 @@ typedef struct weft_http_request {
  *
  * A response that comes while the body is still being sent is delivered at once. Is it an
  * error (4xx, 5xx), the rest of the body is not sent, and the connection is closed with the
- * response; otherwise sending goes on while the response is read.
+ * response; otherwise sending goes on while the response is read. A 101 is delivered when the
+ * whole body has been sent.
  *
  * Errors begin with "http METHOD URL: " and say in which phase it ended: "waiting for a
  * connection", "resolve", "connect", "TLS", "sending", "waiting for the response".
@@ -238,8 +240,8 @@ WEFT_API WEFT_MUST_CHECK weft_err weft_http_response_read_all(
 	weft_http_response *response, weft_buf *out, size_t size_max, weft_deadline until);
 
 /*
- * After status 101: the connection, the caller's own from now on; bytes that came with the
- * response are read from it first. Once. Errors: WEFT_EINVAL (another status, or taken
+ * After status 101: the connection, the caller's own from now on; all of the request has been
+ * sent, and bytes that came with the response are read from it first. Once. Errors: WEFT_EINVAL (another status, or taken
  * already), WEFT_ENOMEM.
  */
 WEFT_API WEFT_MUST_CHECK weft_err weft_http_response_take(

@@ -231,14 +231,13 @@ void weft_http_client_unref(weft_http_client *client)
 
 void weft_http_client_stats_get(const weft_http_client *client, weft_http_client_stats *out)
 {
-	uint64_t stale_used = counter_get(&client->stale_used); /* the pool counted them */
 	struct pool_stats pool;
 
 	pool_stats_get(client->pool, &pool);
 	*out = (weft_http_client_stats){
 		.dials = pool.dials,
 		.dials_failed = pool.dials_failed,
-		.reuses = pool.reuses - stale_used,
+		.reuses = pool.reuses,
 		.retries = counter_get(&client->retries),
 		.waits = pool.waits,
 		.expired = pool.expired,

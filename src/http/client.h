@@ -44,11 +44,11 @@ struct weft_http_client {
 	bool owns_buffers, tls_held;
 	weft_http_client_options options; /* zeros replaced; user_agent, net, tls are our own */
 	weft_net_options net;
-	char *user_agent;			   /* NULL: none */
-	struct rt_lock lock;			   /* over the making of */
-	struct published default_tls;		   /* a weft_tls; made at the first need */
-	struct counter retries, stale, stale_used; /* the last: of stale, used before */
-	struct proxies *proxies;		   /* NULL: without proxy_env */
+	char *user_agent;	      /* NULL: none */
+	struct rt_lock lock;	      /* over the making of */
+	struct published default_tls; /* a weft_tls; made at the first need */
+	struct counter retries, stale;
+	struct proxies *proxies; /* NULL: without proxy_env */
 };
 
 /* A connection's reference of the client's memory is dropped. */
@@ -128,6 +128,7 @@ struct weft_http_response {
 	struct http1_body body;
 	struct http1_piece piece;     /* content found in them, and not yet handed out */
 	bool endless;		      /* the request's */
+	weft_deadline silent_since;   /* of the body: the last read found nothing; 0: it did */
 	int64_t length;		      /* what the caller is told */
 	struct client_filter *filter; /* owned; NULL: none */
 	char *url;		      /* where redirects led; owned; NULL: there were none */
@@ -190,6 +191,8 @@ weft_deadline client_sender_ended(const struct client_sender *sender);
 bool client_sender_gave_up(const struct client_sender *sender);
 /* Once it has ended, how; the detail is set. */
 weft_err client_sender_result(const struct client_sender *sender);
+/* Until it has ended: how. Errors: WEFT_ETIMEDOUT and WEFT_ECANCELED, too. */
+WEFT_MUST_CHECK weft_err client_sender_wait(struct client_sender *sender, weft_deadline until);
 /* Cancels and joins. NULL is allowed. */
 void client_sender_free(struct client_sender *sender);
 

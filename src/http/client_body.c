@@ -159,7 +159,7 @@ static weft_err sender_fiber(void *arg)
 		err = send_counted(s);
 	else
 		err = send_chunks(s);
-	if (err == WEFT_ETIMEDOUT)
+	if (err == WEFT_ETIMEDOUT && !s->gave_up)
 		err = give_up(s, err_setf(err, "sending the body: timed out"));
 	s->err = err;
 	if (err)
@@ -222,6 +222,13 @@ weft_err client_sender_result(const struct client_sender *sender)
 	if (sender->err)
 		err_slot_copy(err_slot_self(), &sender->failure);
 	return sender->err;
+}
+
+weft_err client_sender_wait(struct client_sender *sender, weft_deadline until)
+{
+	weft_err err = weft_scope_wait(sender->scope, until);
+
+	return err ? err : client_sender_result(sender);
 }
 
 void client_sender_free(struct client_sender *sender)

@@ -648,6 +648,47 @@ BOTH_TEST(client_reads_on_after_a_deadline_but_not_after_a_stall)
 	return WEFT_OK;
 }
 
+/* Who asks now and then, and never waits for long, learns of a stall all the same. */
+BOTH_TEST(client_finds_a_stall_over_many_reads)
+{
+	weft_http_client_options options = WEFT_HTTP_CLIENT_OPTIONS_DEFAULT;
+	weft_http_request request = WEFT_HTTP_REQUEST_DEFAULT;
+	weft_http_client *client;
+	struct raw_server server;
+	weft_http_response *r;
+	weft_deadline begun;
+	weft_chan *go;
+	char text[8];
+	size_t got;
+	unsigned looks = 0;
+	weft_err err;
+
+	options.stall_timeout_ns = 60 * MS;
+	client = client_make(&options);
+	want_ok(weft_chan_create(&go, sizeof(int), 1, NULL));
+	raw_start(&server, says_half, go, NULL);
+	r = send_to(client, &server, &request, "/");
+	for (size_t done = 0; done < 2; done += got)
+		want_ok(weft_http_response_read(r, text, 2 - done, &got, WEFT_FOREVER));
+	begun = weft_now();
+	for (;;) {
+		err = weft_http_response_read(
+			r, text, 4, &got, looks++ % 2 ? WEFT_NOW : weft_after_ms(5));
+		want_err(WEFT_ETIMEDOUT, err);
+		if (strstr(weft_error_detail(), "nothing came for 60 ms"))
+			break;
+		want(weft_now() - begun < 5 * SECOND);
+		want_ok(weft_sleep_ns(5 * MS));
+	}
+	want(looks > 2 && weft_now() - begun >= 60 * MS);
+	weft_http_response_free(r);
+	want(stats_of(client).connections_now == 0);
+	client_end(client);
+	raw_stop(&server);
+	weft_chan_unref(go);
+	return WEFT_OK;
+}
+
 static void client_body_tests(TCase *tc)
 {
 	both_add(tc, client_sends_bodies_of_bytes);
@@ -663,6 +704,7 @@ static void client_body_tests(TCase *tc)
 	both_add(tc, client_reads_all_up_to_a_cap);
 	both_add(tc, client_keeps_a_connection_whose_body_was_left_unread_if_little_is_missing);
 	both_add(tc, client_reads_on_after_a_deadline_but_not_after_a_stall);
+	both_add(tc, client_finds_a_stall_over_many_reads);
 }
 
 T_SUITE("http client's bodies", client_body_tests)

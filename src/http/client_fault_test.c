@@ -218,6 +218,83 @@ BOTH_TEST(client_finds_out_before_it_uses_a_kept_connection)
 	return WEFT_OK;
 }
 
+static weft_err sends_cancelled(void *arg)
+{
+	struct raw_server *server = arg;
+	weft_http_request request = WEFT_HTTP_REQUEST_DEFAULT;
+	weft_http_response *r = NULL;
+
+	want_err(WEFT_ECANCELED, weft_sleep_ns(SECOND));
+	want_err(WEFT_ECANCELED, try_send(server->user, server, &request, "/", &r, WEFT_FOREVER));
+	return WEFT_OK;
+}
+
+static void answers_hi(struct raw_conn *c)
+{
+	while (raw_request(c))
+		raw_say(c, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi");
+}
+
+BOTH_TEST(client_that_is_cancelled_before_it_sends_leaves_the_connection_to_others)
+{
+	weft_http_client *client = client_make(NULL);
+	struct raw_server server;
+	weft_scope *scope;
+
+	raw_start(&server, answers_hi, client, NULL);
+	want_hi(client, &server);
+	want_ok(weft_scope_create(&scope));
+	want_ok(weft_scope_spawn(scope, "is cancelled", sends_cancelled, &server));
+	want_ok(weft_sleep_ns(MS));
+	weft_scope_free(scope);
+	/* it was in its hand, but no request went over it */
+	want(stats_of(client).reuses == 0 && stats_of(client).idle_now == 1);
+	want_hi(client, &server);
+	want(stats_of(client).reuses == 1 && counter_get(&server.conns) == 1);
+	client_end(client);
+	raw_stop(&server);
+	return WEFT_OK;
+}
+
+/* Another connection that it reads its body from is reset. */
+static weft_err reset_read(void *user, void *data, size_t size, size_t *got, weft_deadline until)
+{
+	(void)user;
+	(void)data;
+	(void)size;
+	(void)got;
+	(void)until;
+	return WEFT_ERESET;
+}
+
+static weft_err rewinds(void *user)
+{
+	++*(unsigned *)user;
+	return WEFT_OK;
+}
+
+BOTH_TEST(client_sends_nothing_again_that_failed_for_its_bodys_sake)
+{
+	weft_http_client *client = client_make(NULL);
+	weft_http_request request = WEFT_HTTP_REQUEST_DEFAULT;
+	struct raw_server server;
+	weft_http_response *r = NULL;
+	unsigned count = 0;
+
+	raw_start(&server, answers_hi, NULL, NULL);
+	want_hi(client, &server);
+	request.method = "PUT";
+	request.body_read = reset_read;
+	request.body_rewind = rewinds;
+	request.body_user = &count;
+	want_err(WEFT_ERESET, try_send(client, &server, &request, "/", &r, WEFT_FOREVER));
+	want_in(weft_error_detail(), ": sending: ");
+	want(count == 0 && stats_of(client).retries == 0);
+	client_end(client);
+	raw_stop(&server);
+	return WEFT_OK;
+}
+
 /* --- phases --------------------------------------------------------------------------------- */
 
 /* Where a request stands still. */
@@ -505,6 +582,8 @@ static void client_fault_tests(TCase *tc)
 	both_add(tc, client_sends_nothing_again_once_a_byte_has_come);
 	both_add(tc, client_sends_a_body_again_only_if_it_can_be_had_again);
 	both_add(tc, client_finds_out_before_it_uses_a_kept_connection);
+	both_add(tc, client_that_is_cancelled_before_it_sends_leaves_the_connection_to_others);
+	both_add(tc, client_sends_nothing_again_that_failed_for_its_bodys_sake);
 	both_add(tc, client_times_out_in_each_phase_and_says_which);
 	both_add(tc, client_can_be_cancelled_in_each_phase);
 	both_add(tc, client_bounds_the_wait_for_a_head_and_a_stalled_body);

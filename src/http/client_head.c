@@ -28,6 +28,8 @@ static weft_err check_field(struct client_call *call, const struct http_field *f
 {
 	switch ((int)http1_name_of(field->name, field->name_len)) {
 	case HTTP1_NAME_HOST:
+		if (call->has_host)
+			return err_setf(WEFT_EINVAL, "more than one Host field");
 		call->has_host = true;
 		return WEFT_OK;
 	case HTTP1_NAME_USER_AGENT:

@@ -130,7 +130,7 @@ static weft_err read_more(struct weft_http_response *r, weft_deadline until)
 		return ended(r);
 	if (err)
 		return err;
-	if (!r->got_bytes)
+	if (!r->first_byte)
 		r->first_byte = weft_now();
 	r->at_once = !r->got_bytes;
 	r->got_bytes = true;
@@ -154,6 +154,8 @@ static void pass_interim(struct client_call *call, unsigned *count)
 	}
 	r->len -= head->size;
 	memmove(r->data, r->data + head->size, r->len);
+	if (!r->len)
+		r->first_byte = 0; /* the final one's is meant */
 	http1_parser_reset(&r->parser, r->answers);
 }
 

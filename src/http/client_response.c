@@ -216,17 +216,20 @@ static weft_err ended_early(struct weft_http_response *r)
 			(unsigned long long)r->body.total));
 }
 
-/* By the earlier of the caller's deadline and the longest silence. */
+/* By the earlier of the caller's deadline and the longest silence, which goes on from call to
+ * call: one who only ever looks must find a stall, too. */
 static weft_err read_conn(
 	struct weft_http_response *r, void *data, size_t size, size_t *got, weft_deadline until)
 {
 	int64_t stall = r->endless ? INT64_MAX : r->client->options.stall_timeout_ns;
-	weft_deadline stalled = client_after(stall);
+	weft_deadline from = r->silent_since || stall == INT64_MAX ? r->silent_since : weft_now();
+	weft_deadline stalled = client_since(from, stall);
 	weft_err err;
 
 	*got = 0;
 	r->at_once = false;
 	err = weft_conn_read(r->conn->conn, data, size, got, client_earlier(until, stalled));
+	r->silent_since = err == WEFT_ETIMEDOUT ? from : 0;
 	if (err == WEFT_ECLOSED)
 		return ended_early(r);
 	if (err == WEFT_ETIMEDOUT && stalled < until)

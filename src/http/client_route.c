@@ -130,6 +130,8 @@ weft_err client_route_init(struct client_route *route, const weft_http_request *
 	};
 	if (!request->url && !request->url_parsed)
 		return err_setf(WEFT_EINVAL, "no URL is given");
+	if (request->unix_path && !*request->unix_path)
+		return err_setf(WEFT_EINVAL, "unix_path is empty");
 	if (proxy && request->unix_path)
 		return err_setf(WEFT_EINVAL, "both unix_path and proxy are given");
 	if (request->url_parsed) {

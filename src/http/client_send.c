@@ -51,13 +51,15 @@ static weft_err get_conn(struct client_call *call, bool fresh, struct client_con
 		if (!(conn->used || conn->kept) || is_alive(client_conn_of(conn), &err))
 			break;
 		counter_add(&client->stale, 1);
-		counter_add(&client->stale_used, conn->used);
+		pool_not_reused(client->pool, conn);
 		pool_drop(client->pool, conn);
 	}
-	if (err)
+	if (err) {
+		pool_not_reused(client->pool, conn);
 		pool_put(client->pool, conn);
-	else
+	} else {
 		*out = client_conn_of(conn);
+	}
 	return err;
 }
 
@@ -136,6 +138,20 @@ static weft_err reason_of(struct client_call *call, weft_err err)
 	return client_sender_result(sender);
 }
 
+/* The connection is about to be the caller's: nothing of the request may be behind (RFC 9110,
+ * section 7.8), nor anybody who still writes to it. */
+static weft_err finish_request(struct client_call *call)
+{
+	struct client_sender *sender = call->response->sender;
+
+	if (call->awaits_continue)
+		return err_setf(WEFT_EPROTO, "101 instead of the 100 that the body waits for");
+	if (!sender)
+		return WEFT_OK;
+	call->phase = "sending";
+	return client_sender_wait(sender, call->until);
+}
+
 /* The head has come: what it means for the connection and for a body under way. */
 static void settle(struct client_call *call)
 {
@@ -171,6 +187,10 @@ static weft_err converse(struct client_call *call)
 	err = client_read_head(call);
 	if (err)
 		return reason_of(call, err);
+	if (r->parser.head.status == 101)
+		err = finish_request(call);
+	if (err)
+		return err;
 	settle(call);
 	return WEFT_OK;
 }
@@ -192,6 +212,7 @@ static weft_err attempt(struct client_call *call, bool fresh, bool *again)
 	r = &conn->response;
 	err = client_response_init(conn);
 	if (err) {
+		pool_not_reused(call->client->pool, &conn->pool);
 		pool_put(call->client->pool, &conn->pool);
 		return err;
 	}
@@ -204,7 +225,8 @@ static weft_err attempt(struct client_call *call, bool fresh, bool *again)
 	err = converse(call);
 	if (!err)
 		return WEFT_OK;
-	*again = (r->reused || conn->pool.kept) && !r->got_bytes && err == WEFT_ERESET;
+	*again = (r->reused || conn->pool.kept) && !r->got_bytes && err == WEFT_ERESET &&
+		!(r->sender && client_sender_gave_up(r->sender));
 	client_response_fini(r);
 	pool_drop(call->client->pool, &conn->pool);
 	call->response = NULL;

@@ -342,6 +342,9 @@ BOTH_TEST(client_refuses_requests_that_are_none)
 	bad.unix_path = "/x";
 	bad.proxy = "http://p/";
 	want_refused(client, &bad, "proxy");
+	bad = good;
+	bad.unix_path = "";
+	want_refused(client, &bad, "unix_path");
 	want_ok(weft_http_fields_create(&fields));
 	bad = good;
 	bad.fields = bad.trailers = fields;
@@ -355,6 +358,10 @@ BOTH_TEST(client_refuses_requests_that_are_none)
 	weft_http_fields_clear(fields);
 	want_ok(weft_http_fields_add(fields, "Connection", "keep-alive, X-One"));
 	want_refused(client, &bad, "Connection");
+	weft_http_fields_clear(fields);
+	want_ok(weft_http_fields_add(fields, "Host", "a"));
+	want_ok(weft_http_fields_add(fields, "host", "b"));
+	want_refused(client, &bad, "more than one Host");
 	weft_http_fields_free(fields);
 	want(stats_of(client).dials == 0);
 	client_end(client);
@@ -437,6 +444,36 @@ BOTH_TEST(client_tells_of_interim_responses)
 	return WEFT_OK;
 }
 
+/* An interim response at once, the final one later. */
+static void keeps_waiting(struct raw_conn *c)
+{
+	while (raw_request(c)) {
+		raw_say(c, "HTTP/1.1 103 Early Hints\r\n\r\n");
+		if (weft_sleep_ns(60 * MS) != WEFT_OK)
+			return;
+		raw_say(c, c->server->text);
+	}
+}
+
+BOTH_TEST(client_times_the_final_response)
+{
+	weft_http_client *client = client_make(NULL);
+	weft_http_request request = WEFT_HTTP_REQUEST_DEFAULT;
+	weft_http_timings timings;
+	struct raw_server server;
+	weft_http_response *r;
+
+	raw_start(&server, keeps_waiting, NULL, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi");
+	r = send_to(client, &server, &request, "/");
+	weft_http_response_timings(r, &timings);
+	want(timings.first_byte_ns >= 50 * MS && timings.total_ns >= timings.first_byte_ns);
+	want_body(r, "hi");
+	weft_http_response_free(r);
+	client_end(client);
+	raw_stop(&server);
+	return WEFT_OK;
+}
+
 static void interim_for_ever(struct raw_conn *c)
 {
 	if (!raw_request(c))
@@ -507,6 +544,77 @@ BOTH_TEST(client_hands_an_upgraded_connection_over)
 	weft_http_fields_free(fields);
 	client_end(client);
 	raw_stop(&server);
+	return WEFT_OK;
+}
+
+/* The answer to the head, before the body has been read: a little of it, or nothing. */
+struct hasty {
+	bool reads; /* and speaks then */
+	bool expects;
+};
+
+static void upgrades_at_once(struct raw_conn *c)
+{
+	const struct hasty *hasty = c->server->user;
+
+	if (!raw_head(c))
+		return;
+	raw_say(c,
+		"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n");
+	if (hasty->reads) {
+		want(raw_body(c) && c->body_len == c->length);
+		raw_say(c, "first");
+	} else if (weft_sleep_ns(20 * SECOND) != WEFT_OK) {
+		return; /* the test is over */
+	}
+	raw_until_closed(c);
+}
+
+#define HASTY_BODY ((size_t)16 << 20) /* more than sockets hold */
+
+BOTH_TEST(client_hands_no_connection_over_before_the_request_is_sent)
+{
+	static struct hasty all[] = { { true, false }, { false, false }, { false, true } };
+	char *body = calloc(1, HASTY_BODY), text[5];
+
+	for (size_t i = 0; i < 3; i++) {
+		weft_http_client *client = client_make(NULL);
+		weft_http_request request = WEFT_HTTP_REQUEST_DEFAULT;
+		struct raw_server server;
+		weft_http_fields *fields = NULL;
+		weft_http_response *r = NULL;
+		weft_conn *conn = NULL;
+		weft_err err;
+
+		want_ok(weft_http_fields_create(&fields));
+		want_ok(weft_http_fields_add(fields, "Upgrade", "echo"));
+		request.method = "POST";
+		request.fields = fields;
+		request.upgrade = true;
+		request.body = body;
+		request.body_size = HASTY_BODY;
+		request.expect_continue = all[i].expects;
+		raw_start(&server, upgrades_at_once, &all[i], NULL);
+		err = try_send(client, &server, &request, "/", &r,
+			all[i].reads ? WEFT_FOREVER : weft_after_ms(200));
+		if (all[i].reads) {
+			want_ok(err);
+			want_ok(weft_http_response_take(r, &conn));
+			want_ok(weft_conn_read_full(conn, text, 5, NULL, WEFT_FOREVER));
+			want(memcmp(text, "first", 5) == 0);
+			weft_conn_free(conn);
+			want_ok(weft_sleep_ns(MS)); /* nobody writes to it any more */
+			weft_http_response_free(r);
+		} else {
+			want_err(all[i].expects ? WEFT_EPROTO : WEFT_ETIMEDOUT, err);
+			want_in(weft_error_detail(), all[i].expects ? "101 instead" : "sending");
+		}
+		want(stats_of(client).connections_now == 0);
+		weft_http_fields_free(fields);
+		client_end(client);
+		raw_stop(&server);
+	}
+	free(body);
 	return WEFT_OK;
 }
 
@@ -607,8 +715,10 @@ static void client_tests(TCase *tc)
 	both_add(tc, client_refuses_requests_that_are_none);
 	both_add(tc, client_names_the_field_of_an_option_that_is_wrong);
 	both_add(tc, client_tells_of_interim_responses);
+	both_add(tc, client_times_the_final_response);
 	both_add(tc, client_bounds_interim_responses);
 	both_add(tc, client_hands_an_upgraded_connection_over);
+	both_add(tc, client_hands_no_connection_over_before_the_request_is_sent);
 	both_add(tc, client_refuses_what_is_no_response);
 	both_add(tc, client_takes_long_heads_up_to_its_limits);
 }

@@ -128,6 +128,7 @@ static struct pool_conn *get_idle(struct pool *pool, const struct pool_request *
 		if (!conn || !is_expired(pool, conn))
 			return conn;
 		counter_add(&pool->expired, 1);
+		pool_not_reused(pool, conn);
 		pool_drop(pool, conn);
 	} while (true);
 }
@@ -256,6 +257,12 @@ weft_err pool_get(struct pool *pool, const struct pool_request *request, struct 
 		(*out)->taken_at = weft_now();
 	}
 	return err;
+}
+
+void pool_not_reused(struct pool *pool, const struct pool_conn *conn)
+{
+	if (conn->used)
+		counter_add(&pool->not_reused, 1);
 }
 
 /* --- giving back ---------------------------------------------------------------------------- */
@@ -419,6 +426,8 @@ static bool count_place(void *arg, weft_map_key key, uint64_t value)
 void pool_stats_get(struct pool *pool, struct pool_stats *out)
 {
 	struct pool_stats stats = { 0 };
+	/* before those that it is a part of */
+	uint64_t not_reused = counter_get(&pool->not_reused);
 
 	/* without memory for the walk the sums are of a part */
 	if (weft_map_iterate(pool->places, count_place, &stats) != WEFT_OK)
@@ -432,6 +441,7 @@ void pool_stats_get(struct pool *pool, struct pool_stats *out)
 	stats.waiting = counter_get(&pool->waiting);
 	rt_lock_acquire(&pool->lock);
 	stats.reuses += pool->reuses_past;
+	stats.reuses -= stats.reuses < not_reused ? stats.reuses : not_reused;
 	stats.conns = pool->conns;
 	rt_lock_release(&pool->lock);
 	*out = stats;

@@ -118,6 +118,8 @@ void pool_free(struct pool *pool);
  */
 WEFT_MUST_CHECK weft_err pool_get(struct pool *pool, const struct pool_request *request,
 	struct pool_conn **out, weft_deadline until);
+/* What get gave serves nobody, and will be put or dropped: it is no reuse. */
+void pool_not_reused(struct pool *pool, const struct pool_conn *conn);
 void pool_put(struct pool *pool, struct pool_conn *conn);
 void pool_drop(struct pool *pool, struct pool_conn *conn);
 

@@ -71,8 +71,9 @@ struct pool {
 	struct list starving; /* places that would dial, but for conns_max; in order */
 	weft_scope *scope;    /* of all its fibers; NULL until the first */
 	uint64_t reuses_past; /* of places that are gone */
-	/* counted where it happens, none of them in an idle hit */
-	struct counter dials, dials_failed, waits, expired, evicted, dialling, waiting;
+	/* counted where it happens, none of them in an idle hit; not_reused: of the lanes' and the
+	 * places' reuses */
+	struct counter dials, dials_failed, waits, expired, evicted, dialling, waiting, not_reused;
 };
 
 static inline bool pool_is_closed(const struct pool *pool)

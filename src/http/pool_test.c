@@ -334,6 +334,7 @@ BOTH_TEST(pool_gives_nothing_that_was_idle_too_long)
 	want(stats_of(&world).idle == 1);
 	fake = get(&world, "k");
 	want(fake->number == 1 && stats_of(&world).expired == 1 && stats_of(&world).conns == 1);
+	want(stats_of(&world).reuses == 0);
 	put(fake);
 	world_end(&world);
 	return WEFT_OK;
