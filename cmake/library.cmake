@@ -38,7 +38,7 @@ if(WEFT_TLS)
 	list(APPEND weft_defines WEFT_TLS=1)
 	list(FILTER weft_sources EXCLUDE REGEX "/src/net/tls_none\\.c$")
 else()
-	list(FILTER weft_sources EXCLUDE REGEX "/src/net/tls_(bio|cache|cert|config|conn|error|load|move|open)\\.c$")
+	list(FILTER weft_sources EXCLUDE REGEX "/src/net/tls_(bio|cache|cert|config|conn|error|load|move|open|ticket)\\.c$")
 endif()
 
 add_library(weft_objects OBJECT ${weft_sources} ${weft_assembly})

@@ -98,7 +98,8 @@ typedef struct weft_tls_server_options {
 	const char *client_ca_file, *client_ca_pem;
 	const char *crl_file; /* PEM: of client_ca's */
 	weft_tls_version version_min, version_max;
-	bool tickets_off;	  /* each handshake is a full one */
+	bool tickets_off;	  /* each handshake is a full one; else tickets are good for two
+				   * hours, and the keys they are sealed with as new */
 	const char *key_log_file; /* as a client's */
 	bool key_log_env;
 } weft_tls_server_options;
@@ -139,8 +140,8 @@ WEFT_API WEFT_MUST_CHECK weft_err weft_tls_reload(weft_tls *tls);
  *                  protocol or cipher; the peer does not speak TLS; what the peer's alert
  *                  said.
  *  WEFT_EAUTH      the server wants a client certificate that we do not have, or refuses
- *                  ours. In TLS 1.3 a server may say so after the handshake: then a read
- *                  fails so.
+ *                  ours. In TLS 1.3 a server may say so after the handshake: then a read or
+ *                  a write fails so.
  *  WEFT_ERESET     the peer, or the transport, ended within the handshake.
  *  WEFT_ETIMEDOUT, WEFT_ECANCELED, WEFT_ENOMEM, WEFT_ENOSYS, WEFT_EIO; WEFT_EINVAL (tls is
  *  a server's; no host).
@@ -173,8 +174,12 @@ typedef struct weft_tls_connect_options {
 WEFT_API WEFT_MUST_CHECK weft_err weft_tls_connect_with_own(weft_conn **out, weft_tls *tls,
 	weft_conn *conn, const weft_tls_connect_options *options, weft_deadline until);
 
-/* The server's handshake. As connect; WEFT_EAUTH: the client gave no certificate, or one
- * that is not good; WEFT_EINVAL: tls is a client's. */
+/*
+ * The server's handshake. As connect; WEFT_EAUTH: the client gave no certificate, or one
+ * that is not good; WEFT_EINVAL: tls is a client's. A client that is refused is told, and has a
+ * second to end, in which up to 1 MiB of what it sends is dropped: closed at once it would see a
+ * reset, and not why.
+ */
 WEFT_API WEFT_MUST_CHECK weft_err weft_tls_accept_own(
 	weft_conn **out, weft_tls *tls, weft_conn *conn, weft_deadline until);
 

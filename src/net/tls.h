@@ -4,7 +4,8 @@
 
 /*
  * Inside of TLS: configurations (tls_config.c, tls_load.c), connections (tls_conn.c), what
- * errors are called (tls_error.c), a client's sessions (tls_cache.c).
+ * errors are called (tls_error.c), a client's sessions (tls_cache.c), a server's keys for
+ * tickets (tls_ticket.c).
  *
  *	weft_tls ----cell----> tls_context (an SSL_CTX and what it refers to; never changes)
  *	   ^                       ^
@@ -13,6 +14,7 @@
 #include "base/counter.h"
 #include "base/refcount.h"
 #include "net/conn.h"
+#include "net/tls_ticket.h"
 #include "rt/lock.h"
 
 #include <weft/cell.h>
@@ -55,9 +57,11 @@ struct tls_pair {
 	STACK_OF(X509) * chain; /* may be NULL */
 };
 
-/* Made of files as they were at one moment. Never changes. */
+/* Made of files as they were at one moment. Never changes, but for the keys of tickets. */
 struct tls_context {
 	struct refcount refs;
+	uint64_t serial; /* which of its weft_tls it is: sessions are resumed within one */
+	struct tls_tickets tickets; /* of a server */
 	SSL_CTX *ctx;
 	const struct tls_settings *settings; /* of the weft_tls, which outlives it */
 	struct tls_pair *pairs;		     /* of a server */
@@ -71,6 +75,7 @@ struct weft_tls {
 	struct tls_cache *cache; /* of a client; NULL: none */
 	weft_buf_pool *buffers;	 /* of blocks, which come and go with each write */
 	int key_log_fd;		 /* -1: none */
+	struct counter loads;	 /* of contexts */
 	struct counter handshakes, resumed, failed, reloads;
 };
 
@@ -113,14 +118,15 @@ struct tls_conn {
 	SSL *ssl;		     /* lock, once the handshake is over */
 	char *name;		     /* that the certificate must be for; may be NULL; owned */
 	char *session_key;	     /* NULL: sessions are not kept; owned */
+	const SSL_SESSION *offered;  /* the session to be resumed, to compare; the handshake */
 
 	struct rt_lock lock;
 	struct tls_role filling; /* reads from lower into `in` */
 	struct tls_role sending; /* writes `flight` to lower */
-	struct tls_block in;	 /* who fills, while it is empty; else lock */
+	struct tls_block in;	 /* lock; who fills writes where it points */
 	struct tls_block out;	 /* records that SSL made; lock */
 	struct tls_block flight; /* who sends; else lock */
-	unsigned fills_small;	 /* in a row, of a large `in`; who fills */
+	unsigned fills_small;	 /* in a row, of a large `in`; lock */
 	bool no_memory;		 /* SSL could not put out what it made; lock */
 	bool is_interrupted;	 /* closed here; lock */
 	bool is_writing;	 /* a writer is inside, perhaps between two records; lock */
@@ -172,6 +178,8 @@ weft_err tls_send_now(struct tls_conn *conn);
 void tls_send_soon(struct tls_conn *conn);
 /* What an idle conn need not keep. */
 void tls_blocks_trim(struct tls_conn *conn);
+/* When the peer takes no more: if it said why, that becomes the fault. */
+void tls_last_words(struct tls_conn *conn);
 /* After a call of SSL's that returned that. */
 enum tls_step tls_judge(struct tls_conn *conn, int result);
 /* Other fibers of the worker run. */

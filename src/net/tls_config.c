@@ -302,6 +302,7 @@ struct loading {
 static weft_err load_job(void *arg)
 {
 	struct loading *l = arg;
+	weft_err err;
 
 	if (l->tls->settings.key_log_file && l->tls->key_log_fd < 0) {
 		const char *file = l->tls->settings.key_log_file;
@@ -314,7 +315,10 @@ static weft_err load_job(void *arg)
 							   : "weft_tls_client_options",
 				file);
 	}
-	return tls_context_load(&l->context, l->tls);
+	err = tls_context_load(&l->context, l->tls);
+	if (!err)
+		l->context->serial = counter_add(&l->tls->loads, 1);
+	return err;
 }
 
 /* The pool's thread may outlive the run by a moment, but not what OpenSSL keeps for it: that

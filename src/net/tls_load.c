@@ -528,6 +528,8 @@ static bool server_set(SSL_CTX *ctx, const struct tls_settings *settings)
 
 	/* Tickets need no memory here. */
 	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
+	(void)SSL_CTX_set_timeout(ctx, TLS_TICKET_S);
+	(void)SSL_CTX_set_tlsext_ticket_key_evp_cb(ctx, tls_ticket_callback);
 	SSL_CTX_set_options(ctx, SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
 	if (settings->sessions_off) {
 		SSL_CTX_set_options(ctx, SSL_OP_NO_TICKET);
@@ -633,5 +635,6 @@ void tls_context_unref(void *context)
 	for (size_t i = 0; i < c->pair_count; i++)
 		pair_fini(&c->pairs[i]);
 	mem_free(c->pairs);
+	tls_tickets_wipe(&c->tickets);
 	mem_free(c);
 }
