@@ -281,7 +281,7 @@ TLS_TEST(tls_a_ticket_is_handed_out_once_and_a_session_to_all)
 		ck_assert(!resumes(&e));
 		for (int i = 0; i < 3; i++)
 			got[i] = tls_cache_take(
-				e.client_tls->cache, "localhost\nkey", tls_cache_now());
+				e.client_tls->cache, "localhost\nkey\n0", tls_cache_now());
 		ck_assert_ptr_nonnull(got[0]);
 		if (v == WEFT_TLS_1_2) {
 			ck_assert(got[0] == got[1] && got[1] == got[2]);
@@ -373,6 +373,110 @@ TLS_TEST(tls_tickets_of_before_a_reload_are_not_kept)
 	return WEFT_OK;
 }
 
+/* One that reload's sweep missed, by a race: what it was checked with is not trusted any more. */
+TLS_TEST(tls_a_session_of_before_a_reload_is_not_resumed)
+{
+	BOTH_VERSIONS(v)
+	{
+		const struct tls_conn *c;
+		struct tls_pair_ends e;
+		SSL_SESSION *session;
+
+		tls_init(&e, v);
+		tls_open(&e);
+		say(e.server, e.client, "tickets come before");
+		c = (const struct tls_conn *)e.client;
+		session = tls_cache_take(e.client_tls->cache, c->session_key, tls_cache_now());
+		ck_assert_ptr_nonnull(session);
+		OK(weft_tls_reload(e.client_tls));
+		tls_cache_put_own(e.client_tls->cache, c->session_key, session, tls_cache_now());
+		tls_close(&e);
+		ck_assert(!resumes(&e));
+		ck_assert(resumes(&e));
+		tls_fini(&e);
+	}
+	return WEFT_OK;
+}
+
+/* ---- a server's keys ---- */
+
+#define SECOND INT64_C(1000000000)
+
+static bool opens(struct tls_tickets *t, const struct tls_ticket_key *sealed, int64_t now_s)
+{
+	struct tls_ticket_key key;
+	bool is_old;
+
+	if (!tls_tickets_open(t, &key, sealed->name, now_s * SECOND, &is_old))
+		return false;
+	ck_assert_mem_eq(&key, sealed, sizeof(key));
+	ck_assert_int_eq(is_old, now_s * SECOND - sealed->made_ns >= TLS_TICKET_S * SECOND);
+	return true;
+}
+
+START_TEST(tls_keys_of_tickets_are_renewed_and_open_what_lives)
+{
+	static const struct tls_ticket_key none;
+	struct tls_tickets t = { .keys = { { .is_there = false } } };
+	struct tls_ticket_key a, b, c;
+
+	ck_assert(!opens(&t, &none, NOW));
+	ck_assert(tls_tickets_seal(&t, &a, NOW * SECOND));
+	ck_assert(tls_tickets_seal(&t, &b, (NOW + TLS_TICKET_S - 1) * SECOND));
+	ck_assert_mem_eq(&a, &b, sizeof(a));
+	ck_assert(tls_tickets_seal(&t, &b, (NOW + TLS_TICKET_S) * SECOND));
+	ck_assert_mem_ne(a.name, b.name, sizeof(a.name));
+	ck_assert_mem_ne(a.cipher, b.cipher, sizeof(a.cipher));
+	ck_assert_mem_ne(a.mac, b.mac, sizeof(a.mac));
+	/* the last ticket under it was made a second before b, and lives so long */
+	ck_assert(opens(&t, &a, NOW + 2 * TLS_TICKET_S - 1));
+	ck_assert(opens(&t, &b, NOW + 2 * TLS_TICKET_S - 1));
+	ck_assert(!opens(&t, &a, NOW + 2 * TLS_TICKET_S));
+	ck_assert(opens(&t, &b, NOW + 2 * TLS_TICKET_S));
+	ck_assert_mem_eq(&t.keys[1], &none, sizeof(none)); /* it is nowhere any more */
+	/* nobody came for long */
+	ck_assert(!opens(&t, &b, NOW + 9 * TLS_TICKET_S));
+	ck_assert(tls_tickets_seal(&t, &c, (NOW + 9 * TLS_TICKET_S) * SECOND));
+	ck_assert(opens(&t, &c, NOW + 9 * TLS_TICKET_S));
+	ck_assert(!opens(&t, &b, NOW + 9 * TLS_TICKET_S));
+	tls_tickets_wipe(&t);
+	ck_assert(!opens(&t, &c, NOW + 9 * TLS_TICKET_S));
+}
+END_TEST
+
+/* As if so much time had gone by since the server's keys were made. */
+static void keys_age(struct tls_pair_ends *e, int64_t by_s)
+{
+	struct tls_context *context = weft_cell_load(e->server_tls->context);
+
+	rt_lock_acquire(&context->tickets.lock);
+	context->tickets.keys[0].made_ns -= by_s * SECOND;
+	context->tickets.keys[1].made_ns -= by_s * SECOND;
+	rt_lock_release(&context->tickets.lock);
+	tls_context_unref(context);
+}
+
+TLS_TEST(tls_handshakes_resume_across_a_change_of_keys)
+{
+	BOTH_VERSIONS(v)
+	{
+		struct tls_pair_ends e;
+
+		tls_init(&e, v);
+		ck_assert(!resumes(&e));
+		for (int i = 0; i < 4; i++) {
+			keys_age(&e, TLS_TICKET_S); /* the next seals anew, and opens the old */
+			ck_assert(resumes(&e));
+			ck_assert(resumes(&e));
+		}
+		keys_age(&e, 2 * TLS_TICKET_S);
+		ck_assert(!resumes(&e));
+		ck_assert(resumes(&e));
+		tls_fini(&e);
+	}
+	return WEFT_OK;
+}
+
 static void cache_tests(TCase *tc)
 {
 	t_add(tc, tls_cache_gives_the_newest_of_a_key);
@@ -388,6 +492,9 @@ static void cache_tests(TCase *tc)
 	t_add(tc, tls_sessions_can_be_off_at_either_end);
 	t_add(tc, tls_a_servers_reload_ends_its_tickets);
 	t_add(tc, tls_tickets_of_before_a_reload_are_not_kept);
+	t_add(tc, tls_a_session_of_before_a_reload_is_not_resumed);
+	t_add(tc, tls_keys_of_tickets_are_renewed_and_open_what_lives);
+	t_add(tc, tls_handshakes_resume_across_a_change_of_keys);
 }
 
 T_SUITE("tls_cache", cache_tests)

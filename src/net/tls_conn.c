@@ -40,7 +40,7 @@
 /* What a record adds to its bytes at most: SSL3_RT_MAX_ENCRYPTED_OVERHEAD and its header. */
 #define RECORD_EXTRA ((size_t)SSL3_RT_MAX_ENCRYPTED_OVERHEAD + SSL3_RT_HEADER_LENGTH)
 #define KEY_RECORDS ((uint64_t)1 << 23) /* AES-GCM allows 2^24.5 (RFC 8446, section 5.5) */
-#define EMPTY_MAX 32			/* records without data, until others have a turn */
+#define EMPTY_MAX 32 /* records without data in a row, until others have a turn */
 #define SHUTDOWN_NS INT64_C(10000000000)
 
 static struct tls_conn *self(weft_conn *conn)
@@ -87,8 +87,8 @@ static enum tls_step read_records(struct tls_conn *c, struct reading *r)
 		reading_advance(r, got);
 		if (step == TLS_STEP_DONE && r->got && !c->in.len && !SSL_has_pending(c->ssl))
 			return TLS_STEP_DONE;
-		if (step == TLS_STEP_AGAIN && ++empty % EMPTY_MAX == 0)
-			tls_let_others(c);
+		if (step == TLS_STEP_AGAIN && ++empty == EMPTY_MAX)
+			return step;
 		if (r->got - held >= TLS_RECORD_MAX) {
 			rt_lock_release(&c->lock);
 			held = r->got;
@@ -114,6 +114,12 @@ static weft_err read_step(struct tls_conn *c, struct reading *r, weft_deadline u
 		if (step == TLS_STEP_FAULT)
 			return tls_fault_get(c, "read");
 		tls_send_soon(c);
+		if (step == TLS_STEP_AGAIN) { /* such a peer need not come to an end */
+			tls_let_others(c);
+			if (weft_now() >= until)
+				return err_set(WEFT_ETIMEDOUT);
+			continue;
+		}
 		err = tls_fill(c, until);
 		if (err)
 			return err;
@@ -293,8 +299,10 @@ static weft_err write_step(struct tls_conn *c, struct writing *w, weft_deadline 
 {
 	weft_err err = WEFT_OK;
 
-	if (c->fault)
+	if (c->fault) {
+		(void)!tls_send_now(c); /* a reader's alert, which the reader left to us */
 		return tls_fault_get(c, "write");
+	}
 	if (c->owes_byte)
 		err = owed_check(c, w);
 	if (!err)
@@ -338,6 +346,10 @@ static weft_err tls_writev(weft_conn *conn, const struct iovec *iov, unsigned io
 		tls_role_give_up(&c->sending);
 	}
 	c->is_writing = false;
+	if (err == WEFT_ERESET)
+		tls_last_words(c);
+	if (err == WEFT_ERESET && c->fault)
+		err = tls_fault_get(c, "write");
 	if (err == WEFT_ECLOSED && !c->is_interrupted)
 		err = err_setf(
 			WEFT_ERESET, "write %s: the stream below is closed", conn->peer_name);
@@ -400,8 +412,10 @@ static void tls_interrupt(weft_conn *conn, bool reset)
 	struct tls_conn *c = self(conn);
 
 	rt_lock_acquire(&c->lock);
-	if (!reset && !c->is_writing && close_notify(c))
+	if (!reset && !c->is_writing) {
+		(void)close_notify(c); /* not after a fault; then there may be an alert */
 		tls_send_soon(c);
+	}
 	c->is_interrupted = true;
 	rt_lock_release(&c->lock);
 	if (reset)

@@ -13,6 +13,7 @@
 #define IN_MIN ((size_t)4096)
 #define IN_MAX ((size_t)65536)
 #define IN_CALM 64		/* fills in a row that needed less than a block of IN_MIN */
+#define LAST_RECORDS 64		/* looked at for an alert */
 #define OUT_KEEP ((size_t)4096) /* of an idle conn */
 
 /* ---- faults ---- */
@@ -73,7 +74,7 @@ void tls_role_give_up(struct tls_role *role)
 
 /* ---- filling ---- */
 
-/* Whoever fills, without the lock. Larger when bytes come in bulk. */
+/* Lock held; by who fills. Larger when bytes come in bulk. */
 static weft_err in_prepare(struct tls_conn *c)
 {
 	struct tls_block *in = &c->in;
@@ -113,6 +114,7 @@ static weft_err ended(struct tls_conn *c)
 /* Lock held, released meanwhile. WEFT_OK: there may be more for SSL to read. */
 weft_err tls_fill(struct tls_conn *c, weft_deadline until)
 {
+	struct iovec in;
 	size_t got = 0;
 	weft_err err;
 
@@ -122,11 +124,13 @@ weft_err tls_fill(struct tls_conn *c, weft_deadline until)
 	 * role again since, for bytes that may be long in coming. */
 	if (c->filling.taken)
 		return role_wait(c, &c->filling, until);
-	c->filling.taken = true;
-	rt_lock_release(&c->lock);
 	err = in_prepare(c);
-	if (!err)
-		err = weft_conn_read(c->lower, c->in.data, c->in.cap, &got, until);
+	if (err)
+		return err;
+	c->filling.taken = true;
+	in = (struct iovec){ c->in.data, c->in.cap };
+	rt_lock_release(&c->lock);
+	err = weft_conn_readv(c->lower, &in, 1, &got, until);
 	rt_lock_acquire(&c->lock);
 	if (!err) {
 		if (!c->is_up)
@@ -187,15 +191,34 @@ void tls_blocks_trim(struct tls_conn *c)
 		tls_block_free(&c->out);
 }
 
+/* What is tried beside does not change what the caller's error says. */
+static struct err_slot error_keep(void)
+{
+	struct err_slot kept = { .err = WEFT_OK };
+
+	err_slot_copy(&kept, err_slot_self());
+	return kept;
+}
+
+static void error_restore(struct err_slot *kept)
+{
+	err_slot_copy(err_slot_self(), kept);
+	err_slot_fini(kept);
+}
+
 /* Lock held, released meanwhile. By who is not the writer: what needs no waiting. */
 void tls_send_soon(struct tls_conn *c)
 {
+	struct err_slot kept;
+
 	if (c->is_writing || c->sending.taken || !(c->out.len || c->flight.len))
 		return;
+	kept = error_keep();
 	c->sending.taken = true;
 	(void)!tls_send_now(c);
 	tls_blocks_trim(c);
 	tls_role_give_up(&c->sending);
+	error_restore(&kept);
 }
 
 /* ---- SSL ---- */
@@ -218,6 +241,30 @@ enum tls_step tls_judge(struct tls_conn *c, int result)
 		tls_fault_set(c, err, text);
 		return TLS_STEP_FAULT;
 	}
+}
+
+/*
+ * Lock held, released meanwhile. The peer takes no more; before it closed it may have said why: an
+ * alert, which who only writes would never see. If there is one, it becomes the fault.
+ */
+void tls_last_words(struct tls_conn *c)
+{
+	struct err_slot kept = error_keep();
+	enum tls_step step = TLS_STEP_AGAIN;
+	uint8_t byte;
+	size_t got;
+
+	weft_shield_begin();
+	for (int i = 0; i < LAST_RECORDS && !c->fault && !c->is_interrupted; i++) {
+		if ((step != TLS_STEP_FILL && step != TLS_STEP_AGAIN) || tls_fill(c, WEFT_NOW))
+			break;
+		ERR_clear_error();
+		step = tls_judge(c,
+			SSL_in_init(c->ssl) ? SSL_do_handshake(c->ssl)
+					    : SSL_peek_ex(c->ssl, &byte, sizeof(byte), &got));
+	}
+	weft_shield_end();
+	error_restore(&kept);
 }
 
 /* Tickets that came meanwhile go to the cache, without the lock. */

@@ -10,19 +10,49 @@
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
 #define NAME_SIZE 512
+#define SERIAL_DIGITS 20
+#define LINGER_NS INT64_C(1000000000)
+#define LINGER_BYTES ((size_t)1 << 20)
 
 /* ---- the handshake ---- */
 
-/* What the peer is to be told of the failure, if it takes it at once. */
-static void alert_send(struct tls_conn *c)
+/*
+ * A client of TLS 1.3 begins to send when its handshake is over, before the server has looked at
+ * its certificate. Closed with that unread, the server's kernel resets the connection, and the
+ * reset overtakes the alert that says why. So what comes is read, until the client has ended, too;
+ * but neither much nor for long.
+ */
+static void linger(struct tls_conn *c, weft_deadline until)
 {
+	weft_deadline soon = weft_after_ns(LINGER_NS);
+	size_t got, all = 0;
+
+	if (until > soon)
+		until = soon;
+	if (weft_conn_shutdown(c->lower) == WEFT_ERESET)
+		return;
+	while (all < LINGER_BYTES && !weft_conn_read(c->lower, c->in.data, c->in.cap, &got, until))
+		all += got;
+}
+
+/* Of the failure the peer is told, if it takes that at once. */
+static weft_err refuse(struct tls_conn *c, weft_deadline until)
+{
+	bool is_told;
+
 	rt_lock_acquire(&c->lock);
+	is_told = c->out.len > 0;
 	tls_send_soon(c);
+	is_told = is_told && !c->out.len && !c->flight.len;
 	rt_lock_release(&c->lock);
+	if (is_told && SSL_is_server(c->ssl) && c->in.cap)
+		linger(c, until);
+	return err_setf(c->fault, "%s", c->fault_text ? c->fault_text : weft_strerror(c->fault));
 }
 
 /* Lock held, released meanwhile. What SSL has made goes out, and what it wants comes in. */
@@ -38,6 +68,8 @@ static weft_err handshake_move(struct tls_conn *c, enum tls_step step, weft_dead
 		c->sending.taken = true;
 		err = tls_send_all(c, until);
 		tls_role_give_up(&c->sending);
+		if (err == WEFT_ERESET)
+			tls_last_words(c);
 	}
 	if (!err && step == TLS_STEP_FILL)
 		err = tls_fill(c, until);
@@ -128,9 +160,8 @@ static weft_err handshake(struct tls_conn *c, weft_deadline until)
 			err = handshake_move(c, step, until);
 		rt_lock_release(&c->lock);
 	} while (!err && (step == TLS_STEP_FILL || step == TLS_STEP_AGAIN));
-	if (!err && step == TLS_STEP_FAULT)
-		err = err_setf(
-			c->fault, "%s", c->fault_text ? c->fault_text : weft_strerror(c->fault));
+	if (c->fault)
+		err = refuse(c, until);
 	else if (!err && step == TLS_STEP_END)
 		err = err_setf(WEFT_ERESET, "the peer closed the connection within the handshake");
 	rt_lock_acquire(&c->lock);
@@ -252,7 +283,8 @@ static weft_err host_set(struct tls_conn *c, const char *host)
 	return err_set(WEFT_ENOMEM);
 }
 
-/* Host and key: a session is resumed only where its certificate was good. */
+/* Host, key, and the context: a session is resumed only where its certificate was good, and would
+ * be by what is trusted now. */
 static weft_err session_offer(struct tls_conn *c, const char *key)
 {
 	const char *name = c->name ? c->name : "";
@@ -264,14 +296,15 @@ static weft_err session_offer(struct tls_conn *c, const char *key)
 		return WEFT_OK;
 	if (!key)
 		key = port ? port : "";
-	size = strlen(name) + 1 + strlen(key) + 1;
+	size = strlen(name) + strlen(key) + sizeof("\n\n") + SERIAL_DIGITS;
 	c->session_key = mem_alloc(size);
 	if (!c->session_key)
 		return err_set(WEFT_ENOMEM);
-	(void)snprintf(c->session_key, size, "%s\n%s", name, key);
+	(void)snprintf(c->session_key, size, "%s\n%s\n%" PRIu64, name, key, c->context->serial);
 	session = tls_cache_take(c->tls->cache, c->session_key, tls_cache_now());
 	if (session)
 		(void)SSL_set_session(c->ssl, session);
+	c->offered = session;
 	SSL_SESSION_free(session);
 	return WEFT_OK;
 }
@@ -313,10 +346,19 @@ static weft_err conn_make(struct tls_conn **out, weft_tls *tls, weft_conn *lower
 /* It failed: whoever made conn learns no more of it. */
 static void conn_drop(struct tls_conn *c)
 {
-	alert_send(c);
 	weft_conn_free(c->lower);
 	tls_conn_clear(c);
 	conn_discard(&c->base);
+}
+
+/* A server of TLS 1.2 that resumes a session may give a new ticket for it, under new keys; SSL makes
+ * the old one useless then, and does not tell of the new one as of others. */
+static void renewed_keep(struct tls_conn *c)
+{
+	if (c->info.resumed && c->session_key && SSL_version(c->ssl) < TLS1_3_VERSION &&
+		SSL_get0_session(c->ssl) != c->offered)
+		tls_cache_put_own(
+			c->tls->cache, c->session_key, SSL_get1_session(c->ssl), tls_cache_now());
 }
 
 static weft_err conn_start(struct tls_conn *c, weft_deadline until)
@@ -338,6 +380,7 @@ static weft_err conn_start(struct tls_conn *c, weft_deadline until)
 	if (c->info.resumed)
 		(void)counter_add(&tls->resumed, 1);
 	c->is_up = true;
+	renewed_keep(c);
 	tls_fresh_keep(c);
 	return WEFT_OK;
 }
