@@ -1,20 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * UTF-8. Valid text, nearly all there is, is looked at a vector at a time: where it is ASCII with
- * SSE2, where it is not with AVX2 if the processor has it, by the method of Keiser and Lemire
- * ("Validating UTF-8 in less than one instruction per byte", 2021). What that finds wrong, and the
- * last bytes, are looked at a character at a time, which says where exactly.
+ * UTF-8. Valid text, nearly all there is, is looked at a vector at a time: with AVX2 if the
+ * processor has it, by the method of Keiser and Lemire ("Validating UTF-8 in less than one
+ * instruction per byte", 2021), else by comparing vectors of 16 bytes. What that finds wrong, and
+ * the last bytes, are looked at a character at a time, which says where exactly.
  */
 #include "base/utf8.h"
 
 #include "base/align.h"
+#include "base/vector16.h"
 
 #include <stdint.h>
 #include <string.h>
 
-#if defined(__SSE2__)
-#include <emmintrin.h>
-#endif
 #if defined(__x86_64__)
 #include <immintrin.h>
 #endif
@@ -26,9 +24,9 @@ static size_t ascii_len(const uint8_t *p, size_t len)
 {
 	size_t n = 0;
 
-#if defined(__SSE2__)
+#if defined(HAVE_VECTOR16)
 	for (; len - n >= 16; n += 16) {
-		if (_mm_movemask_epi8(_mm_loadu_si128((const __m128i *)(const void *)(p + n))))
+		if (vector16_any_high(vector16_load(p + n)))
 			break;
 	}
 #else
@@ -85,8 +83,11 @@ static size_t step(const uint8_t *p, size_t left, bool *valid)
 	return need;
 }
 
+#define WIDE_MIN 64 /* bytes for which vectors are worth their beginning */
+
+/* ---- AVX2 ---- */
+
 #if defined(__x86_64__)
-#define WIDE_MIN 64 /* bytes for which the wide search is worth its call */
 
 /* What is wrong with two bytes that follow one another; each is a bit. */
 enum {
@@ -172,11 +173,47 @@ WIDE static size_t wide_len(const uint8_t *p, size_t len)
 	return n;
 }
 
-/* The same, up to where a character begins. */
-static size_t wide_whole_len(const uint8_t *p, size_t len)
-{
-	size_t n = wide_len(p, len);
+#endif
 
+/* ---- vectors of 16 bytes ---- */
+
+#if defined(HAVE_VECTOR16)
+/* All bits of the bytes of b that can't stand behind those before them. */
+static inline vector16 wrong_16(vector16 b, vector16 prev1, vector16 prev2, vector16 prev3)
+{
+	vector16 continues = vector16_below(b, 0xc0) & vector16_from(b, 0x80);
+	vector16 must = vector16_from(prev1, 0xc0) | vector16_from(prev2, 0xe0) |
+		vector16_from(prev3, 0xf0);
+	vector16 never =
+		vector16_from(b, 0xf5) | (vector16)((b & vector16_of(0xfe)) == vector16_of(0xc0));
+	vector16 early = (vector16_is(prev1, (char)0xe0) & vector16_below(b, 0xa0)) |
+		(vector16_is(prev1, (char)0xf0) & vector16_below(b, 0x90));
+	vector16 late = (vector16_is(prev1, (char)0xed) & vector16_from(b, 0xa0)) |
+		(vector16_is(prev1, (char)0xf4) & vector16_from(b, 0x90));
+
+	return (continues ^ must) | never | early | late;
+}
+
+/* As wide_len, of two bytes or more; what is before p + from is UTF-8, and from 3 at least. */
+static size_t len_16(const uint8_t *p, size_t from, size_t len)
+{
+	size_t n = from;
+
+	for (; len - n >= 16; n += 16) {
+		vector16 b = vector16_load(p + n), prev3 = vector16_load(p + n - 3);
+
+		if (vector16_any_high(b | prev3) &&
+			vector16_any_high(wrong_16(
+				b, vector16_load(p + n - 1), vector16_load(p + n - 2), prev3)))
+			break;
+	}
+	return n;
+}
+#endif
+
+/* Of n bytes that are UTF-8 but perhaps for the last 3: up to where a character begins. */
+static size_t whole_len(const uint8_t *p, size_t n)
+{
 	for (size_t back = 1; back <= 3 && back <= n; back++) {
 		uint8_t byte = p[n - back];
 
@@ -190,17 +227,12 @@ static size_t wide_whole_len(const uint8_t *p, size_t len)
 	}
 	return n;
 }
-#endif
 
-size_t utf8_valid_len(const void *data, size_t len)
+/* ---- any text ---- */
+
+/* From p + at on, where a character begins, a character at a time. */
+static size_t valid_from(const uint8_t *p, size_t at, size_t len)
 {
-	const uint8_t *p = data;
-	size_t at = ascii_len(p, len);
-
-#if defined(__x86_64__)
-	if (len - at >= WIDE_MIN && __builtin_cpu_supports("avx2"))
-		at += wide_whole_len(p + at, len - at);
-#endif
 	while (at < len) {
 		for (size_t i = 0; i < 16 && at < len; i++) {
 			bool valid;
@@ -213,6 +245,42 @@ size_t utf8_valid_len(const void *data, size_t len)
 		at += ascii_len(p + at, len - at);
 	}
 	return len;
+}
+
+size_t utf8_valid_len_base(const void *data, size_t len)
+{
+	const uint8_t *p = data;
+	size_t at = ascii_len(p, len);
+
+#if defined(HAVE_VECTOR16)
+	bool valid = true;
+
+	if (len - at >= WIDE_MIN) {
+		while (at < 3 && valid)
+			at += step(p + at, len - at, &valid);
+		if (valid)
+			at = whole_len(p, len_16(p, at, len));
+		else
+			at = 0;
+	}
+#endif
+	return valid_from(p, at, len);
+}
+
+size_t utf8_valid_len(const void *data, size_t len)
+{
+#if defined(__x86_64__)
+	const uint8_t *p = data;
+	size_t at;
+
+	if (__builtin_cpu_supports("avx2")) {
+		at = ascii_len(p, len);
+		if (len - at >= WIDE_MIN)
+			at += whole_len(p + at, wide_len(p + at, len - at));
+		return valid_from(p, at, len);
+	}
+#endif
+	return utf8_valid_len_base(data, len);
 }
 
 /* to NULL: only counts. */

@@ -9,6 +9,8 @@
 
 /* The longest start of data that is whole characters: len when all of it is UTF-8. */
 size_t utf8_valid_len(const void *data, size_t len);
+/* The same by what every processor has; for tests, too. */
+size_t utf8_valid_len_base(const void *data, size_t len);
 
 /* How long data is once each maximal part of an ill-formed sequence is replaced by one U+FFFD,
  * as the Encoding standard's decoder does: never shorter than len, at most 3 times that. */

@@ -44,6 +44,14 @@ static size_t model_valid_len(const unsigned char *p, size_t len)
 	return at;
 }
 
+static void check_here(const unsigned char *p, size_t len)
+{
+	size_t want = model_valid_len(p, len);
+
+	T_OUGHT(utf8_valid_len(p, len) == want);
+	T_OUGHT(utf8_valid_len_base(p, len) == want);
+}
+
 /* In a block of its own, so that a byte over is seen. */
 static void check(const unsigned char *text, size_t len)
 {
@@ -51,7 +59,7 @@ static void check(const unsigned char *text, size_t len)
 
 	T_OUGHT(p);
 	memcpy(p, text, len);
-	T_OUGHT(utf8_valid_len(p, len) == model_valid_len(p, len));
+	check_here(p, len);
 	free(p);
 }
 
@@ -60,7 +68,7 @@ START_TEST(every_two_bytes_are_judged_right)
 	for (unsigned i = 0; i < 0x10000; i++) {
 		unsigned char text[2] = { (unsigned char)(i >> 8), (unsigned char)i };
 
-		T_OUGHT(utf8_valid_len(text, 2) == model_valid_len(text, 2));
+		check_here(text, 2);
 	}
 }
 END_TEST
@@ -89,8 +97,7 @@ START_TEST(every_lead_with_edges_behind_it_is_judged_right_wherever_it_stands)
 				text[at + 1] = edges[i % EDGES];
 				text[at + 2] = edges[i / EDGES % EDGES];
 				text[at + 3] = edges[i / EDGES / EDGES];
-				T_OUGHT(utf8_valid_len(text, sizeof(text)) ==
-					model_valid_len(text, sizeof(text)));
+				check_here(text, sizeof(text));
 			}
 		}
 	}
@@ -120,6 +127,7 @@ START_TEST(random_texts_are_judged_right_whole_cut_and_damaged)
 		while (len < want)
 			len += put_random_char(&seed, text + len);
 		T_OUGHT(utf8_valid_len(text, len) == len);
+		T_OUGHT(utf8_valid_len_base(text, len) == len);
 		check(text, len - (len ? t_random(&seed) % (len < 4 ? len : 4) : 0));
 		if (len > 0)
 			text[t_random(&seed) % len] = (unsigned char)t_random(&seed);

@@ -3,20 +3,21 @@
 #define PROTO_JSONRPC_BITS_H
 
 /*
- * What 64 bytes of a JSON text are, as masks: bit n for byte n. Each in three ways that say the
- * same: in C alone, with SSE2, with AVX2. Only that the vectors take a form feed for a comma and
- * 0x1a for a colon; who looks at these sees that they are not.
+ * What 64 bytes of a JSON text are, as masks: bit n for byte n. Each in ways that say the same: in
+ * C alone; by vectors of 16 bytes, which is SSE2 or NEON; with AVX2; with AVX-512. Only that the
+ * wider ones take a form feed for a comma and 0x1a for a colon; who looks at these sees that they
+ * are not.
  */
+#include "base/vector16.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 
-#if defined(__SSE2__)
-#include <emmintrin.h>
-#endif
 #if defined(__x86_64__)
 #include <immintrin.h>
 #define JSON_WIDE __attribute__((target("avx2")))
+#define JSON_WIDEST __attribute__((target("avx512bw,pclmul,bmi")))
 #endif
 
 #define JSON_BLOCK 64
@@ -84,53 +85,90 @@ static inline uint64_t json_escapes_plain(const char *bytes, uint64_t which, uin
 	return right;
 }
 
-/* ---- SSE2 ---- */
+/* ---- vectors of 16 bytes ---- */
 
-#if defined(__SSE2__)
-static inline uint64_t json_mask16(__m128i b, unsigned at)
+#if defined(HAVE_VECTOR16)
+/* A block, as what comparing gave: all bits of a byte, or none. */
+struct json_vectors {
+	vector16 at[JSON_BLOCK / 16];
+};
+
+static inline uint64_t json_mask_16(const struct json_vectors *v)
 {
-	return (uint64_t)(uint32_t)_mm_movemask_epi8(b) << at;
+	return vector16_mask64(v->at[0], v->at[1], v->at[2], v->at[3]);
 }
 
-static inline __m128i json_is16(__m128i b, char c)
+static inline void json_string_bits_16(const char *bytes, struct json_string_bits *out)
 {
-	return _mm_cmpeq_epi8(b, _mm_set1_epi8(c));
-}
+	struct json_vectors quotes, backslashes, controls;
+	vector16 seen = vector16_of(0);
 
-static inline void json_string_bits_sse2(const char *bytes, struct json_string_bits *out)
-{
-	struct json_string_bits bits = { 0, 0, 0, false };
-	__m128i seen = _mm_setzero_si128();
+	for (unsigned i = 0; i < JSON_BLOCK / 16; i++) {
+		vector16 b = vector16_load(bytes + 16 * i);
 
-	for (unsigned i = 0; i < JSON_BLOCK; i += 16) {
-		__m128i b = _mm_loadu_si128((const __m128i *)(const void *)(bytes + i));
-
-		seen = _mm_or_si128(seen, b);
-		bits.quotes |= json_mask16(json_is16(b, '"'), i);
-		bits.backslashes |= json_mask16(json_is16(b, '\\'), i);
-		bits.controls |=
-			json_mask16(_mm_cmpeq_epi8(_mm_min_epu8(b, _mm_set1_epi8(0x1f)), b), i);
+		seen |= b;
+		quotes.at[i] = vector16_is(b, '"');
+		backslashes.at[i] = vector16_is(b, '\\');
+		controls.at[i] = vector16_below(b, 0x20);
 	}
-	bits.high = _mm_movemask_epi8(seen) != 0;
-	*out = bits;
+	out->quotes = json_mask_16(&quotes);
+	out->backslashes = json_mask_16(&backslashes);
+	out->controls = json_mask_16(&controls);
+	out->high = vector16_any_high(seen);
 }
 
-static inline void json_token_bits_sse2(const char *bytes, struct json_token_bits *out)
+/* As json_pass_plain_avx2. */
+static inline const char *json_pass_plain_16(const char *p, const char *end, bool *high)
 {
-	struct json_token_bits bits = { 0, 0 };
+	vector16 seen = vector16_of(0);
 
-	for (unsigned i = 0; i < JSON_BLOCK; i += 16) {
-		__m128i b = _mm_loadu_si128((const __m128i *)(const void *)(bytes + i));
-		__m128i joined = _mm_or_si128(b, _mm_set1_epi8(0x20)); /* [ as {, ] as } */
-		__m128i brackets = _mm_or_si128(json_is16(joined, '{'), json_is16(joined, '}'));
-		__m128i marks = _mm_or_si128(json_is16(b, ':'), json_is16(b, ','));
-		__m128i blank = _mm_or_si128(json_is16(b, ' '), json_is16(b, '\t'));
-		__m128i line = _mm_or_si128(json_is16(b, '\n'), json_is16(b, '\r'));
+	for (; end - p >= JSON_BLOCK; p += JSON_BLOCK) {
+		vector16 hit = vector16_of(0);
 
-		bits.structurals |= json_mask16(_mm_or_si128(brackets, marks), i);
-		bits.spaces |= json_mask16(_mm_or_si128(blank, line), i);
+		for (unsigned i = 0; i < JSON_BLOCK; i += 16) {
+			vector16 b = vector16_load(p + i);
+
+			seen |= b;
+			hit |= vector16_is(b, '"') | vector16_is(b, '\\') | vector16_below(b, 0x20);
+		}
+		if (vector16_any_high(hit))
+			break;
 	}
-	*out = bits;
+	*high |= vector16_any_high(seen);
+	return p;
+}
+
+static inline void json_token_bits_16(const char *bytes, struct json_token_bits *out)
+{
+	struct json_vectors structurals, spaces;
+
+	for (unsigned i = 0; i < JSON_BLOCK / 16; i++) {
+		vector16 b = vector16_load(bytes + 16 * i);
+		vector16 joined = b | vector16_of(0x20); /* [ as {, ] as } */
+
+		structurals.at[i] = vector16_is(joined, '{') | vector16_is(joined, '}') |
+			vector16_is(b, ':') | vector16_is(b, ',');
+		spaces.at[i] = vector16_is(b, ' ') | vector16_is(b, '\t') | vector16_is(b, '\n') |
+			vector16_is(b, '\r');
+	}
+	out->structurals = json_mask_16(&structurals);
+	out->spaces = json_mask_16(&spaces);
+}
+
+static inline uint64_t json_escapes_16(const char *bytes, uint64_t which, uint64_t *us)
+{
+	struct json_vectors u, others;
+
+	for (unsigned i = 0; i < JSON_BLOCK / 16; i++) {
+		vector16 b = vector16_load(bytes + 16 * i);
+
+		u.at[i] = vector16_is(b, 'u');
+		others.at[i] = vector16_is(b, '"') | vector16_is(b, '\\') | vector16_is(b, '/') |
+			vector16_is(b, 'b') | vector16_is(b, 'f') | vector16_is(b, 'n') |
+			vector16_is(b, 'r') | vector16_is(b, 't');
+	}
+	*us = which & json_mask_16(&u);
+	return *us | (which & json_mask_16(&others));
 }
 #endif
 
@@ -245,6 +283,89 @@ JSON_WIDE static inline uint64_t json_escapes_avx2(const char *bytes, uint64_t w
 	return which &
 		~json_mask64(_mm256_cmpeq_epi8(json_escapable(low), none),
 			_mm256_cmpeq_epi8(json_escapable(high), none));
+}
+#endif
+
+/* ---- AVX-512: a compare gives the mask at once ---- */
+
+#if defined(__x86_64__)
+/* Four times the same 16 bytes. */
+#define JSON_4_TIMES(...) _mm512_broadcast_i32x4(_mm_setr_epi8(__VA_ARGS__))
+
+JSON_WIDEST static inline __m512i json_load64(const char *bytes)
+{
+	return _mm512_loadu_si512(bytes);
+}
+
+JSON_WIDEST static inline uint64_t json_is512(__m512i b, char c)
+{
+	return _mm512_cmpeq_epi8_mask(b, _mm512_set1_epi8(c));
+}
+
+JSON_WIDEST static inline void json_string_bits_avx512(
+	const char *bytes, struct json_string_bits *out)
+{
+	__m512i b = json_load64(bytes);
+
+	out->quotes = json_is512(b, '"');
+	out->backslashes = json_is512(b, '\\');
+	out->controls = _mm512_cmplt_epu8_mask(b, _mm512_set1_epi8(0x20));
+	out->high = _mm512_movepi8_mask(b) != 0;
+}
+
+/* As json_pass_plain_avx2. */
+JSON_WIDEST static inline const char *json_pass_plain_avx512(
+	const char *p, const char *end, bool *high)
+{
+	uint64_t seen = 0;
+
+	for (; end - p >= JSON_BLOCK; p += JSON_BLOCK) {
+		__m512i b = json_load64(p);
+
+		seen |= _mm512_movepi8_mask(b);
+		if (json_is512(b, '"') | json_is512(b, '\\') |
+			_mm512_cmplt_epu8_mask(b, _mm512_set1_epi8(0x20)))
+			break;
+	}
+	*high |= seen != 0;
+	return p;
+}
+
+/* The tables are those of AVX2. */
+JSON_WIDEST static inline void json_token_bits_avx512(
+	const char *bytes, struct json_token_bits *out)
+{
+	const __m512i marks = JSON_4_TIMES(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, ':', '{', ',', '}', 0, 0);
+	const __m512i spaces =
+		JSON_4_TIMES(' ', 0, 1, 1, 1, 1, 1, 1, 1, '\t', '\n', 1, 1, '\r', 1, 1);
+	__m512i b = json_load64(bytes);
+
+	out->structurals = _mm512_cmpeq_epi8_mask(
+		_mm512_shuffle_epi8(marks, b), _mm512_or_si512(b, _mm512_set1_epi8(0x20)));
+	out->spaces = _mm512_cmpeq_epi8_mask(_mm512_shuffle_epi8(spaces, b), b);
+}
+
+JSON_WIDEST static inline uint64_t json_escapes_avx512(
+	const char *bytes, uint64_t which, uint64_t *us)
+{
+	const __m512i upper = JSON_4_TIMES(0, 0, 1, 0, 0, 2, 4, 8, 0, 0, 0, 0, 0, 0, 0, 0);
+	const __m512i lower = JSON_4_TIMES(0, 0, 13, 0, 8, 8, 4, 0, 0, 0, 0, 0, 2, 0, 4, 1);
+	__m512i b = json_load64(bytes);
+	__m512i half = _mm512_and_si512(_mm512_srli_epi16(b, 4), _mm512_set1_epi8(15));
+
+	*us = which & json_is512(b, 'u');
+	return which &
+		_mm512_test_epi8_mask(
+			_mm512_shuffle_epi8(upper, half), _mm512_shuffle_epi8(lower, b));
+}
+
+/* As json_parity_bits: multiplying by all ones without carries adds up every bit below. */
+JSON_WIDEST static inline uint64_t json_parity_bits_avx512(uint64_t bits)
+{
+	__m128i all = _mm_clmulepi64_si128(
+		_mm_set_epi64x(0, (long long)bits), _mm_set1_epi8((char)0xff), 0);
+
+	return (uint64_t)_mm_cvtsi128_si64(all);
 }
 #endif
 

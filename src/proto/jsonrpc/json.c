@@ -26,7 +26,7 @@ weft_err weft_json_check(
 		return err_setf(WEFT_EMSGSIZE, "JSON: %zu bytes, at most %zu", len, l.size_max);
 	if (!text)
 		text = "";
-	json_scan_init(&s, text, len, text, l.depth_max);
+	json_scan_init(&s, text, len, text, true, l.depth_max);
 	first = json_next(&s);
 	p = json_value(&s, first);
 	rest = p ? json_next(&s) : json_no_token;
@@ -97,7 +97,8 @@ weft_err weft_json_next(weft_json_iter *iter, weft_json *name, weft_json *value)
 	weft_json found_name, found;
 	weft_err err = WEFT_ENOTFOUND;
 
-	json_scan_init(&s, iter->rest.text, iter->rest.len, iter->rest.text, WEFT_JSON_DEPTH_MAX);
+	json_scan_init(
+		&s, iter->rest.text, iter->rest.len, iter->rest.text, false, WEFT_JSON_DEPTH_MAX);
 	if (iter->state != ITER_END)
 		err = walk(&s, iter->state, &found_name, &found);
 	if (err) {
@@ -126,7 +127,7 @@ weft_err weft_json_get(weft_json *out, weft_json object, const char *name)
 
 	if (weft_json_type_of(object) != WEFT_JSON_OBJECT)
 		return err_setf(WEFT_EINVAL, "JSON: member \"%s\" of what is no object", name);
-	json_scan_init(&s, object.text, object.len, object.text + 1, WEFT_JSON_DEPTH_MAX);
+	json_scan_init(&s, object.text, object.len, object.text + 1, true, WEFT_JSON_DEPTH_MAX);
 	while (!(err = walk(&s, state, &member, &value))) {
 		state = ITER_OBJECT;
 		if (!json_string_equals(member, name, len))

@@ -15,9 +15,11 @@
 
 struct members;
 
+#define NAME_SIZE 40 /* longer than any */
+
 /* A member that is looked at. */
 struct member {
-	const char *name;
+	char name[NAME_SIZE]; /* NULs behind it */
 	unsigned char len;
 	unsigned char at;	     /* of its span in struct weft_jsonrpc, in spans from text on */
 	const struct members *inner; /* when it is an object: its own; or NULL */
@@ -137,40 +139,43 @@ static __attribute__((noinline)) bool differs_in_case(const struct members *memb
 	return false;
 }
 
-/* len, of both, is at least 2. No call for so little. */
-static inline bool same_bytes(const char *a, const char *b, size_t len)
+/* The first eight bytes of a name; NULs behind a shorter one. */
+static inline uint64_t head_of(const struct json_scan *s, const char *name, size_t len)
 {
-	uint32_t a4, b4, a4_last, b4_last;
-	uint16_t a2, b2;
+	uint64_t head = 0;
 
-	if (weft_unlikely(len > 8))
-		return !memcmp(a, b, len);
-	if (len < 4) {
-		memcpy(&a2, a, 2);
-		memcpy(&b2, b, 2);
-		return a2 == b2 && a[len - 1] == b[len - 1];
+	if (weft_unlikely(s->end - name < (ptrdiff_t)sizeof(head))) {
+		memcpy(&head, name, len < sizeof(head) ? len : sizeof(head));
+		return head;
 	}
-	memcpy(&a4, a, 4);
-	memcpy(&b4, b, 4);
-	memcpy(&a4_last, a + (len - 4), 4);
-	memcpy(&b4_last, b + (len - 4), 4);
-	return a4 == b4 && a4_last == b4_last;
+	memcpy(&head, name, sizeof(head));
+	if (len >= sizeof(head))
+		return head;
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+	return head & ((UINT64_C(1) << 8 * len) - 1);
+#else
+	return head & ~(UINT64_MAX >> 8 * len);
+#endif
 }
 
-static inline const struct member *find(const struct members *members, weft_json name)
+static inline const struct member *find(
+	const struct json_scan *s, const struct members *members, weft_json name)
 {
-	for (unsigned i = 0; i < members->count; i++) {
-		const struct member *m = &members->list[i];
+	size_t len = name.len - 2;
+	uint64_t head = head_of(s, name.text + 1, len), other;
+	const struct member *m = members->list, *end = m + members->count;
 
-		if (name.len - 2 == m->len && name.text[1] == m->name[0] &&
-			same_bytes(name.text + 1, m->name, m->len))
+	for (; m < end; m++) {
+		memcpy(&other, m->name, sizeof(other));
+		if (weft_unlikely(head == other) && len == m->len &&
+			(len <= sizeof(head) || !memcmp(name.text + 1, m->name, len)))
 			return m;
 	}
-	if (weft_likely(!memchr(name.text, '\\', name.len)))
+	if (weft_likely(!s->backslashes) || !memchr(name.text, '\\', name.len))
 		return NULL;
-	for (unsigned i = 0; i < members->count; i++) {
-		if (json_string_equals(name, members->list[i].name, members->list[i].len))
-			return &members->list[i];
+	for (m = members->list; m < end; m++) {
+		if (json_string_equals(name, m->name, m->len))
+			return m;
 	}
 	return NULL;
 }
@@ -222,14 +227,14 @@ static const char *scan_members(struct envelope *e, const char *p, const struct 
 		return json_fault(s, p, json_too_deep);
 	s->depth++;
 	p = json_cursor_next(&c, false);
-	while (*p != '}') {
+	for (bool more = *p != '}'; more; p = more ? json_cursor_next(&c, false) : p) {
 		const struct member *member;
 		weft_json name = { p, 2 }, value; /* name is set unless NULL comes back */
 
 		value.text = json_name(&c, p, &name);
 		if (!value.text)
 			return NULL;
-		member = find(members, name);
+		member = find(s, members, name);
 		if (!member && members->any_case && differs_in_case(members, name))
 			note(e, name.text, "a member that differs from the message's in case only");
 		p = scan_value(e, &c, value.text, member ? member->inner : NULL);
@@ -240,13 +245,9 @@ static const char *scan_members(struct envelope *e, const char *p, const struct 
 		if (member && (p < s->end || *value.text == '"'))
 			take_member(e, member, name.text, value);
 		p = json_cursor_next(&c, false);
-		if (*p == '}')
-			break;
-		if (*p != ',')
+		more = *p == ',';
+		if (weft_unlikely(!more && *p != '}'))
 			return json_fault(s, p, "',' or '}' must be here");
-		p = json_cursor_next(&c, false);
-		if (*p == '}')
-			return json_fault(s, p, "the name of a member must be here");
 	}
 	s->depth--;
 	json_cursor_pause(&c);
@@ -271,9 +272,7 @@ static bool is_integer(weft_json value)
 
 static bool is_version_2(weft_json version)
 {
-	static const char usual[] = "\"2.0\"";
-
-	if (version.len == sizeof(usual) - 1 && same_bytes(version.text, usual, sizeof(usual) - 1))
+	if (version.len == 5 && !memcmp(version.text, "\"2.0\"", 5)) /* no call */
 		return true;
 	return weft_json_string_is(version, "2.0");
 }
@@ -433,7 +432,7 @@ weft_jsonrpc_kind weft_jsonrpc_scan(
 	if (!text)
 		text = "";
 	begin(&e, out);
-	json_scan_init(&e.scan, text, len < l.size_max ? len : l.size_max, text, l.depth_max);
+	json_scan_init(&e.scan, text, len < l.size_max ? len : l.size_max, text, true, l.depth_max);
 	first = json_next(&e.scan);
 	batch = *first == '[';
 	p = batch ? scan_batch(&e) : scan_message(&e, first);
@@ -463,7 +462,7 @@ weft_jsonrpc_kind weft_jsonrpc_batch_next(const weft_jsonrpc *batch, size_t *at,
 		return WEFT_JSONRPC_NONE;
 	/* past the bracket, or the comma */
 	json_scan_init(&e.scan, batch->text.text, batch->text.len, batch->text.text + *at + 1,
-		json_limits(limits).depth_max);
+		false, json_limits(limits).depth_max);
 	e.scan.depth = 1;
 	first = json_next(&e.scan);
 	p = scan_message(&e, first);

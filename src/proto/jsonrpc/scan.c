@@ -60,15 +60,10 @@ static inline const char *digits(struct json_scan *s, const char *p)
 {
 	const char *first = p;
 
-#if defined(__SSE2__)
+#if defined(HAVE_VECTOR16)
 	/* no branch on how many there are, up to 16 */
-	if (weft_likely(s->end - p >= 16)) {
-		__m128i b = _mm_sub_epi8(
-			_mm_loadu_si128((const __m128i *)(const void *)p), _mm_set1_epi8('0'));
-		__m128i digit = _mm_cmpeq_epi8(_mm_min_epu8(b, _mm_set1_epi8(9)), b);
-
-		p += __builtin_ctz(~(unsigned)_mm_movemask_epi8(digit));
-	}
+	if (weft_likely(s->end - p >= 16))
+		p += vector16_first(vector16_from(vector16_load(p) - vector16_of('0'), 10));
 	if (weft_unlikely(p - first == 16 || s->end - p < 16))
 #endif
 		while (p < s->end && is_digit(*p))
@@ -214,15 +209,18 @@ static inline const char *leave(struct json_cursor *c, struct nest *n, unsigned 
 
 const char *json_container(struct json_scan *s, const char *p)
 {
-	struct json_cursor c = { s, s->tokens & ~s->closings, s->block };
+	struct json_cursor c = json_cursor_of(s);
 	unsigned outermost = s->depth;
 	struct nest n;
 
+	c.tokens &= ~c.block->closings;
 	n.depth = outermost;
 	n.in_object = false;
 	n.objects[outermost / 64] = 0;
 	do {
-		if (*p == '{' || *p == '[') {
+		if (*p == '"') {
+			/* its closing quote was left out */
+		} else if (*p == '{' || *p == '[') {
 			char closing = *p == '{' ? '}' : ']';
 
 			if (weft_unlikely(n.depth >= s->depth_max))
@@ -238,14 +236,16 @@ const char *json_container(struct json_scan *s, const char *p)
 				p++;
 				break;
 			}
-		} else if (*p != '"' && !json_scalar(s, p)) {
+		} else if (!json_scalar(s, p)) {
 			return NULL;
 		}
 		p = leave(&c, &n, outermost);
 	} while (p && n.depth > outermost);
 	/* what is left of the block, closing quotes as well */
-	if (p)
-		s->tokens = s->all & ~((UINT64_C(2) << (p - 1 - s->block)) - 1);
+	if (p) {
+		s->block = c.block;
+		s->tokens = c.block->tokens & ~((UINT64_C(2) << (p - 1 - c.at)) - 1);
+	}
 	return p;
 }
 

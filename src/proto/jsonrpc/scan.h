@@ -26,25 +26,38 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* 64 bytes of the text, at least one of which is a token. */
+struct json_block {
+	const char *at;
+	uint64_t tokens;
+	uint64_t closings; /* of these: the closing quotes */
+};
+
+/* So many blocks are looked at in one go: what finds their tokens is then in registers, and need
+ * not wait for who walks over them. */
+#define JSON_AHEAD 8
+
 struct json_scan {
 	const char *begin; /* of the text: offsets are from here */
 	const char *end;
 	unsigned depth;	    /* of what is around the next value */
 	unsigned depth_max; /* up to WEFT_JSON_DEPTH_MAX */
 	bool high;	    /* a byte above 0x7f was seen */
+	bool backslashes;   /* some was seen */
 	const char *fault;  /* what is wrong; NULL: nothing */
 	const char *fault_at;
 	/* the rest is json_next's own */
-	uint64_t tokens;	  /* of the block at block, not taken yet */
-	uint64_t all;		  /* of the block, taken or not */
-	uint64_t closings;	  /* of all: the closing quotes */
-	const char *block;	  /* in the text */
-	const char *next;	  /* block; end: there is none */
-	uint64_t in_string;	  /* all bits: the next block begins in a string; or none */
-	uint64_t escaped;	  /* 1: its first byte is escaped; or 0 */
-	uint64_t in_run;	  /* 1: it begins within a run of something else; or 0 */
-	const char *string_fault; /* the first within a string that was found */
+	uint64_t tokens;		/* of block, not taken yet */
+	const struct json_block *block; /* one of ahead */
+	const struct json_block *last;	/* of these */
+	unsigned load_max;		/* blocks that json_load may look at: up to JSON_AHEAD */
+	const char *next;		/* what it begins with; end: there is no more */
+	uint64_t in_string;		/* all bits: that is in a string; or none */
+	uint64_t escaped;		/* 1: its first byte is escaped; or 0 */
+	uint64_t in_run;		/* 1: it begins within a run of something else; or 0 */
+	const char *string_fault;	/* the first within a string that was found */
 	const char *string_fault_at;
+	struct json_block ahead[JSON_AHEAD];
 };
 
 /* Faults of limits rather than of the text. */
@@ -55,33 +68,56 @@ extern const char json_no_token[1];
 
 /* depth_max and size_max as they hold. */
 weft_json_limits json_limits(const weft_json_limits *limits);
-/* From from on, which is within the text of len bytes and not within a string. */
-static inline void json_scan_init(
-	struct json_scan *s, const char *text, size_t len, const char *from, unsigned depth_max)
+/* From from on, which is within the text of len bytes and not within a string. all: most of the text
+ * will be walked over; else json_load looks at no more at first than it must. */
+static inline void json_scan_init(struct json_scan *s, const char *text, size_t len,
+	const char *from, bool all, unsigned depth_max)
 {
 	s->begin = text;
 	s->end = text + len;
 	s->depth = 0;
 	s->depth_max = depth_max;
-	s->high = false;
+	s->high = s->backslashes = false;
 	s->fault = s->fault_at = NULL;
-	s->tokens = s->all = s->closings = 0;
-	s->block = s->next = from;
+	s->tokens = 0;
+	s->block = s->last = s->ahead;
+	s->load_max = all ? JSON_AHEAD : 1;
+	s->next = from;
 	s->in_string = s->escaped = s->in_run = 0;
 	s->string_fault = s->string_fault_at = NULL;
 }
 /* Returns NULL. at may be json_no_token: the end. A fault in a string before that is told instead. */
 const char *json_fault(struct json_scan *s, const char *at, const char *what);
 
-/* The tokens of the next block that has any; false: there is none. */
+/* Finds the next blocks that have tokens, from ahead[0] to last; false: there are none. */
 bool json_load(struct json_scan *s);
+/* The ways in which it may do that (see bits.h), from the slowest; for tests, too. */
+enum json_way { JSON_PLAIN, JSON_VECTOR16, JSON_AVX2, JSON_AVX512 };
+/* This machine can. */
+bool json_way_is_there(enum json_way way);
+bool json_load_by(struct json_scan *s, enum json_way way);
+/* The block behind that one; NULL: there is none. */
+static inline const struct json_block *json_block_behind(
+	struct json_scan *s, const struct json_block *block)
+{
+	if (block != s->last)
+		return block + 1;
+	return json_load(s) ? s->ahead : NULL;
+}
+
 static inline const char *json_next(struct json_scan *s)
 {
 	const char *token;
 
-	if (weft_unlikely(!s->tokens) && !json_load(s))
-		return json_no_token;
-	token = s->block + (unsigned)__builtin_ctzll(s->tokens);
+	if (weft_unlikely(!s->tokens)) {
+		const struct json_block *block = json_block_behind(s, s->block);
+
+		if (!block)
+			return json_no_token;
+		s->block = block;
+		s->tokens = block->tokens;
+	}
+	token = s->block->at + (unsigned)__builtin_ctzll(s->tokens);
 	s->tokens &= s->tokens - 1;
 	return token;
 }
@@ -93,23 +129,26 @@ static inline const char *json_next(struct json_scan *s)
 struct json_cursor {
 	struct json_scan *scan;
 	uint64_t tokens;
-	const char *block;
+	const struct json_block *block;
+	const char *at; /* block's */
 };
 
 static inline struct json_cursor json_cursor_of(struct json_scan *s)
 {
-	return (struct json_cursor){ s, s->tokens, s->block };
+	return (struct json_cursor){ s, s->tokens, s->block, s->tokens ? s->block->at : NULL };
 }
 
 static inline void json_cursor_pause(const struct json_cursor *c)
 {
 	c->scan->tokens = c->tokens;
+	c->scan->block = c->block;
 }
 
 static inline void json_cursor_resume(struct json_cursor *c)
 {
 	c->tokens = c->scan->tokens;
 	c->block = c->scan->block;
+	c->at = c->block->at;
 }
 
 /* lean: but for closing quotes, which follow the opening ones anyway. */
@@ -118,13 +157,15 @@ static inline const char *json_cursor_next(struct json_cursor *c, bool lean)
 	const char *token;
 
 	while (weft_unlikely(!c->tokens)) {
-		c->scan->tokens = 0;
-		if (!json_load(c->scan))
+		const struct json_block *block = json_block_behind(c->scan, c->block);
+
+		if (weft_unlikely(!block))
 			return json_no_token;
-		c->tokens = lean ? c->scan->all & ~c->scan->closings : c->scan->all;
-		c->block = c->scan->block;
+		c->block = block;
+		c->tokens = lean ? block->tokens & ~block->closings : block->tokens;
+		c->at = block->at;
 	}
-	token = c->block + (unsigned)__builtin_ctzll(c->tokens);
+	token = c->at + (unsigned)__builtin_ctzll(c->tokens);
 	c->tokens &= c->tokens - 1;
 	return token;
 }
