@@ -13,6 +13,7 @@ static void same_string(const struct json_string_bits *a, const struct json_stri
 	T_OUGHT(a->controls == b->controls && a->high == b->high);
 }
 
+#if defined(__x86_64__)
 static void same_token(
 	const char *bytes, const struct json_token_bits *plain, const struct json_token_bits *b)
 {
@@ -22,6 +23,7 @@ static void same_token(
 		known |= (uint64_t)(bytes[i] == 0x0c || bytes[i] == 0x1a) << i;
 	T_OUGHT(plain->structurals == (b->structurals & ~known) && plain->spaces == b->spaces);
 }
+#endif
 
 static void check_block(const char *bytes, uint64_t which)
 {
@@ -59,7 +61,7 @@ static void check_block(const char *bytes, uint64_t which)
 
 		T_OUGHT((string.quotes >> i & 1) == (c == '"'));
 		T_OUGHT((string.backslashes >> i & 1) == (c == '\\'));
-		T_OUGHT((string.controls >> i & 1) == (c >= 0 && c < 0x20));
+		T_OUGHT((string.controls >> i & 1) == ((unsigned char)c < 0x20));
 		T_OUGHT((token.structurals >> i & 1) == (c && strchr("{}[]:,", c)));
 		T_OUGHT((token.spaces >> i & 1) == (c && strchr(" \t\r\n", c)));
 		T_OUGHT((right >> i & 1) == ((which >> i & 1) && c && strchr("\"\\/bfnrtu", c)));
