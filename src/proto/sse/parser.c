@@ -25,14 +25,11 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "base/utf8.h"
+#include "proto/sse/line.h"
 
 #include <weft/sse.h>
 
 #include <string.h>
-
-#if defined(__SSE2__)
-#include <emmintrin.h>
-#endif
 
 #define EVENT_MAX_DEFAULT ((size_t)10 << 20)
 #define LINE_MAX_DEFAULT (EVENT_MAX_DEFAULT + 1024)
@@ -138,6 +135,13 @@ static weft_err text_set(struct text *text, const char *bytes, size_t len)
 
 /* ---- what goes wrong ---- */
 
+static weft_err fail(weft_err err, const char *what, size_t max)
+{
+	if (err == WEFT_EMSGSIZE)
+		return err_setf(err, "event stream: %s is larger than %zu bytes", what, max);
+	return err_setf(err, "event stream: out of memory for %s", what);
+}
+
 /* The event is dropped. Says so once for each. */
 static weft_err drop(weft_sse_parser *p, weft_err err, const char *what, size_t max)
 {
@@ -148,9 +152,7 @@ static weft_err drop(weft_sse_parser *p, weft_err err, const char *what, size_t 
 	if (p->dropped)
 		return WEFT_OK;
 	p->dropped = true;
-	if (err == WEFT_EMSGSIZE)
-		return err_setf(err, "event stream: %s is larger than %zu bytes", what, max);
-	return err_setf(err, "event stream: out of memory for %s", what);
+	return fail(err, what, max);
 }
 
 /* ---- the data of an event ---- */
@@ -224,7 +226,8 @@ static void found(weft_sse_parser *p, weft_sse_event *event, weft_sse_kind kind)
 }
 
 /* Views of bytes where they are UTF-8, otherwise of a repaired copy, which is value's. */
-static weft_err found_data(weft_sse_parser *p, weft_sse_event *event, const char *bytes, size_t len)
+static weft_err found_data(
+	weft_sse_parser *p, weft_sse_event *event, const char *bytes, size_t len, size_t max)
 {
 	struct text repaired = { NULL, 0, 0 };
 
@@ -233,6 +236,8 @@ static weft_err found_data(weft_sse_parser *p, weft_sse_event *event, const char
 		event->data_len = len;
 		return WEFT_OK;
 	}
+	if (utf8_repaired_len(bytes, len) > max)
+		return WEFT_EMSGSIZE;
 	if (text_set(&repaired, bytes, len))
 		return WEFT_ENOMEM;
 	text_fini(&p->value);
@@ -309,7 +314,7 @@ static weft_err end_comment(
 	found(p, &comment, WEFT_SSE_COMMENT);
 	if (len > p->options.field_max)
 		len = p->options.field_max;
-	if (found_data(p, &comment, len > 0 ? value : "", len))
+	if (found_data(p, &comment, len > 0 ? value : "", len, SIZE_MAX))
 		return drop(p, WEFT_ENOMEM, "a comment", 0);
 	*event = comment;
 	return WEFT_OK;
@@ -322,6 +327,7 @@ static weft_err dispatch(weft_sse_parser *p, weft_sse_event *event)
 	size_t len = p->view ? p->view_len : p->data.len - 1;
 	bool has_data = p->view || p->data.len > 0, dropped = p->dropped;
 	weft_sse_event message;
+	weft_err err;
 
 	if (p->has_id_next) {
 		struct text id = p->id;
@@ -339,13 +345,9 @@ static weft_err dispatch(weft_sse_parser *p, weft_sse_event *event)
 	p->dropped = false;
 	if (dropped || !has_data)
 		return WEFT_OK;
-	if (weft_unlikely(found_data(p, &message, data, len)))
-		return err_setf(
-			WEFT_ENOMEM, "event stream: out of memory for the data of an event");
-	if (message.data_len > p->options.event_max)
-		return err_setf(WEFT_EMSGSIZE,
-			"event stream: the data of an event is larger than %zu bytes",
-			p->options.event_max);
+	err = found_data(p, &message, data, len, p->options.event_max);
+	if (weft_unlikely(err))
+		return fail(err, "the data of an event", p->options.event_max);
 	*event = message;
 	return WEFT_OK;
 }
@@ -410,26 +412,6 @@ static weft_err take_line(weft_sse_parser *p, const char *line, size_t len, weft
 }
 
 /* ---- lines in pieces ---- */
-
-/* Up to the first CR or LF: end when there is none. */
-static const uint8_t *find_line_end(const uint8_t *at, const uint8_t *end)
-{
-#if defined(__SSE2__)
-	const __m128i lf = _mm_set1_epi8('\n'), cr = _mm_set1_epi8('\r');
-
-	for (; end - at >= 16; at += 16) {
-		__m128i block = _mm_loadu_si128((const __m128i *)(const void *)at);
-		int hits = _mm_movemask_epi8(
-			_mm_or_si128(_mm_cmpeq_epi8(block, lf), _mm_cmpeq_epi8(block, cr)));
-
-		if (hits)
-			return at + __builtin_ctz((unsigned)hits);
-	}
-#endif
-	while (at < end && *at != '\n' && *at != '\r')
-		at++;
-	return at;
-}
 
 static weft_err begin_value(weft_sse_parser *p)
 {
@@ -583,7 +565,7 @@ static weft_err take(weft_sse_parser *p, struct input *in, weft_sse_event *event
 			return WEFT_OK;
 		}
 	}
-	stop = find_line_end(at, in->end);
+	stop = (const uint8_t *)sse_line_end((const char *)at, (const char *)in->end);
 	len = (size_t)(stop - at);
 	in->at = stop;
 	if (p->place == LINE_START && stop < in->end) {

@@ -637,6 +637,29 @@ START_TEST(of_an_event_that_is_dropped_nothing_is_kept)
 }
 END_TEST
 
+/* U+FFFD takes three bytes in place of one. */
+START_TEST(data_that_grows_over_its_limit_takes_no_memory_for_that)
+{
+	weft_sse_options options = { .event_max = 60000 };
+	weft_sse_parser *p = NULL;
+	weft_sse_event e;
+	char *stream = malloc(60000 + 9);
+	const uint8_t *data = (const uint8_t *)stream;
+	size_t len = 30000 + 8;
+
+	T_OUGHT(stream);
+	memcpy(stream, "data: ", 6);
+	memset(stream + 6, 0xff, 30000);
+	memcpy(stream + 6 + 30000, "\n\n", 2);
+	ck_assert_int_eq(weft_sse_parser_create(&p, &options), WEFT_OK);
+	ck_assert_int_eq(weft_sse_parser_next(p, &data, &len, &e), WEFT_EMSGSIZE);
+	ck_assert_uint_eq(weft_sse_parser_memory(p), 0);
+	ck_assert_uint_eq(len, 0);
+	weft_sse_parser_free(p);
+	free(stream);
+}
+END_TEST
+
 START_TEST(no_memory_drops_the_event_and_says_so)
 {
 	static const char stream[] = ": c\xff\nevent: t\nid: 12\ndata: a\xff\ndata: b\n\n";
@@ -691,6 +714,7 @@ static void parser_tests(TCase *tc)
 	t_add(tc, memory_grows_with_an_event_and_goes_back_behind_it);
 	t_add(tc, an_endless_line_takes_no_more_than_its_limit);
 	t_add(tc, of_an_event_that_is_dropped_nothing_is_kept);
+	t_add(tc, data_that_grows_over_its_limit_takes_no_memory_for_that);
 	t_add(tc, no_memory_drops_the_event_and_says_so);
 }
 

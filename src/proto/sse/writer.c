@@ -2,9 +2,10 @@
 /*
  * The writer of event streams. An event is walked twice by the same code, once to count and once
  * to copy: the size is exact, and no byte is written that was not counted. Costs for data of one
- * line: two searches for line ends and one copy.
+ * line: two searches for its end and one copy.
  */
 #include "base/err.h"
+#include "proto/sse/line.h"
 
 #include <weft/sse.h>
 
@@ -52,13 +53,7 @@ static void put_retry(struct sink *sink, uint64_t ms)
 /* Bytes up to the first CR or LF: len when there is none. */
 static size_t line_len(const char *text, size_t len)
 {
-	const char *lf = memchr(text, '\n', len);
-	const char *cr;
-
-	if (lf)
-		len = (size_t)(lf - text);
-	cr = memchr(text, '\r', len);
-	return cr ? (size_t)(cr - text) : len;
+	return (size_t)(sse_line_end(text, text + len) - text);
 }
 
 /* Each line behind a name; what ends in a line end has an empty one behind that. */

@@ -101,6 +101,27 @@ START_TEST(data_is_split_at_every_kind_of_line_end)
 }
 END_TEST
 
+/* Minutes, if each line's end were looked for in all of the rest. */
+START_TEST(many_lines_of_one_kind_are_written_in_one_go)
+{
+	static const char *const ends[] = { "\r", "\n", "\r\n" };
+	const size_t count = 4 << 20;
+	char *text = malloc(2 * count);
+
+	T_OUGHT(text);
+	for (int i = 0; i < 3; i++) {
+		size_t len = strlen(ends[i]), size = 0;
+		weft_sse_event e = { .data = text, .data_len = len * count };
+
+		for (size_t k = 0; k < count; k++)
+			memcpy(text + k * len, ends[i], len);
+		ck_assert_int_eq(weft_sse_size(&e, &size), WEFT_OK);
+		ck_assert_uint_eq(size, 7 * (count + 1) + 1);
+	}
+	free(text);
+}
+END_TEST
+
 START_TEST(comments_and_retries_stand_alone)
 {
 	weft_sse_event e = data_of("keep\nalive");
@@ -262,6 +283,7 @@ static void writer_tests(TCase *tc)
 	t_add(tc, an_event_may_have_no_data_or_empty_data);
 	t_add(tc, lengths_hold_where_they_are_given);
 	t_add(tc, data_is_split_at_every_kind_of_line_end);
+	t_add(tc, many_lines_of_one_kind_are_written_in_one_go);
 	t_add(tc, comments_and_retries_stand_alone);
 	t_add(tc, nothing_is_smuggled_into_type_and_id);
 	t_add(tc, data_of_one_line_need_not_be_copied);
