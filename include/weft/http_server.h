@@ -95,7 +95,7 @@ WEFT_API int64_t weft_http_exchange_body_length(const weft_http_exchange *x);
 WEFT_API void weft_http_exchange_body_size_max_set(weft_http_exchange *x, uint64_t size_max);
 /*
  * Up to size bytes of the body, transfer coding removed. The first call tells a client that
- * waits for it to go on ("100 Continue"). What a handler leaves unread the server reads and
+ * waits for it to go on ("100 Continue"), unless a response that refuses has begun. What a handler leaves unread the server reads and
  * drops, up to body_drop_max bytes, or else closes the connection.
  * Errors: WEFT_ECLOSED (the body has ended), WEFT_EMSGSIZE (it is too large: 413),
  * WEFT_EPROTO (its framing is broken: 400), WEFT_ERESET (the client has gone), WEFT_ETIMEDOUT
@@ -132,7 +132,9 @@ WEFT_API WEFT_MUST_CHECK weft_err weft_http_exchange_reply_text(
 /*
  * Begins a response whose body comes by weft_http_exchange_write. Where fields has
  * Content-Length, exactly that many bytes must follow; otherwise it is sent in chunks, or, to
- * HTTP/1.0, until the connection closes. Nothing waits here. Errors: as reply.
+ * HTTP/1.0, until the connection closes. Nothing waits here. A client that waits to be told to
+ * send its body is told so before a status below 300; to others, as to what reply sends, it has
+ * its answer without (RFC 9110, section 10.1.1). Errors: as reply.
  */
 WEFT_API WEFT_MUST_CHECK weft_err weft_http_exchange_begin(weft_http_exchange *x, unsigned status,
 	const weft_http_fields *fields, weft_deadline until);

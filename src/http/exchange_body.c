@@ -43,21 +43,22 @@ static weft_err malformed(weft_http_exchange *x)
 
 /* ---- reading from the client ---- */
 
-/* The client waits to be told that the body is wanted. */
-static weft_err say_continue(weft_http_exchange *x, weft_deadline until)
+weft_err http_put_continue(weft_http_exchange *x, weft_deadline until)
 {
 	static const char text[] = "HTTP/1.1 100 Continue\r\n\r\n";
 	weft_err err;
 
-	x->must_continue = false;
-	/* it has not waited, or the response is on its way: then it goes without saying */
-	if (x->in.len || x->response.state != HTTP_RESPONSE_NONE)
+	if (!x->must_continue)
 		return WEFT_OK;
-	err = http_out_reserve(x, sizeof(text) - 1, until);
-	if (err)
-		return err;
-	http_out_put(x, text, sizeof(text) - 1);
-	return http_out_flush(x, until);
+	/* it has not waited, or has its answer: then it goes without saying */
+	if (!x->in.len && x->response.state == HTTP_RESPONSE_NONE) {
+		err = http_out_reserve(x, sizeof(text) - 1, until);
+		if (err)
+			return err;
+		http_out_put(x, text, sizeof(text) - 1);
+	}
+	x->must_continue = false;
+	return WEFT_OK;
 }
 
 /* By the client, or by the server itself, which cuts what is left when it stops. */
@@ -163,7 +164,7 @@ static weft_err read_content(
 				return err;
 			continue;
 		}
-		err = x->must_continue ? say_continue(x, until) : WEFT_OK;
+		err = http_put_continue(x, until);
 		if (!err)
 			err = read_direct(x, data, size, got, until);
 		if (!err && !*got)

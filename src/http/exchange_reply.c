@@ -285,7 +285,12 @@ weft_err http_response_open(weft_http_exchange *x, const char *what, unsigned st
 weft_err weft_http_exchange_begin(
 	weft_http_exchange *x, unsigned status, const weft_http_fields *fields, weft_deadline until)
 {
-	return http_response_open(x, "begin", status, fields, until);
+	weft_err err = response_check(x, "begin", status, 200, 599);
+
+	/* who accepts a request may read it still: once the head has gone it is too late to ask */
+	if (!err && status < 300)
+		err = http_put_continue(x, until);
+	return err ? err : http_response_open(x, "begin", status, fields, until);
 }
 
 static weft_err begun_check(const weft_http_exchange *x, const char *what)

@@ -320,6 +320,8 @@ void http_exchange_fini(weft_http_exchange *x);
 void http_exchange_join(weft_http_exchange *x);
 
 /* ---- exchange_body.c ---- */
+/* The body is wanted: "100 Continue" into the gather, if the client waits for it. */
+weft_err http_put_continue(weft_http_exchange *x, weft_deadline until);
 /* The rest of the body is read and dropped. Errors: WEFT_EMSGSIZE (more than body_drop_max). */
 weft_err http_body_drop(weft_http_exchange *x);
 
