@@ -206,100 +206,6 @@ BOTH_TEST(a_body_left_unread_is_dropped_or_ends_the_connection)
 	return WEFT_OK;
 }
 
-/* ---- 100 Continue ---- */
-
-static weft_err reply_by_query(weft_http_exchange *x, void *arg)
-{
-	return weft_http_exchange_query(x) ? reply_echo(x, arg) : reply_hello(x, arg);
-}
-
-BOTH_TEST(who_waits_for_continue_is_told_when_the_body_is_wanted)
-{
-	struct answer answer;
-	struct httpd h;
-	weft_conn *conn;
-
-	/* over memory, where what is written at once is read at once */
-	httpd_open(&h, NULL, false);
-	httpd_route(&h, "POST", "/", reply_by_query, NULL);
-	conn = httpd_connect(&h);
-	say(conn,
-		"POST /?read HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n"
-		"Content-Length: 3\r\n\r\n");
-	hear(conn, "HTTP/1.1 100 Continue\r\n\r\n");
-	ask(conn, "abc", 200, "abc");
-	/* it did not wait: nothing to say */
-	ask(conn,
-		"POST /?read HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n"
-		"Content-Length: 3\r\n\r\nabc",
-		200, "abc");
-	/* not wanted: whether it comes still nobody knows, so this is the end */
-	say(conn, POST "Expect: 100-continue\r\nContent-Length: 3\r\n\r\n");
-	hear_answer(conn, &answer);
-	want(answer.status == 200 && has_line(&answer, "Connection: close"));
-	hear_end(conn);
-	weft_conn_free(conn);
-	httpd_close(&h);
-	return WEFT_OK;
-}
-
-/* What comes, as it comes; the query says with which status. */
-static weft_err streams_echo(weft_http_exchange *x, void *arg)
-{
-	unsigned status = (unsigned)strtoul(weft_http_exchange_query(x), NULL, 10);
-	weft_err err = weft_http_exchange_begin(x, status, NULL, WEFT_FOREVER);
-	char data[64];
-	size_t got;
-
-	(void)arg;
-	if (!err)
-		err = weft_http_exchange_write(x, "> ", 2, WEFT_FOREVER);
-	while (!err && status < 300) {
-		err = weft_http_exchange_read(x, data, sizeof(data), &got, WEFT_FOREVER);
-		if (!err)
-			err = weft_http_exchange_write(x, data, got, WEFT_FOREVER);
-	}
-	return err == WEFT_ECLOSED ? WEFT_OK : err;
-}
-
-BOTH_TEST(a_response_that_begins_before_the_body_is_read_asks_for_it)
-{
-	struct httpd h;
-	weft_conn *conn;
-
-	httpd_open(&h, NULL, false);
-	httpd_route(&h, "POST", "/", streams_echo, NULL);
-	conn = httpd_connect(&h);
-	for (int i = 0; i < 2; i++) {
-		say(conn,
-			"POST /?200 HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n"
-			"Content-Length: 3\r\n\r\n");
-		hear(conn,
-			"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n"
-			"Transfer-Encoding: chunked\r\nDate: \x01\r\n\r\n2\r\n> \r\n");
-		say(conn, "abc");
-		hear(conn, "3\r\nabc\r\n0\r\n\r\n");
-	}
-	/* it has not waited */
-	say(conn,
-		"POST /?200 HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n"
-		"Content-Length: 3\r\n\r\nabc");
-	hear(conn,
-		"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nDate: \x01\r\n\r\n"
-		"2\r\n> \r\n3\r\nabc\r\n0\r\n\r\n");
-	/* a refusal, or a redirect, is an answer to the head: the body is not asked for */
-	say(conn,
-		"POST /?307 HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n"
-		"Content-Length: 3\r\n\r\n");
-	hear(conn,
-		"HTTP/1.1 307 Temporary Redirect\r\nTransfer-Encoding: chunked\r\n"
-		"Connection: close\r\nDate: \x01\r\n\r\n2\r\n> \r\n0\r\n\r\n");
-	hear_end(conn);
-	weft_conn_free(conn);
-	httpd_close(&h);
-	return WEFT_OK;
-}
-
 /* ---- responses in parts ---- */
 
 static weft_err reply_trailers(weft_http_exchange *x, void *arg)
@@ -738,8 +644,6 @@ static void http_body_tests(TCase *tc)
 	both_add(tc, a_body_over_the_limit_is_refused);
 	both_add(tc, broken_chunks_are_refused);
 	both_add(tc, a_body_left_unread_is_dropped_or_ends_the_connection);
-	both_add(tc, who_waits_for_continue_is_told_when_the_body_is_wanted);
-	both_add(tc, a_response_that_begins_before_the_body_is_read_asks_for_it);
 	both_add(tc, a_response_in_parts_has_chunks_and_trailers);
 	both_add(tc, a_length_that_was_promised_is_kept_or_the_connection_is_cut);
 	both_add(tc, a_handler_that_fails_is_500_or_a_cut);

@@ -74,7 +74,7 @@ static weft_err client_read(
 	weft_http_exchange *x, struct iovec *iov, size_t *got, weft_deadline until)
 {
 	weft_deadline began, limit;
-	weft_err err = http_out_flush(x, until);
+	weft_err err = http_out_push(x, until);
 
 	if (err)
 		return err;

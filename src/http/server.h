@@ -295,6 +295,8 @@ void http_out_put(weft_http_exchange *x, const void *data, size_t len);
 weft_err http_out_send(
 	weft_http_exchange *x, const struct iovec *more, unsigned more_count, weft_deadline until);
 weft_err http_out_flush(weft_http_exchange *x, weft_deadline until);
+/* The same; what has not gone by then stays, to be sent later. */
+weft_err http_out_push(weft_http_exchange *x, weft_deadline until);
 /* By the keeper: what goes without waiting. True: nothing is left. */
 bool http_out_try(weft_http_exchange *x);
 /* A handler is about to run: replies from before must not wait for it. */

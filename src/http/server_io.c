@@ -251,19 +251,25 @@ weft_err http_send(const weft_http_server *server, weft_conn *conn, struct http_
 	return err;
 }
 
+/* The gather is ours alone after this. */
+static weft_err gather_claim(weft_http_exchange *x)
+{
+	while (x->is_flushing) /* the keeper waits for its turn within a send */
+		(void)weft_yield();
+	list_remove(&x->flush_link); /* the keeper would write beside us */
+	return x->broken ? err_set(x->broken) : WEFT_OK;
+}
+
 weft_err http_out_send(
 	weft_http_exchange *x, const struct iovec *more, unsigned more_count, weft_deadline until)
 {
 	struct http_sent sent;
 	struct iovec iov[4];
 	unsigned count = 0;
-	weft_err err;
+	weft_err err = gather_claim(x);
 
-	while (x->is_flushing) /* the keeper waits for its turn within a send */
-		(void)weft_yield();
-	list_remove(&x->flush_link); /* the keeper would write beside us */
-	if (x->broken)
-		return err_set(x->broken);
+	if (err)
+		return err;
 	if (x->out.len)
 		iov[count++] = (struct iovec){ x->out.block.data, x->out.len };
 	for (unsigned i = 0; i < more_count; i++)
@@ -285,6 +291,27 @@ weft_err http_out_flush(weft_http_exchange *x, weft_deadline until)
 	if (!x->out.len && !x->is_flushing)
 		return x->broken ? err_set(x->broken) : WEFT_OK;
 	return http_out_send(x, NULL, 0, until);
+}
+
+weft_err http_out_push(weft_http_exchange *x, weft_deadline until)
+{
+	struct http_sent sent;
+	struct iovec iov;
+	weft_err err = gather_claim(x);
+
+	if (err || !x->out.len)
+		return err;
+	iov = (struct iovec){ x->out.block.data, x->out.len };
+	err = http_send(x->server, x->conn, &x->out_pace, &iov, 1, until, &sent);
+	count_sent(x, &sent);
+	gather_sent(x, (size_t)sent.bytes);
+	if (err && (err != WEFT_ETIMEDOUT || sent.timed_out))
+		x->broken = err;
+	else if (x->out.len)
+		http_out_entrust(x); /* the handler may be long */
+	else
+		gather_give(x);
+	return err;
 }
 
 bool http_out_try(weft_http_exchange *x)
