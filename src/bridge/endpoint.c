@@ -15,6 +15,7 @@
 #define KEEPALIVE_MAX_S 32767 /* TCP_KEEPIDLE's own bound */
 #define BACKLOG_MAX 65535
 #define MUX_PREFIX "mux+"
+#define SSE_PREFIX "sse+"
 #define MUX_VERSION_DEFAULT 2
 #define MUX_KEEPALIVE_DEFAULT_S 10
 
@@ -36,17 +37,17 @@ static const struct scheme schemes[] = {
 	{ "mux+tcp", ENDPOINT_TCP, true, true, true, false },
 	{ "mux+unix", ENDPOINT_UNIX, true, true, true, false },
 	{ "mux+tls", ENDPOINT_TCP, true, true, true, true },
-	{ "http", ENDPOINT_TCP, false, true, false, false },
-	{ "https", ENDPOINT_TCP, false, true, false, false },
-	{ "sse+http", ENDPOINT_TCP, false, true, false, false },
-	{ "sse+https", ENDPOINT_TCP, false, true, false, false },
+	{ "http", ENDPOINT_HTTP, true, true, false, false },
+	{ "https", ENDPOINT_HTTP, true, true, false, true },
+	{ "sse+http", ENDPOINT_HTTP, true, false, false, false },
+	{ "sse+https", ENDPOINT_HTTP, true, false, false, true },
 	{ "ws", ENDPOINT_TCP, false, true, false, false },
 	{ "wss", ENDPOINT_TCP, false, true, false, false },
 };
 #define SCHEMES (sizeof(schemes) / sizeof(schemes[0]))
 #define CARRIED                                                                                 \
 	"stdio:, exec:CMD, tcp://host:port, tls://host:port, unix:/path, mux+tcp://host:port, " \
-	"mux+tls://host:port and mux+unix:/path"
+	"mux+tls://host:port, mux+unix:/path, http://host:port/path, https:// and sse+http://"
 
 /* Where an option makes sense: on one of these, as one of those. */
 enum {
@@ -56,6 +57,8 @@ enum {
 	ON_MUX_UNIX = 8,
 	ON_TLS = 16,
 	ON_MUX_TLS = 32,
+	ON_HTTP = 64,
+	ON_HTTPS = 128,
 	AS_LISTENER = 1,
 	AS_DIALER = 2,
 };
@@ -67,7 +70,7 @@ struct option {
 	int base;	    /* of the number; 0: it is text */
 	const char *values; /* for the error */
 	void (*set)(struct endpoint *e, unsigned value);
-	size_t text; /* offset of the text's pointer in struct endpoint_tls */
+	size_t text; /* offset of the text's pointer in struct endpoint */
 };
 
 static void set_nodelay(struct endpoint *e, unsigned value)
@@ -118,18 +121,19 @@ static void set_insecure(struct endpoint *e, unsigned value)
 }
 
 #define ON_MUX (ON_MUX_TCP | ON_MUX_UNIX | ON_MUX_TLS)
-#define ON_EACH_TLS (ON_TLS | ON_MUX_TLS)
-#define ON_EACH_TCP (ON_TCP | ON_MUX_TCP | ON_EACH_TLS)
+#define ON_EACH_HTTP (ON_HTTP | ON_HTTPS)
+#define ON_EACH_TLS (ON_TLS | ON_MUX_TLS | ON_HTTPS)
+#define ON_EACH_TCP (ON_TCP | ON_MUX_TCP | ON_HTTP | ON_EACH_TLS)
 #define ON_EACH (ON_EACH_TCP | ON_UNIX | ON_MUX_UNIX)
 #define AS_BOTH (AS_LISTENER | AS_DIALER)
 #define SECONDS_OR_0 "seconds, or 0 for none, to 32767"
 
 #define NUMBER(min, max, values, set) min, max, 10, values, set, 0
-#define TEXT(values, field) 0, 0, 0, values, NULL, offsetof(struct endpoint_tls, field)
+#define TEXT(values, field) 0, 0, 0, values, NULL, offsetof(struct endpoint, field)
 
 static const struct option options[] = {
 	{ "nodelay", ON_EACH_TCP, AS_BOTH, NUMBER(0, 1, "0 or 1", set_nodelay) },
-	{ "keepalive", ON_TCP | ON_TLS, AS_BOTH,
+	{ "keepalive", ON_TCP | ON_TLS | ON_EACH_HTTP, AS_BOTH,
 		NUMBER(0, KEEPALIVE_MAX_S, SECONDS_OR_0, set_keepalive) },
 	{ "keepalive", ON_MUX, AS_BOTH,
 		NUMBER(0, KEEPALIVE_MAX_S, SECONDS_OR_0, set_mux_keepalive) },
@@ -140,15 +144,16 @@ static const struct option options[] = {
 	{ "v", ON_MUX, AS_BOTH, NUMBER(1, 2, "1 or 2, the version of smux", set_version) },
 	{ "sessions", ON_MUX, AS_DIALER,
 		NUMBER(1, ENDPOINT_MUX_SESSIONS_MAX, "1..64", set_sessions) },
-	{ "cert", ON_EACH_TLS, AS_BOTH, TEXT("a file", cert) },
-	{ "key", ON_EACH_TLS, AS_BOTH, TEXT("a file", key) },
-	{ "alpn", ON_EACH_TLS, AS_BOTH, TEXT("protocols between commas", alpn) },
-	{ "client-ca", ON_EACH_TLS, AS_LISTENER, TEXT("a file", client_ca) },
-	{ "ca", ON_EACH_TLS, AS_DIALER, TEXT("a file", ca) },
-	{ "servername", ON_EACH_TLS, AS_DIALER, TEXT("a host", server_name) },
+	{ "cert", ON_EACH_TLS, AS_BOTH, TEXT("a file", tls.cert) },
+	{ "key", ON_EACH_TLS, AS_BOTH, TEXT("a file", tls.key) },
+	{ "alpn", ON_TLS | ON_MUX_TLS, AS_BOTH, TEXT("protocols between commas", tls.alpn) },
+	{ "client-ca", ON_EACH_TLS, AS_LISTENER, TEXT("a file", tls.client_ca) },
+	{ "ca", ON_EACH_TLS, AS_DIALER, TEXT("a file", tls.ca) },
+	{ "servername", ON_EACH_TLS, AS_DIALER, TEXT("a host", tls.server_name) },
 	{ "fingerprint", ON_EACH_TLS, AS_DIALER,
-		TEXT("sha256: and 64 hexadecimal digits", fingerprint) },
+		TEXT("sha256: and 64 hexadecimal digits", tls.fingerprint) },
 	{ "insecure", ON_EACH_TLS, AS_DIALER, NUMBER(0, 1, "0 or 1", set_insecure) },
+	{ "header-file", ON_EACH_HTTP, AS_DIALER, TEXT("a file", http.header_file) },
 };
 #define OPTIONS (sizeof(options) / sizeof(options[0]))
 
@@ -213,7 +218,9 @@ static bool option_applies(const struct option *option, const struct endpoint *e
 {
 	unsigned on = e->kind == ENDPOINT_UNIX ? ON_UNIX : e->tls.is_on ? ON_TLS : ON_TCP;
 
-	if (endpoint_is_mux(e))
+	if (e->kind == ENDPOINT_HTTP)
+		on = e->tls.is_on ? ON_HTTPS : ON_HTTP;
+	else if (endpoint_is_mux(e))
 		on = e->kind == ENDPOINT_UNIX ? ON_MUX_UNIX
 			: e->tls.is_on	      ? ON_MUX_TLS
 					      : ON_MUX_TCP;
@@ -269,7 +276,7 @@ static weft_err percent_decode(char *text)
 static weft_err text_set(
 	struct endpoint *e, const struct option *option, const char *value, size_t len)
 {
-	char **to = (char **)(void *)((char *)&e->tls + option->text);
+	char **to = (char **)(void *)((char *)e + option->text);
 	weft_err err;
 
 	if (len == 0)
@@ -311,7 +318,8 @@ static weft_err option_parse(struct endpoint *e, const char *text, size_t len, u
 		return WEFT_OK;
 	}
 	if (name_len == 0)
-		return err_setf(WEFT_EINVAL, "an option without a name after \"?\" or \"&\"");
+		return err_setf(
+			WEFT_EINVAL, "an option without a name after \"?\", \"#\" or \"&\"");
 	return option_unknown(e, text, name_len);
 }
 
@@ -393,6 +401,20 @@ static weft_err address_parse(struct endpoint *e, const char *text)
 	return err;
 }
 
+/* text: from "http" on. */
+static weft_err http_parse(struct endpoint *e, const char *text)
+{
+	const char *given = NULL;
+	weft_err err = endpoint_http_split(e, text, &given);
+
+	if (!err && given)
+		err = options_parse(e, given);
+	if (!err && e->tls.is_on)
+		err = tls_check(e);
+	e->is_local = !err && endpoint_address_is_local(e->address);
+	return err;
+}
+
 /* ---- endpoints ---- */
 
 static weft_err scheme_check(const struct scheme *scheme, bool is_listener)
@@ -402,8 +424,10 @@ static weft_err scheme_check(const struct scheme *scheme, bool is_listener)
 			scheme->name, CARRIED);
 	if (is_listener && !scheme->may_listen)
 		return err_setf(WEFT_EINVAL,
-			"listen: goes with tcp://, tls://, unix: and mux+, not with %s:",
-			scheme->name);
+			"listen: goes with tcp://, tls://, unix:, mux+ and http://, not with %s:%s",
+			scheme->name,
+			scheme->kind == ENDPOINT_HTTP ? " (listen:http:// serves HTTP+SSE, too)"
+						      : "");
 	return WEFT_OK;
 }
 
@@ -418,6 +442,10 @@ static weft_err body_parse(struct endpoint *e, const struct scheme *scheme, cons
 		return WEFT_OK;
 	case ENDPOINT_EXEC:
 		return words_split(&e->words, body);
+	case ENDPOINT_HTTP:
+		e->tls.is_on = scheme->is_tls;
+		e->http.is_sse = strncmp(text, SSE_PREFIX, strlen(SSE_PREFIX)) == 0;
+		return http_parse(e, text + (e->http.is_sse ? strlen(SSE_PREFIX) : 0));
 	case ENDPOINT_TCP:
 	case ENDPOINT_UNIX:
 		break;
@@ -483,6 +511,9 @@ void endpoint_fini(struct endpoint *endpoint)
 	mem_free(tls->server_name);
 	mem_free(tls->fingerprint);
 	mem_free(tls->alpn);
+	mem_free(endpoint->http.url);
+	mem_free(endpoint->http.path);
+	mem_free(endpoint->http.header_file);
 	mem_free(endpoint->address);
 	words_fini(&endpoint->words);
 	*endpoint = (struct endpoint){ 0 };

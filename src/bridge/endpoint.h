@@ -6,7 +6,9 @@
  * What FROM and TO name, parsed: pure, no I/O, no look-ups.
  *
  *	endpoint = "stdio:" | "exec:" command | ["listen:"] ["mux+"] address ["?" options]
+ *	         | ["listen:" | "sse+"] url ["#" options]
  *	address  = ("tcp://" | "tls://") [host] ":" port | "unix:" path | "unix:@" name
+ *	url      = ("http://" | "https://") [host] [":" port] [path ["?" query]]
  *	options  = option "=" value *("&" option "=" value)
  *
  * In a unix path, and in an option that names a file, %XX is a byte, so that a path may hold
@@ -26,6 +28,17 @@ enum endpoint_kind {
 	ENDPOINT_EXEC, /* words */
 	ENDPOINT_TCP,  /* address, net, perhaps tls */
 	ENDPOINT_UNIX, /* address, net */
+	ENDPOINT_HTTP, /* address, net, http, perhaps tls: messages */
+};
+
+#define ENDPOINT_PATH_DEFAULT "/mcp"
+
+/* Of http: and https:. Texts are owned. */
+struct endpoint_http {
+	bool is_sse;	   /* dialers: HTTP+SSE and nothing else */
+	char *url;	   /* dialers: without "sse+" and options */
+	char *path;	   /* listeners */
+	char *header_file; /* dialers: fields of each request; may be NULL */
 };
 
 /* Of tls: and mux+tls:. Texts are owned, and NULL where the option is not given. */
@@ -57,12 +70,19 @@ struct endpoint {
 	weft_net_options net; /* with the endpoint's options set */
 	struct endpoint_mux mux;
 	struct endpoint_tls tls;
+	struct endpoint_http http;
 	struct words words; /* owned */
 };
 
 static inline bool endpoint_is_mux(const struct endpoint *endpoint)
 {
 	return endpoint->mux.version != 0;
+}
+
+/* It carries messages, not bytes. */
+static inline bool endpoint_is_messages(const struct endpoint *endpoint)
+{
+	return endpoint->kind == ENDPOINT_HTTP;
 }
 
 /* Errors: WEFT_EINVAL (a detail that says why, without repeating text), WEFT_ENOMEM. */
@@ -74,5 +94,9 @@ void endpoint_fini(struct endpoint *endpoint);
 /* False for an address that other machines may reach: whatever is not numeric loopback,
  * the name localhost, or a unix socket. */
 bool endpoint_address_is_local(const char *address);
+/* endpoint_http.c: address, and url or path, of text, which begins with "http:" or "https:"; *options
+ * is what stands behind '#', or NULL. Errors: as endpoint_parse. */
+WEFT_MUST_CHECK weft_err endpoint_http_split(
+	struct endpoint *endpoint, const char *text, const char **options);
 
 #endif

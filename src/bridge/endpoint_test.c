@@ -296,10 +296,20 @@ static const struct bad_case bads[] = {
 		"nodelay keepalive v sessions cert key alpn ca servername "
 		"fingerprint insecure" },
 	{ "listen:mux+tls://:1?sessions=2", "\"sessions\" does not go with this endpoint" },
-	{ "http://h:1/", "does not carry http: yet" },
-	{ "https://h", "does not carry https: yet" },
-	{ "sse+http://h", "does not carry sse+http: yet" },
-	{ "sse+https://h", "does not carry sse+https: yet" },
+	{ "http:/h", "\"//\" is missing: http://host:port/path" },
+	{ "https:", "\"//\" is missing: https://" },
+	{ "http://h:x/", "port" },
+	{ "http://h:70000/", "port" },
+	{ "http://a b/", "host" },
+	{ "http://h/#w=1", "this endpoint has: nodelay keepalive header-file" },
+	{ "http://h/#ca=x", "\"ca\" does not go with this endpoint" },
+	{ "https://h/#client-ca=x", "\"client-ca\" does not go with this endpoint" },
+	{ "https://h/#insecure=1&ca=x", "does not go with \"ca\"" },
+	{ "https://h/#key=x", "no use without \"cert\"" },
+	{ "http://user:secret@h/", "#header-file=" },
+	{ "listen:http://:1/a?b", "a listener's path has no query" },
+	{ "listen:http://:1/#header-file=x", "\"header-file\" does not go with this endpoint" },
+	{ "listen:sse+http://:1", "listen:http:// serves HTTP+SSE, too" },
 	{ "listen:ws://:1", "does not carry ws: yet" },
 	{ "wss://h", "does not carry wss: yet" },
 };
@@ -312,6 +322,45 @@ START_TEST(endpoints_that_do_not_parse_say_why)
 	ck_assert_int_eq(endpoint_parse(&e, c->text), WEFT_EINVAL);
 	ck_assert_msg(strstr(weft_error_detail(), c->why), "\"%s\" gives \"%s\", without \"%s\"",
 		c->text, weft_error_detail(), c->why);
+}
+END_TEST
+
+struct http_case {
+	const char *text;
+	bool is_local;
+	const char *address, *url, *path;
+};
+
+static const struct http_case https[] = {
+	{ "http://h:1/a?b=c&d#nodelay=0", false, "tcp://h:1", "http://h:1/a?b=c&d", NULL },
+	{ "https://h", false, "tcp://h:443", "https://h", NULL },
+	{ "http://", true, "tcp://:80", "http://127.0.0.1", NULL },
+	{ "http://:8/x", true, "tcp://:8", "http://127.0.0.1:8/x", NULL },
+	{ "sse+https://[::1]/sse", true, "tcp://[::1]:443", "https://[::1]/sse", NULL },
+	{ "listen:http://:0", true, "tcp://:0", NULL, "/mcp" },
+	{ "listen:http://127.0.0.1:8080/a/b", true, "tcp://127.0.0.1:8080", NULL, "/a/b" },
+	{ "listen:https://0.0.0.0/#cert=c&key=k", false, "tcp://0.0.0.0:443", NULL, "/" },
+	{ "listen:http://[::]:1/mcp", false, "tcp://[::]:1", NULL, "/mcp" },
+};
+
+START_TEST(endpoints_of_http_parse)
+{
+	const struct http_case *c = &https[_i];
+	struct endpoint e;
+
+	ck_assert_msg(
+		endpoint_parse(&e, c->text) == WEFT_OK, "%s: %s", c->text, weft_error_detail());
+	ck_assert_int_eq(e.kind, ENDPOINT_HTTP);
+	ck_assert(endpoint_is_messages(&e));
+	ck_assert_int_eq(e.is_listener, strncmp(c->text, "listen:", 7) == 0);
+	ck_assert_int_eq(e.is_local, c->is_local);
+	ck_assert_int_eq(e.tls.is_on, strstr(c->text, "https") != NULL);
+	ck_assert_int_eq(e.http.is_sse, strstr(c->text, "sse+") != NULL);
+	ck_assert_int_eq(e.net.nodelay, strstr(c->text, "nodelay=0") == NULL);
+	ck_assert_str_eq(e.address, c->address);
+	ck_assert_pstr_eq(e.http.url, c->url);
+	ck_assert_pstr_eq(e.http.path, c->path);
+	endpoint_fini(&e);
 }
 END_TEST
 
@@ -553,6 +602,7 @@ static void endpoint_tests(TCase *tc)
 	t_add(tc, endpoint_options_are_set);
 	t_add(tc, mux_options_are_set);
 	t_add_loop(tc, endpoints_that_do_not_parse_say_why, 0, LEN(bads));
+	t_add_loop(tc, endpoints_of_http_parse, 0, (int)(sizeof(https) / sizeof(https[0])));
 	t_add(tc, options_of_tls_are_taken);
 	t_add(tc, endpoints_that_are_too_long_are_refused);
 	t_add(tc, endpoints_under_failing_malloc);

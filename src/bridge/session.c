@@ -284,6 +284,7 @@ static weft_err open_to(struct session *s)
 		return weft_conn_stdio(&s->to);
 	case ENDPOINT_EXEC:
 		return child_spawn(s);
+	case ENDPOINT_HTTP: /* carries messages: not here */
 	case ENDPOINT_TCP:
 	case ENDPOINT_UNIX:
 		break;
