@@ -150,6 +150,9 @@ static weft_err pairing_check(const struct weft_bridge *b)
 	const struct endpoint *from = &b->from, *to = &b->to;
 	const weft_bridge_options *o = &b->options;
 
+	if (endpoint_is_messages(from) || endpoint_is_messages(to))
+		return err_setf(WEFT_EINVAL,
+			"this build does not carry http: and https: between endpoints yet");
 	if (from->kind == ENDPOINT_EXEC)
 		return err_setf(WEFT_EINVAL,
 			"FROM \"%.128s\": a child process accepts no sessions: it can only be TO",

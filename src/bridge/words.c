@@ -152,6 +152,36 @@ weft_err words_copy(struct words *out, const char *const *argv)
 	return err;
 }
 
+weft_err words_add(struct words *words, const char *text, size_t len)
+{
+	struct words more = { .count = words->count + 1 };
+	size_t used = 0;
+	weft_err err;
+
+	if (words->count == WORDS_MAX)
+		return err_setf(WEFT_EINVAL, "more than %d words", WORDS_MAX);
+	if (words->count > 0) {
+		const char *last = words->argv[words->count - 1];
+
+		used = (size_t)(last - words->text) + strlen(last) + 1;
+	}
+	more.text = mem_alloc(used + len + 1);
+	if (!more.text)
+		return err_set(WEFT_ENOMEM);
+	if (used)
+		memcpy(more.text, words->text, used);
+	memcpy(more.text + used, text, len);
+	more.text[used + len] = '\0';
+	err = words_index(&more);
+	if (err) {
+		words_fini(&more);
+		return err;
+	}
+	words_fini(words);
+	*words = more;
+	return WEFT_OK;
+}
+
 void words_fini(struct words *words)
 {
 	mem_free(words->argv);

@@ -9,6 +9,8 @@
  */
 #include <weft/base.h>
 
+#include <stddef.h>
+
 #define WORDS_MAX 1024 /* in one command line */
 
 struct words {
@@ -21,6 +23,9 @@ struct words {
 WEFT_MUST_CHECK weft_err words_split(struct words *out, const char *line);
 /* A copy of a NULL-terminated list. Errors: WEFT_EINVAL (empty, too many), WEFT_ENOMEM. */
 WEFT_MUST_CHECK weft_err words_copy(struct words *out, const char *const *argv);
+/* One word more, of len bytes without a NUL among them; a zeroed struct is allowed.
+ * Errors: as words_copy; words is as it was then. */
+WEFT_MUST_CHECK weft_err words_add(struct words *words, const char *text, size_t len);
 /* A zeroed struct is allowed. */
 void words_fini(struct words *words);
 
