@@ -43,6 +43,15 @@ static void check(const struct endpoint *e)
 			CHECK(e->words.argv[i]);
 		CHECK(!e->words.argv[e->words.count]);
 		break;
+	case ENDPOINT_HTTP:
+		CHECK(e->address && !e->words.argv && !endpoint_is_mux(e));
+		CHECK(!strncmp(e->address, "tcp://", strlen("tcp://")));
+		CHECK(e->is_listener == (e->http.path != NULL));
+		CHECK(e->is_listener == (e->http.url == NULL));
+		CHECK(!e->http.path || *e->http.path == '/');
+		CHECK(!e->http.url || !strncmp(e->http.url, "http", strlen("http")));
+		CHECK(!e->is_listener || !(e->http.header_file || e->http.is_sse));
+		break;
 	case ENDPOINT_TCP:
 	case ENDPOINT_UNIX:
 		CHECK(e->address && !e->words.argv);

@@ -152,7 +152,7 @@ static weft_err pairing_check(const struct weft_bridge *b)
 
 	if (endpoint_is_messages(from) || endpoint_is_messages(to))
 		return err_setf(WEFT_EINVAL,
-			"this build does not carry http: and https: between endpoints yet");
+			"this build does not carry http:, https:, sse+http: and sse+https: yet");
 	if (from->kind == ENDPOINT_EXEC)
 		return err_setf(WEFT_EINVAL,
 			"FROM \"%.128s\": a child process accepts no sessions: it can only be TO",

@@ -82,7 +82,7 @@ static weft_err address_check(struct endpoint *e)
 	weft_err err = net_addr_parse(
 		&addr, e->address, strlen(e->address), e->is_listener ? NET_LISTEN : NET_DIAL);
 
-	if (err)
+	if (err || !e->tls.is_on)
 		return err;
 	e->tls.host = mem_strdup(addr.host);
 	return e->tls.host ? WEFT_OK : err_set(WEFT_ENOMEM);
