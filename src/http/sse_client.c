@@ -508,7 +508,8 @@ static weft_err request_make(weft_sse_client *c)
 	if (!err)
 		err = weft_http_fields_set(c->fields, "Accept", content_type);
 	if (!err)
-		err = weft_http_fields_set(c->fields, "Cache-Control", "no-store");
+		/* what cache mode "no-store" says on the wire (Fetch, HTTP-network-or-cache fetch) */
+		err = weft_http_fields_set(c->fields, "Cache-Control", "no-cache");
 	if (err)
 		return err;
 	c->request.url = c->url;

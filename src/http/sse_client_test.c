@@ -81,7 +81,7 @@ BOTH_TEST(the_request_says_what_the_standard_wants)
 	hears(&e, "x");
 	want(strcmp(e.fake.last.method, "GET") == 0);
 	want(strcmp(webfake_field(&e.fake.last, "Accept"), "text/event-stream") == 0);
-	want(strcmp(webfake_field(&e.fake.last, "Cache-Control"), "no-store") == 0);
+	want(strcmp(webfake_field(&e.fake.last, "Cache-Control"), "no-cache") == 0);
 	want(strcmp(webfake_field(&e.fake.last, "Last-Event-ID"), "6") == 0);
 	want(strcmp(webfake_field(&e.fake.last, "X-Own"), "1") == 0);
 	want(weft_http_response_status(weft_sse_client_response(e.sse)) == 200);
