@@ -105,10 +105,16 @@ static const struct bad_answer bad_answers[] = {
 	{ "HTTP/1.1 401 x\r\nContent-Length: 0\r\n\r\n", WEFT_EAUTH, "401 (Unauthorized)" },
 	{ "HTTP/1.1 403 x\r\nContent-Length: 0\r\n\r\n", WEFT_EAUTH, "403" },
 	{ "HTTP/1.1 404 x\r\nContent-Length: 0\r\n\r\n", WEFT_ENOTFOUND, "404" },
+	{ "HTTP/1.1 410 x\r\nContent-Length: 0\r\n\r\n", WEFT_ENOTFOUND, "410" },
 	{ "HTTP/1.1 500 x\r\nContent-Length: 0\r\n\r\n", WEFT_EREFUSED, "500" },
+	{ "HTTP/1.1 503 x\r\nContent-Length: 0\r\n\r\n", WEFT_EREFUSED, "503" },
+	{ "HTTP/1.1 205 x\r\nContent-Length: 0\r\n\r\n", WEFT_EREFUSED, "205" },
 	{ "HTTP/1.1 206 x\r\nContent-Type: text/event-stream\r\n\r\n", WEFT_EREFUSED, "206" },
+	{ "HTTP/1.1 210 x\r\nContent-Type: text/event-stream\r\n\r\n", WEFT_EREFUSED, "210" },
+	{ "HTTP/1.1 299 x\r\nContent-Type: text/event-stream\r\n\r\n", WEFT_EREFUSED, "299" },
 	{ "HTTP/1.1 200 x\r\nContent-Type: text/html\r\n\r\n", WEFT_EPROTO, "text/html" },
 	{ "HTTP/1.1 200 x\r\nContent-Type: text/event-streams\r\n\r\n", WEFT_EPROTO, "streams" },
+	{ "HTTP/1.1 200 x\r\nContent-Type: x bogus\r\n\r\n", WEFT_EPROTO, "x bogus" },
 	{ "HTTP/1.1 200 x\r\n\r\n", WEFT_EPROTO, "missing" },
 	{ "HTTP/1.1 301 x\r\nContent-Length: 0\r\n\r\n", WEFT_EREFUSED, "301" },
 };
@@ -166,7 +172,8 @@ static weft_err typed(
 BOTH_TEST(the_content_type_may_have_parameters_and_any_case)
 {
 	static const char *const types[] = { "text/event-stream;charset=utf-8",
-		"Text/Event-Stream ; x=y", "text/event-stream" };
+		"Text/Event-Stream ; x=y", "text/event-stream", "text/event-stream;",
+		"text/event-stream; charset=windows-1252", "text/event-stream;x=bogus" };
 
 	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
 		char type[64];
@@ -180,24 +187,28 @@ BOTH_TEST(the_content_type_may_have_parameters_and_any_case)
 	return WEFT_OK;
 }
 
-static weft_err moved(
-	WEFT_UNUSED struct webfake *f, weft_conn *conn, const struct webfake_request *r)
+static weft_err moved(struct webfake *f, weft_conn *conn, const struct webfake_request *r)
 {
 	if (strcmp(r->target, "/there") == 0)
 		return one_event(f, conn, r);
-	return webfake_reply(conn, 302, "Location: /there\r\n", "");
+	return webfake_reply(conn, *(const unsigned *)f->user, "Location: /there\r\n", "");
 }
 
 BOTH_TEST(a_redirect_is_followed_each_time_anew)
 {
-	struct ear e;
+	static const unsigned statuses[] = { 301, 302, 303, 307, 308 };
 
-	ear_open(&e, moved, NULL);
-	hears(&e, "x");
-	fails(&e, WEFT_ERESET, "");
-	hears(&e, "x");
-	want(e.fake.requests == 4);
-	ear_close(&e);
+	for (size_t i = 0; i < sizeof(statuses) / sizeof(statuses[0]); i++) {
+		unsigned status = statuses[i];
+		struct ear e;
+
+		ear_open(&e, moved, &status);
+		hears(&e, "x");
+		fails(&e, WEFT_ERESET, "");
+		hears(&e, "x");
+		want(e.fake.requests == 4);
+		ear_close(&e);
+	}
 	return WEFT_OK;
 }
 

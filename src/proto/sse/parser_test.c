@@ -183,6 +183,9 @@ static void check_all(const weft_sse_options *o, const struct stream *streams, s
 
 /* In the order of the web platform tests' names. */
 static const struct stream formats[] = {
+	/* event-data */
+	STREAM("data:a\ndata:b\n\n:\nother:a\n\nother:a\nData:b\n\ndata\n\ndata:end\n\n",
+		"<message#|a\nb><message#|><message#|end>"),
 	/* bom: only the first is dropped */
 	STREAM(MARK "data:1\n\n" MARK "data:2\n\ndata:3\n\n", "<message#|1><message#|3>"),
 	/* bom-2 */
@@ -214,6 +217,8 @@ static const struct stream formats[] = {
 		"<message#1|a><message#|b><message#|c>"),
 	/* field-id-null */
 	STREAM("id:ok\ndata:1\n\nid:a\0b\ndata:2\n\nid:\0\ndata:3\n\n",
+		"<message#ok|1><message#ok|2><message#ok|3>"),
+	STREAM("id:ok\n\nid:\0a\ndata:1\n\nid:a\0\ndata:2\n\nid: \0\ndata:3\n\n",
 		"<message#ok|1><message#ok|2><message#ok|3>"),
 	/* field-parsing */
 	STREAM("data:\0\ndata:  2\rData:1\ndata\0:2\ndata:1\r\0data:4\nda-ta:3\rdata_5\ndata:3\r"
