@@ -16,11 +16,11 @@
  *
  * Copies of a byte: reading, lower -> in -> SSL's record (decrypted in place) -> caller's;
  * writing, caller's -> SSL's record (encrypted in place) -> out -> lower. Bytes of many short
- * iovecs are gathered before that into whole records: one more. Calls of lower: one for
- * each 64 KiB or less. Locks: one uncontended pair a record. Allocations: SSL takes its two
- * records of 16 KiB when it needs them and gives them back (an idle conn keeps none); `out`
- * above 4 KiB goes back to the configuration's pool at the end of a write, `in` when reads have
- * become small.
+ * iovecs are gathered before that into whole records: one more. Calls of lower: one to write each
+ * 64 KiB or less, one to read each 33 KiB or less. Locks: one uncontended pair a record.
+ * Allocations: SSL takes its two records of 16 KiB when it needs them and gives them back (an idle
+ * conn keeps none); `out` above 4 KiB goes back to the configuration's pool at the end of a write,
+ * `in` when reads have become small.
  *
  * A handshake takes 8 KiB of stack at each end, a server with an RSA key 13 (measured by painting
  * it, OpenSSL 3.0.19, x86-64): a fiber of 64 KiB has room for it.

