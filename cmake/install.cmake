@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 # Everything installed finds its neighbours by relative paths: the prefix may be moved.
-install(TARGETS weft weft_static EXPORT weft-targets)
+install(TARGETS weft EXPORT weft-targets)
+install(TARGETS weft_static EXPORT weft-static-targets)
 if(TARGET weft_cli)
 	install(TARGETS weft_cli)
 endif()
@@ -16,7 +17,9 @@ set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/weft)
 configure_package_config_file(cmake/weft-config.cmake.in weft-config.cmake
 	INSTALL_DESTINATION ${package_dir})
 write_basic_package_version_file(weft-config-version.cmake COMPATIBILITY SameMinorVersion)
-install(EXPORT weft-targets NAMESPACE weft:: DESTINATION ${package_dir})
+foreach(targets weft-targets weft-static-targets)
+	install(EXPORT ${targets} NAMESPACE weft:: DESTINATION ${package_dir})
+endforeach()
 install(FILES ${CMAKE_CURRENT_BINARY_DIR}/weft-config.cmake
 	${CMAKE_CURRENT_BINARY_DIR}/weft-config-version.cmake DESTINATION ${package_dir})
 

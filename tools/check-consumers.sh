@@ -48,11 +48,12 @@ libdir=${libdir:-lib}
 	for header in include/weft/*.h; do echo "$header"; done
 	for name in libweft.a libweft.so libweft.so.0 "libweft.so.$version" pkgconfig/weft.pc \
 		cmake/weft/weft-config.cmake cmake/weft/weft-config-version.cmake \
-		cmake/weft/weft-targets.cmake; do
+		cmake/weft/weft-targets.cmake cmake/weft/weft-static-targets.cmake; do
 		echo "$libdir/$name"
 	done
 	type=$(sed -n 's/^CMAKE_BUILD_TYPE:[A-Z]*=//p' "$build/CMakeCache.txt")
 	echo "$libdir/cmake/weft/weft-targets-${type,,}.cmake"
+	echo "$libdir/cmake/weft/weft-static-targets-${type,,}.cmake"
 	if compgen -G 'cli/*.c' >/dev/null; then echo bin/weft; fi
 	for page in man/*.[1357]; do
 		[ ! -e "$page" ] || echo "share/man/man${page##*.}/${page##*/}"
@@ -82,6 +83,13 @@ cmake -S "$consumers/find_package" -B "$work/find" -DCMAKE_PREFIX_PATH="$prefix"
 cmake --build "$work/find" -j "$(nproc)" >/dev/null
 says_version "find_package, shared" "$work/find/shared"
 says_version "find_package, static" "$work/find/static"
+
+# Where the development files of what the library was linked with are missing.
+lacking=(-DCMAKE_PREFIX_PATH="$prefix" -DCMAKE_DISABLE_FIND_PACKAGE_OpenSSL=ON
+	-DCMAKE_DISABLE_FIND_PACKAGE_ZLIB=ON)
+cmake -S "$consumers/find_package" -B "$work/lacking" "${lacking[@]}" >/dev/null
+cmake --build "$work/lacking" -j "$(nproc)" >/dev/null
+says_version "find_package, shared, without OpenSSL and zlib" "$work/lacking/shared"
 
 export PKG_CONFIG_PATH=$lib/pkgconfig
 [ "$(pkg-config --modversion weft)" = "$version" ] || die "weft.pc has another version"
