@@ -6,6 +6,7 @@
  * - the spans of an envelope are those that looking up its members one by one gives;
  * - ids that are rewritten and put back leave the very bytes there were;
  * - a message composed of the parts of one has the same parts;
+ * - a message that is only shown, in pieces, is of the same kind and has the same id;
  * - strings that are decoded and encoded read the same;
  * - cJSON, where it was found, takes what is JSON here, and builds a tree of the same values.
  *   It takes more: bytes that are not UTF-8, control characters as space and in strings, numbers
@@ -476,6 +477,28 @@ static void check_message(const weft_jsonrpc *m, weft_json value)
 	check_composing(m);
 }
 
+/* A message that is shown in three pieces is what it is, and has the same id. */
+static void check_skim(const weft_jsonrpc *m, const char *text, size_t size)
+{
+	size_t cut = size / 3, cut2 = cut + size * size % (size - cut + 1);
+	weft_jsonrpc_skim skim;
+	weft_jsonrpc_kind kind;
+	weft_json id;
+
+	weft_jsonrpc_skim_init(&skim);
+	weft_jsonrpc_skim_bytes(&skim, text, cut);
+	weft_jsonrpc_skim_bytes(&skim, text + cut, cut2 - cut);
+	weft_jsonrpc_skim_bytes(&skim, text + cut2, size - cut2);
+	kind = weft_jsonrpc_skim_end(&skim, &id);
+	if (m->kind == WEFT_JSONRPC_INVALID)
+		return;
+	CHECK(kind == m->kind);
+	if (m->id.len > WEFT_JSONRPC_SKIM_ID_MAX)
+		CHECK(!id.text);
+	else
+		same_bytes(id, m->id);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const weft_json ids[] = { { "7", 1 }, { "1000000001", 10 }, { "\"w-1\"", 5 } };
@@ -496,6 +519,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		(m.kind != WEFT_JSONRPC_INVALID || m.fault_code == WEFT_JSONRPC_INVALID_REQUEST));
 	CHECK((m.kind == WEFT_JSONRPC_INVALID) == (weft_jsonrpc_check(&m) != WEFT_OK));
 	CHECK(m.kind != WEFT_JSONRPC_INVALID || (m.fault_offset <= size && m.fault));
+	check_skim(&m, text, size);
 	if (right && !odd)
 		check_cjson(text, size, value);
 	if (right) {

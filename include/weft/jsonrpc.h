@@ -49,7 +49,8 @@ typedef struct weft_jsonrpc {
 	/* The message without white space around it. PARSE_ERROR: none. */
 	weft_json text;
 	/* A number, a string, or null. INVALID: if the message has exactly one that was read
-	 * before a PARSE_ERROR: to be answered with. It need not be an integer. */
+	 * before a PARSE_ERROR: to be answered with; weft_jsonrpc_skim finds one that comes
+	 * later. It need not be an integer. */
 	weft_json id;
 	weft_json method;	 /* a string */
 	weft_json params;	 /* an object or an array */
@@ -95,6 +96,38 @@ WEFT_API weft_jsonrpc_kind weft_jsonrpc_scan(
  */
 WEFT_API weft_jsonrpc_kind weft_jsonrpc_batch_next(const weft_jsonrpc *batch, size_t *at,
 	weft_jsonrpc *element, const weft_json_limits *limits);
+
+/*
+ * A message that can't be kept, since it is over a limit: shown piece by piece as it comes, and let
+ * go of. What stays is what it takes to answer it, or to end the request that it answers: what it
+ * is, and its id, which may be its last member. Also for the rest of a message whose scan ended at a
+ * limit before its id.
+ *
+ *	weft_jsonrpc_skim_init(&skim);
+ *	for (each piece up to the message's end)
+ *		weft_jsonrpc_skim_bytes(&skim, bytes, len);
+ *	kind = weft_jsonrpc_skim_end(&skim, &id);
+ *
+ * Only its outermost level is looked at; that the rest is JSON is not checked. The struct is the
+ * caller's memory, some 350 bytes, and needs no cleaning up.
+ */
+#define WEFT_JSONRPC_SKIM_ID_MAX 256 /* bytes of an id that are kept, its quotes included */
+typedef struct weft_jsonrpc_skim {
+	int state; /* all of it its own */
+	int member;
+	bool escaped;
+	unsigned char seen, repeated;
+	size_t depth;
+	size_t name_len, id_len;
+	char name[40];
+	char id[WEFT_JSONRPC_SKIM_ID_MAX];
+} weft_jsonrpc_skim;
+WEFT_API void weft_jsonrpc_skim_init(weft_jsonrpc_skim *skim);
+WEFT_API void weft_jsonrpc_skim_bytes(weft_jsonrpc_skim *skim, const char *bytes, size_t len);
+/* What it is, by its members; INVALID when they fit nothing, one of them is there twice, or the
+ * message has not ended. *id is a number, a string or null, or no value: there is none, or several,
+ * or one that is longer than WEFT_JSONRPC_SKIM_ID_MAX. It points into skim. */
+WEFT_API weft_jsonrpc_kind weft_jsonrpc_skim_end(const weft_jsonrpc_skim *skim, weft_json *id);
 
 /* WEFT_OK unless message is INVALID. Errors: WEFT_EPROTO, WEFT_EMSGSIZE (over a limit), with a
  * detail that says at which byte and what. */

@@ -6,6 +6,7 @@
  *
  * In a block that lies all in one string only escapes and control characters are looked for.
  */
+#include "base/hex.h"
 #include "proto/jsonrpc/scan.h"
 
 #include <string.h>
@@ -23,16 +24,11 @@ static __attribute__((noinline, cold)) void found_string_fault(
 	s->next = s->end;
 }
 
-static inline bool is_hex(char c)
-{
-	return (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'f');
-}
-
 /* False: behind a 'u' at p is no digit where one must be. The end of the text is told of later. */
 static inline bool is_hex4(const char *p, const char *end)
 {
 	for (int i = 1; i <= 4; i++) {
-		if (p + i < end && !is_hex(p[i]))
+		if (p + i < end && hex_digit(p[i]) < 0)
 			return false;
 	}
 	return true;

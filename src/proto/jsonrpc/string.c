@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Strings of JSON: their text, and texts as strings. */
 #include "base/err.h"
+#include "base/hex.h"
 #include "base/utf8.h"
 #include "proto/jsonrpc/scan.h"
 
@@ -27,14 +28,9 @@ static int32_t code_unit(const char *p, const char *end)
 	if (end - p < 6 || p[0] != '\\' || p[1] != 'u')
 		return -1;
 	for (int i = 2; i < 6; i++) {
-		char c = p[i];
-		int digit;
+		int digit = hex_digit(p[i]);
 
-		if (c >= '0' && c <= '9')
-			digit = c - '0';
-		else if ((c | 0x20) >= 'a' && (c | 0x20) <= 'f')
-			digit = (c | 0x20) - 'a' + 10;
-		else
+		if (digit < 0)
 			return -1;
 		unit = unit << 4 | digit;
 	}
