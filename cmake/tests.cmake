@@ -200,11 +200,11 @@ if(NOT CMAKE_CROSSCOMPILING)
 	endforeach()
 endif()
 
-# The fiber switch of the other architecture, under its emulator.
+# The fiber switch of the other architecture, and what is made of its vectors, under its emulator.
 if(EXISTS ${PROJECT_SOURCE_DIR}/src/rt/switch_test.c AND flavour STREQUAL asan
 		AND weft_arch STREQUAL x86_64)
 	weft_add_test(switch_aarch64 "" ${PROJECT_SOURCE_DIR}/tools/test-aarch64.sh
-		"^rt_switch" LABELS cross)
+		"^rt_switch|^base_utf8|^proto_jsonrpc_bits|^proto_http1_head" LABELS cross)
 	# It builds, beside whatever else runs.
 	set_tests_properties(switch_aarch64 PROPERTIES TIMEOUT 900 PROCESSORS 2)
 endif()

@@ -274,6 +274,25 @@ JSON_WIDE static bool load_avx2(struct json_scan *s)
 }
 #endif
 
+static inline bool has_avx2(void)
+{
+#if defined(__x86_64__)
+	return __builtin_cpu_supports("avx2");
+#else
+	return false;
+#endif
+}
+
+static inline bool has_avx512(void)
+{
+#if defined(__x86_64__)
+	return __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("bmi") &&
+		__builtin_cpu_supports("pclmul");
+#else
+	return false;
+#endif
+}
+
 bool json_way_is_there(enum json_way way)
 {
 	switch (way) {
@@ -286,18 +305,9 @@ bool json_way_is_there(enum json_way way)
 		break;
 #endif
 	case JSON_AVX2:
-#if defined(__x86_64__)
-		return __builtin_cpu_supports("avx2");
-#else
-		break;
-#endif
+		return has_avx2();
 	case JSON_AVX512:
-#if defined(__x86_64__)
-		return __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("bmi") &&
-			__builtin_cpu_supports("pclmul");
-#else
-		break;
-#endif
+		return has_avx512();
 	}
 	return false;
 }
@@ -316,9 +326,9 @@ bool json_load_by(struct json_scan *s, enum json_way way)
 bool json_load(struct json_scan *s)
 {
 #if defined(__x86_64__)
-	if (json_way_is_there(JSON_AVX512))
+	if (has_avx512())
 		return load_avx512(s);
-	if (json_way_is_there(JSON_AVX2))
+	if (has_avx2())
 		return load_avx2(s);
 #endif
 	return json_load_by(s, json_way_is_there(JSON_VECTOR16) ? JSON_VECTOR16 : JSON_PLAIN);

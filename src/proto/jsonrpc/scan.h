@@ -102,7 +102,7 @@ static inline const struct json_block *json_block_behind(
 {
 	if (block != s->last)
 		return block + 1;
-	return json_load(s) ? s->ahead : NULL;
+	return s->next < s->end && json_load(s) ? s->ahead : NULL;
 }
 
 static inline const char *json_next(struct json_scan *s)
