@@ -32,7 +32,8 @@ PUBLIC = {
     "json": "proto", "jsonrpc": "proto", "sse": "proto", "tls": "net",
     "http": "http", "http_client": "http", "http_server": "http", "sse_client": "http",
     "ws": "ws", "mux": "mux",
-    "bridge": "bridge", "transport": "bridge",
+    "bridge": "bridge", "transport": "bridge", "rpc": "bridge",
+    "mcp_server": "bridge", "mcp_client": "bridge",
     "weft": "bridge",
 }
 # Beneath their layer's rank: the simulator's options are the backend's to read.

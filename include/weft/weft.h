@@ -34,6 +34,7 @@
 #include <weft/sse.h>
 #include <weft/sse_client.h>
 #include <weft/tls.h>
+#include <weft/transport.h>
 #include <weft/watch.h>
 
 #endif

@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Messages: a text and what the scanner found in it. Making one of a text that is there costs the
+ * scan; a copy costs one allocation more; another owner costs a reference.
+ */
+#include "bridge/message.h"
+
+#include "base/err.h"
+
+#include <string.h>
+
+/* The spans of an envelope lie one behind the other. */
+#define SPANS \
+	((offsetof(weft_jsonrpc, batch_count) - offsetof(weft_jsonrpc, text)) / sizeof(weft_json))
+
+static weft_json *spans_of(weft_jsonrpc *rpc)
+{
+	return &rpc->text;
+}
+
+static const weft_json_limits no_limits = { WEFT_BUF_SIZE_MAX, WEFT_JSON_DEPTH_MAX };
+
+static size_t size_max_of(const weft_json_limits *limits)
+{
+	return limits && limits->size_max ? limits->size_max : WEFT_JSON_SIZE_DEFAULT;
+}
+
+void message_adopt(weft_message *out, weft_buf text, const weft_json_limits *limits)
+{
+	char *bytes = (char *)text.data;
+	size_t max = size_max_of(limits);
+
+	*out = (weft_message){ .text = text };
+	if (weft_jsonrpc_scan(&out->rpc, bytes, text.len, limits) == WEFT_JSONRPC_INVALID)
+		out->err = weft_jsonrpc_check(&out->rpc);
+	if (out->rpc.text.text) {
+		weft_buf_advance(&out->text, (size_t)(out->rpc.text.text - bytes));
+		out->text.len = out->rpc.text.len;
+	} else if (text.len > max) {
+		out->text.len = max;
+	}
+	if (out->text.len > 0)
+		(void)weft_json_to_one_line((char *)out->text.data, out->text.len);
+}
+
+weft_err message_too_large(
+	weft_message *out, weft_buf_pool *pool, const char *beginning, size_t len, weft_json id)
+{
+	weft_buf text = WEFT_BUF_EMPTY;
+	weft_json_limits limits = { len, 0 };
+	weft_jsonrpc found;
+	weft_err err;
+
+	/* too large by a byte that is never read */
+	(void)weft_jsonrpc_scan(&found, beginning, len + 1, &limits);
+	if (found.id.text)
+		id = found.id;
+	if (len > MESSAGE_BEGINNING_MAX)
+		len = MESSAGE_BEGINNING_MAX;
+	err = weft_buf_alloc(&text, pool, len + id.len + 1);
+	if (err)
+		return err;
+	memcpy(text.data, beginning, len);
+	*out = (weft_message){ .text = text, .err = WEFT_EMSGSIZE };
+	out->text.len = len;
+	out->rpc.kind = WEFT_JSONRPC_INVALID;
+	out->rpc.fault_code = WEFT_JSONRPC_INVALID_REQUEST;
+	out->rpc.fault_offset = found.fault_offset;
+	out->rpc.fault = "too large";
+	if (id.text) { /* behind the text, where nobody writes */
+		memcpy(text.data + len, id.text, id.len);
+		out->rpc.id = (weft_json){ (char *)text.data + len, id.len };
+	}
+	(void)weft_json_to_one_line((char *)text.data, len);
+	return WEFT_OK;
+}
+
+bool message_batch_next(const weft_message *batch, size_t *at, weft_message *element,
+	const weft_json_limits *limits)
+{
+	weft_message m = { 0 };
+	size_t begin = *at + 1;
+
+	if (weft_jsonrpc_batch_next(&batch->rpc, at, &m.rpc, limits) == WEFT_JSONRPC_NONE)
+		return false;
+	if (m.rpc.text.text)
+		begin = (size_t)(m.rpc.text.text - batch->rpc.text.text);
+	m.text = weft_buf_slice(&batch->text, begin, m.rpc.text.text ? m.rpc.text.len : 0);
+	if (m.rpc.kind == WEFT_JSONRPC_INVALID)
+		m.err = weft_jsonrpc_check(&m.rpc);
+	*element = m;
+	return true;
+}
+
+weft_err weft_message_copy(weft_message *out, weft_buf_pool *pool, const char *text, size_t len,
+	const weft_json_limits *limits)
+{
+	size_t max = size_max_of(limits);
+	weft_buf copy = WEFT_BUF_EMPTY;
+	weft_err err;
+
+	if (len > max)
+		return message_too_large(out, pool, text, max, (weft_json){ 0 });
+	if (len > 0) {
+		err = weft_buf_copy(&copy, pool, text, len);
+		if (err)
+			return err;
+	}
+	message_adopt(out, copy, limits);
+	return WEFT_OK;
+}
+
+weft_err weft_message_own(weft_message *out, weft_buf *text, const weft_json_limits *limits)
+{
+	weft_buf own = *text;
+
+	*text = (weft_buf)WEFT_BUF_EMPTY;
+	if (own.len > 0 && !weft_buf_is_unique(&own)) {
+		weft_buf_unref(&own);
+		return err_setf(WEFT_EINVAL, "weft_message_own: the text is shared");
+	}
+	message_adopt(out, own, limits);
+	return WEFT_OK;
+}
+
+weft_err weft_message_write(weft_message *out, weft_buf_pool *pool, const weft_jsonrpc_draft *draft)
+{
+	weft_message m;
+	weft_buf text;
+	weft_err err = weft_jsonrpc_write_buf(&text, pool, draft);
+
+	if (err)
+		return err;
+	message_adopt(&m, text, &no_limits);
+	if (m.rpc.kind == WEFT_JSONRPC_INVALID) {
+		weft_message_fini(&m);
+		return err_wrap(WEFT_EINVAL, "a part of the draft");
+	}
+	*out = m;
+	return WEFT_OK;
+}
+
+void weft_message_ref(weft_message *out, const weft_message *message)
+{
+	*out = *message;
+	out->text = weft_buf_ref(&message->text);
+}
+
+void weft_message_move(weft_message *to, weft_message *message)
+{
+	*to = *message;
+	*message = (weft_message){ 0 };
+}
+
+void weft_message_fini(weft_message *message)
+{
+	weft_buf_unref(&message->text);
+	*message = (weft_message){ 0 };
+}
+
+/* ---- changes ---- */
+
+static bool is_container(weft_json value)
+{
+	weft_json_type type = weft_json_type_of(value);
+
+	return type == WEFT_JSON_OBJECT || type == WEFT_JSON_ARRAY;
+}
+
+/* What lies within a value that goes, or comes, is known by another scan only. */
+static bool has_containers(const weft_json_edit *edits, unsigned count)
+{
+	for (unsigned i = 0; i < count; i++) {
+		if (edits[i].old.text &&
+			(is_container(edits[i].old) || is_container(edits[i].value)))
+			return true;
+	}
+	return false;
+}
+
+/* A span of the old text in the new one: what was before it and within it has changed its size. */
+static weft_json moved_span(weft_json span, const char *from, const char *to,
+	const weft_json_edit *edits, unsigned count)
+{
+	size_t at = (size_t)(span.text - from), end = at + span.len, shift = 0, grown = 0;
+
+	for (unsigned i = 0; i < count; i++) {
+		size_t old, delta = edits[i].value.len - edits[i].old.len; /* modulo */
+
+		if (!edits[i].old.text)
+			continue;
+		old = (size_t)(edits[i].old.text - from);
+		if (old < at)
+			shift += delta;
+		else if (old < end)
+			grown += delta;
+	}
+	return (weft_json){ to + at + shift, span.len + grown };
+}
+
+static void follow(
+	weft_message *message, const char *from, const weft_json_edit *edits, unsigned count)
+{
+	weft_json *spans = spans_of(&message->rpc);
+
+	for (size_t i = 0; i < SPANS; i++) {
+		if (spans[i].text)
+			spans[i] = moved_span(
+				spans[i], from, (const char *)message->text.data, edits, count);
+	}
+}
+
+/* Where it lies: only the spans that were edited change, by getting shorter. */
+static void follow_in_place(weft_message *message, const weft_json_edit *edits, unsigned count)
+{
+	weft_json *spans = spans_of(&message->rpc);
+
+	for (size_t i = 0; i < SPANS; i++) {
+		for (unsigned k = 0; k < count; k++) {
+			if (spans[i].text && spans[i].text == edits[k].old.text &&
+				spans[i].len == edits[k].old.len)
+				spans[i].len = edits[k].value.len;
+		}
+	}
+}
+
+static weft_err edit_anew(
+	weft_message *message, weft_buf_pool *pool, const weft_json_edit *edits, unsigned count)
+{
+	const weft_json whole = { (const char *)message->text.data, message->text.len };
+	bool scan = has_containers(edits, count);
+	weft_message m;
+	weft_buf text;
+	weft_err err = weft_json_edit_buf(&text, pool, whole, edits, count);
+
+	if (err)
+		return err;
+	if (scan) {
+		message_adopt(&m, text, &no_limits);
+		if (m.rpc.kind == WEFT_JSONRPC_INVALID) {
+			weft_message_fini(&m);
+			return err_wrap(WEFT_EINVAL, "edit a message");
+		}
+	} else {
+		m = *message;
+		m.text = text;
+		follow(&m, whole.text, edits, count);
+	}
+	weft_buf_unref(&message->text);
+	*message = m;
+	return WEFT_OK;
+}
+
+weft_err weft_message_edit(
+	weft_message *message, weft_buf_pool *pool, const weft_json_edit *edits, unsigned count)
+{
+	weft_err err;
+
+	if (weft_buf_is_unique(&message->text) && !has_containers(edits, count)) {
+		err = weft_json_edit_in_place(
+			(char *)message->text.data, message->text.len, edits, count);
+		if (!err)
+			follow_in_place(message, edits, count);
+		if (err != WEFT_EMSGSIZE)
+			return err;
+	}
+	return edit_anew(message, pool, edits, count);
+}
