@@ -18,39 +18,26 @@
  * only for what doesn't fit; after a while without a byte it gives it back.
  *
  *	state: STARTED: there is a reader, which ends the conn, and tells the end
- *	       CLOSING: the owner closes: what is pending may be sent for CLOSE_WAIT_NS more
+ *	       CLOSING: the owner closes: what is pending may be sent for LINES_CLOSE_WAIT_NS more
  *	       FAILED:  nothing can be sent any more: send_err and send_text say why
  *	role:  FREE -> HELD, by whom finds it free; held for good once CLOSING or FAILED was seen
  */
+#include "bridge/lines.h"
+
 #include "base/err.h"
 #include "base/list.h"
 #include "base/mem.h"
-#include "bridge/message.h"
-#include "bridge/transport.h"
 #include "rt/rt.h"
-#include "sync/pushlist.h"
-#include "sync/word.h"
-
-#include <weft/mutex.h>
 
 #include <stdio.h>
 #include <string.h>
 
-#define LITTLE_SIZE ((size_t)1024)	  /* the reader's own memory */
-#define BLOCK_SIZE ((size_t)8192)	  /* of the pool, at first */
-#define HOT_NS INT64_C(200000000)	  /* that a block is kept without a byte */
-#define TAKE_MIN ((size_t)2048)		  /* a message below that is always copied */
-#define TURN_BYTES ((size_t)512 * 1024)	  /* read before others get a turn */
-#define TURN_MESSAGES 256		  /* the same */
 #define PENDING_MAX ((size_t)1024 * 1024) /* bytes that wait to be written, and at least: */
 #define PENDING_COST ((size_t)256)	  /* ... for each message */
 #define WRITE_MESSAGES 32		  /* in one writev */
 #define WRITE_BYTES ((size_t)256 * 1024)  /* the same, when there is more than one */
 #define ROUNDS_MAX 4			  /* of writes that one sender does for others */
-#define CLOSE_WAIT_NS INT64_C(1000000000)
-#define REASON_MAX 200
 
-enum { LINES_STARTED = 1, LINES_CLOSING = 2, LINES_FAILED = 4 };
 enum { ROLE_FREE, ROLE_HELD };
 
 /* A message that waits to be written. */
@@ -58,25 +45,6 @@ struct pending {
 	struct push_node node;
 	weft_buf text;
 	size_t cost; /* permits of room that it has */
-};
-
-struct lines {
-	weft_transport *transport;
-	weft_conn *conn;
-	const struct lines_owner *owner; /* NULL: the conn is the transport's */
-	void *owner_arg;
-	weft_scope *scope;
-	weft_semaphore *room; /* for what is pending, in bytes */
-	struct word state, role;
-	struct word worker; /* the reader's, and one; 0: none yet */
-	struct pushlist pending;
-	weft_err send_err; /* constant from FAILED on */
-	char send_text[REASON_MAX];
-
-	/* the role's */
-	struct push_node *queue, **queue_end; /* taken from pending */
-	weft_buf first;			      /* goes before queue; or empty */
-	size_t sent; /* bytes of the first of all that have gone, its line end included */
 };
 
 /* ---- the end of sending ---- */
@@ -108,7 +76,7 @@ static weft_err undertake(void *arg)
 {
 	struct lines *l = arg;
 
-	(void)!weft_sleep_ns(CLOSE_WAIT_NS);
+	(void)!weft_sleep_ns(LINES_CLOSE_WAIT_NS);
 	if (!(word_get(&l->state) & LINES_CLOSING))
 		weft_conn_abort(l->conn);
 	return WEFT_OK;
@@ -288,14 +256,14 @@ static void write_all(struct lines *l)
 			if (!is_last && (word_get(&l->state) & LINES_CLOSING)) {
 				is_last = true;
 				weft_shield_begin();
-				end = weft_after_ns(CLOSE_WAIT_NS);
+				end = weft_after_ns(LINES_CLOSE_WAIT_NS);
 			}
 			until = weft_after_ns(timeout_ns);
 			err = write_some(l, until < end ? until : end, &moved);
 			if (err == WEFT_ECANCELED && !is_last) { /* closing, or the program ends */
 				is_last = true;
 				weft_shield_begin();
-				end = weft_after_ns(CLOSE_WAIT_NS);
+				end = weft_after_ns(LINES_CLOSE_WAIT_NS);
 				err = WEFT_OK;
 			}
 			if (err == WEFT_ETIMEDOUT && moved > 0 && weft_now() < end)
@@ -304,7 +272,8 @@ static void write_all(struct lines *l)
 		if (err == WEFT_ETIMEDOUT)
 			(void)err_setf(WEFT_ETIMEDOUT, "send to %s: nothing taken for %lld ms",
 				weft_conn_peer_name(l->conn),
-				(long long)((is_last ? CLOSE_WAIT_NS : timeout_ns) / 1000000));
+				(long long)((is_last ? LINES_CLOSE_WAIT_NS : timeout_ns) /
+					1000000));
 		if (err != WEFT_ENOTFOUND) {
 			(void)fail(l, err);
 			break;
@@ -415,304 +384,6 @@ static weft_err lines_send(void *user, weft_message *message, weft_deadline unti
 	return err;
 }
 
-/* ---- reading ---- */
-
-struct reader {
-	struct lines *lines;
-	weft_json_limits limits;
-	weft_buf_pool *pool;
-	weft_buf block; /* empty: bytes are in little */
-	char *bytes;
-	size_t cap;	   /* of bytes */
-	size_t begin, end; /* of what came and was not taken */
-	size_t seen;	   /* bytes from begin on that hold no line end */
-	size_t turn_bytes;
-	unsigned turn_messages;
-	bool is_skipping; /* within a line that is too large, of which there is: */
-	size_t head_len;
-	weft_buf head;
-	char little[LITTLE_SIZE];
-};
-
-static void cool(struct reader *r)
-{
-	weft_buf_unref(&r->block);
-	r->bytes = r->little;
-	r->cap = sizeof(r->little);
-	r->begin = r->end = r->seen = 0;
-}
-
-/* A block of that size, with what was not taken yet. */
-static weft_err move_to_block(struct reader *r, size_t size)
-{
-	weft_buf block;
-	weft_err err = weft_buf_alloc(&block, r->pool, size);
-
-	if (err)
-		return err;
-	memcpy(block.data, r->bytes + r->begin, r->end - r->begin);
-	weft_buf_unref(&r->block);
-	r->block = block;
-	r->bytes = (char *)block.data;
-	r->cap = size;
-	r->end -= r->begin;
-	r->begin = 0;
-	return WEFT_OK;
-}
-
-/* The most bytes of a line that is not too large, its end included. */
-static size_t line_max(const struct reader *r)
-{
-	return r->limits.size_max + 2;
-}
-
-/* The line is too large: its beginning is kept, the rest passed over. */
-static weft_err begin_skipping(struct reader *r)
-{
-	size_t len = r->end - r->begin;
-	weft_err err;
-
-	r->head_len = len < MESSAGE_BEGINNING_MAX ? len : MESSAGE_BEGINNING_MAX;
-	err = weft_buf_copy(&r->head, r->pool, r->bytes + r->begin, r->head_len);
-	if (err)
-		return err;
-	r->is_skipping = true;
-	r->begin = r->end = r->seen = 0;
-	if (r->cap > BLOCK_SIZE)
-		cool(r);
-	return WEFT_OK;
-}
-
-/* For at least a byte. */
-static weft_err make_room(struct reader *r)
-{
-	size_t len = r->end - r->begin, max = line_max(r), size;
-
-	if (len == 0)
-		r->begin = r->end = 0;
-	if (r->end < r->cap)
-		return WEFT_OK;
-	if (len >= max)
-		return begin_skipping(r);
-	if (len <= r->cap / 2) {
-		memmove(r->bytes, r->bytes + r->begin, len);
-		r->end = len;
-		r->begin = 0;
-		return WEFT_OK;
-	}
-	size = r->cap * 2 < BLOCK_SIZE ? BLOCK_SIZE : r->cap * 2;
-	if (size > max && max > BLOCK_SIZE)
-		size = max;
-	return move_to_block(r, size);
-}
-
-static weft_err read_more(struct reader *r)
-{
-	bool is_idle, is_hot;
-	size_t got = 0;
-	weft_err err = make_room(r);
-
-	while (!err) {
-		is_idle = r->begin == r->end && !r->is_skipping;
-		is_hot = is_idle && r->block.data;
-		err = weft_conn_read(r->lines->conn, r->bytes + r->end, r->cap - r->end, &got,
-			is_hot ? weft_after_ns(HOT_NS) : WEFT_FOREVER);
-		if (err != WEFT_ETIMEDOUT)
-			break;
-		cool(r);
-		err = WEFT_OK;
-	}
-	if (err)
-		return err;
-	r->end += got;
-	r->turn_bytes += got;
-	return WEFT_OK;
-}
-
-static void deliver(struct reader *r, weft_message *message)
-{
-	r->turn_messages++;
-	weft_transport_deliver_own(r->lines->transport, message);
-}
-
-static bool is_blank(const char *line, size_t len)
-{
-	for (size_t i = 0; i < len; i++) {
-		if (line[i] != ' ' && line[i] != '\t' && line[i] != '\r')
-			return false;
-	}
-	return true;
-}
-
-/* The block itself becomes the message's; what is behind it moves on. */
-static weft_err take_block(struct reader *r, size_t len, size_t taken, weft_message *out)
-{
-	weft_buf text = weft_buf_ref(&r->block);
-	weft_err err = WEFT_OK;
-
-	text.data += r->begin;
-	text.len = len;
-	r->begin += taken;
-	if (r->begin < r->end)
-		err = move_to_block(
-			r, r->end - r->begin > BLOCK_SIZE ? r->end - r->begin : BLOCK_SIZE);
-	else
-		cool(r);
-	if (err)
-		weft_buf_unref(&text);
-	else
-		message_adopt(out, text, &r->limits);
-	return err;
-}
-
-/* len bytes, of which taken go with it. */
-static weft_err take_line(struct reader *r, size_t len, size_t taken)
-{
-	const char *line = r->bytes + r->begin;
-	weft_message message;
-	weft_err err;
-
-	r->seen = 0;
-	if (len > 0 && line[len - 1] == '\r')
-		len--;
-	if (is_blank(line, len)) {
-		r->begin += taken;
-		return WEFT_OK;
-	}
-	if (len >= TAKE_MIN && len > r->cap / 2 && len <= r->limits.size_max && r->block.data) {
-		err = take_block(r, len, taken, &message);
-	} else {
-		err = weft_message_copy(&message, r->pool, line, len, &r->limits);
-		r->begin += taken;
-	}
-	if (!err)
-		deliver(r, &message);
-	return err;
-}
-
-/* A line that was too large has ended. */
-static weft_err take_skipped(struct reader *r, size_t taken)
-{
-	weft_message message;
-	weft_err err;
-
-	r->begin += taken;
-	r->seen = 0;
-	r->is_skipping = false;
-	err = message_too_large(
-		&message, r->pool, (char *)r->head.data, r->head_len, (weft_json){ 0 });
-	weft_buf_unref(&r->head);
-	if (!err)
-		deliver(r, &message);
-	return err;
-}
-
-/* All lines that are there. */
-static weft_err take_lines(struct reader *r)
-{
-	weft_err err = WEFT_OK;
-
-	while (!err && r->begin + r->seen < r->end) {
-		const char *line = r->bytes + r->begin;
-		const char *line_end = memchr(line + r->seen, '\n', r->end - r->begin - r->seen);
-		size_t len;
-
-		if (!line_end && r->is_skipping) {
-			r->begin = r->end = r->seen = 0;
-			return WEFT_OK;
-		}
-		if (!line_end) {
-			r->seen = r->end - r->begin;
-			return WEFT_OK;
-		}
-		len = (size_t)(line_end - line);
-		err = r->is_skipping ? take_skipped(r, len + 1) : take_line(r, len, len + 1);
-		if (!err && (r->turn_messages >= TURN_MESSAGES || r->turn_bytes >= TURN_BYTES)) {
-			r->turn_messages = 0;
-			r->turn_bytes = 0;
-			err = weft_yield();
-		}
-	}
-	return err;
-}
-
-/* The stream has ended: what stands there without a line end is a line, too. */
-static weft_err take_rest(struct reader *r)
-{
-	if (r->is_skipping)
-		return take_skipped(r, r->end - r->begin);
-	if (r->begin < r->end)
-		return take_line(r, r->end - r->begin, r->end - r->begin);
-	return WEFT_OK;
-}
-
-/* Closed here: the peer gets the end of the stream, and what it still sends is read, so that what
- * was sent to it isn't lost. */
-static void linger(struct lines *l)
-{
-	weft_deadline until = weft_after_ns(CLOSE_WAIT_NS);
-	char bytes[LITTLE_SIZE];
-	size_t got;
-
-	while (!weft_conn_read(l->conn, bytes, sizeof(bytes), &got, until))
-		;
-}
-
-static void reader_ended(struct lines *l, weft_err err, const char *why)
-{
-	uint32_t state = word_get(&l->state);
-	bool closed_here = state & LINES_CLOSING;
-	char detail[REASON_MAX];
-
-	(void)snprintf(detail, sizeof(detail), "%s", err == WEFT_ECLOSED ? "" : why);
-	if (closed_here) {
-		err = WEFT_ECLOSED;
-	} else if (state & LINES_FAILED) {
-		err = l->send_err;
-		(void)snprintf(detail, sizeof(detail), "%s", l->send_text);
-	}
-	weft_shield_begin();
-	if (closed_here) {
-		weft_transport_deliver_end(l->transport, err, "");
-		linger(l);
-	}
-	if (l->owner)
-		l->owner->ended(l->owner_arg, closed_here, &err, detail, sizeof(detail));
-	if (!closed_here)
-		weft_transport_deliver_end(l->transport, err, detail);
-	else
-		weft_conn_close(l->conn);
-	weft_shield_end();
-}
-
-static weft_err read_fiber(void *arg)
-{
-	struct lines *l = arg;
-	struct reader r;
-	char why[REASON_MAX];
-	weft_err err;
-
-	r.lines = l;
-	r.limits = transport_limits(l->transport);
-	r.pool = transport_options(l->transport)->pool;
-	r.block = r.head = (weft_buf)WEFT_BUF_EMPTY;
-	r.turn_bytes = r.turn_messages = 0;
-	r.is_skipping = false;
-	cool(&r);
-	do {
-		err = read_more(&r);
-		if (!err)
-			err = take_lines(&r);
-	} while (!err);
-	(void)snprintf(why, sizeof(why), "%s", weft_error_detail());
-	if (err == WEFT_ECLOSED && take_rest(&r))
-		err = WEFT_ENOMEM;
-	cool(&r);
-	weft_buf_unref(&r.head);
-	reader_ended(l, err, why);
-	return WEFT_OK;
-}
-
 /* ---- the transport ---- */
 
 static weft_err lines_start(void *user, weft_transport *transport)
@@ -725,7 +396,7 @@ static weft_err lines_start(void *user, weft_transport *transport)
 	word_put(&l->worker, worker + 1);
 	if (word_set_bits(&l->state, LINES_STARTED) & LINES_CLOSING)
 		return err_setf(WEFT_ECLOSED, "%s: closed", weft_conn_peer_name(l->conn));
-	err = weft_scope_spawn_on(l->scope, worker, "transport: read", read_fiber, l);
+	err = weft_scope_spawn_on(l->scope, worker, "transport: read", lines_read, l);
 	if (err)
 		weft_conn_close(l->conn);
 	return err == WEFT_ECANCELED ? err_set_code(WEFT_ECLOSED) : err;

@@ -1,0 +1,317 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The reader of a transport with a message a line: see lines.c for what it costs.
+ *
+ * Bytes are read into a little memory of the reader's own, and into a block of the pool once they
+ * don't fit there. A line that goes beyond its block moves to one of twice the size, up to what a
+ * message may have; one that has most of its block in the end keeps it. A line beyond the limit is
+ * passed over as it comes, but for its beginning.
+ */
+#include "base/err.h"
+#include "bridge/lines.h"
+#include "bridge/message.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define LITTLE_SIZE ((size_t)1024)	/* the reader's own memory */
+#define BLOCK_SIZE ((size_t)8192)	/* of the pool, at first */
+#define HOT_NS INT64_C(200000000)	/* that a block is kept without a byte */
+#define TAKE_MIN ((size_t)2048)		/* a message below that is always copied */
+#define TURN_BYTES ((size_t)512 * 1024) /* read before others get a turn */
+#define TURN_MESSAGES 256		/* the same */
+
+struct reader {
+	struct lines *lines;
+	weft_json_limits limits;
+	weft_buf_pool *pool;
+	weft_buf block; /* empty: bytes are in little */
+	char *bytes;
+	size_t cap;	   /* of bytes */
+	size_t begin, end; /* of what came and was not taken */
+	size_t seen;	   /* bytes from begin on that hold no line end */
+	size_t turn_bytes;
+	unsigned turn_messages;
+	bool is_skipping; /* within a line that is too large, of which there is: */
+	size_t head_len;
+	weft_buf head;
+	char little[LITTLE_SIZE];
+};
+
+static void cool(struct reader *r)
+{
+	weft_buf_unref(&r->block);
+	r->bytes = r->little;
+	r->cap = sizeof(r->little);
+	r->begin = r->end = r->seen = 0;
+}
+
+/* A block of that size, with what was not taken yet. */
+static weft_err move_to_block(struct reader *r, size_t size)
+{
+	weft_buf block;
+	weft_err err = weft_buf_alloc(&block, r->pool, size);
+
+	if (err)
+		return err;
+	memcpy(block.data, r->bytes + r->begin, r->end - r->begin);
+	weft_buf_unref(&r->block);
+	r->block = block;
+	r->bytes = (char *)block.data;
+	r->cap = size;
+	r->end -= r->begin;
+	r->begin = 0;
+	return WEFT_OK;
+}
+
+/* The most bytes of a line that is not too large, its end included. */
+static size_t line_max(const struct reader *r)
+{
+	return r->limits.size_max + 2;
+}
+
+/* The line is too large: its beginning is kept, the rest passed over. */
+static weft_err begin_skipping(struct reader *r)
+{
+	size_t len = r->end - r->begin;
+	weft_err err;
+
+	r->head_len = len < MESSAGE_BEGINNING_MAX ? len : MESSAGE_BEGINNING_MAX;
+	err = weft_buf_copy(&r->head, r->pool, r->bytes + r->begin, r->head_len);
+	if (err)
+		return err;
+	r->is_skipping = true;
+	r->begin = r->end = r->seen = 0;
+	if (r->cap > BLOCK_SIZE)
+		cool(r);
+	return WEFT_OK;
+}
+
+/* For at least a byte. */
+static weft_err make_room(struct reader *r)
+{
+	size_t len = r->end - r->begin, max = line_max(r), size;
+
+	if (len == 0)
+		r->begin = r->end = 0;
+	if (r->end < r->cap)
+		return WEFT_OK;
+	if (len >= max)
+		return begin_skipping(r);
+	if (len <= r->cap / 2) {
+		memmove(r->bytes, r->bytes + r->begin, len);
+		r->end = len;
+		r->begin = 0;
+		return WEFT_OK;
+	}
+	size = r->cap * 2 < BLOCK_SIZE ? BLOCK_SIZE : r->cap * 2;
+	if (size > max && max > BLOCK_SIZE)
+		size = max;
+	return move_to_block(r, size);
+}
+
+static weft_err read_more(struct reader *r)
+{
+	bool is_idle, is_hot;
+	size_t got = 0;
+	weft_err err = make_room(r);
+
+	while (!err) {
+		is_idle = r->begin == r->end && !r->is_skipping;
+		is_hot = is_idle && r->block.data;
+		err = weft_conn_read(r->lines->conn, r->bytes + r->end, r->cap - r->end, &got,
+			is_hot ? weft_after_ns(HOT_NS) : WEFT_FOREVER);
+		if (err != WEFT_ETIMEDOUT)
+			break;
+		cool(r);
+		err = WEFT_OK;
+	}
+	if (err)
+		return err;
+	r->end += got;
+	r->turn_bytes += got;
+	return WEFT_OK;
+}
+
+static void deliver(struct reader *r, weft_message *message)
+{
+	r->turn_messages++;
+	weft_transport_deliver_own(r->lines->transport, message);
+}
+
+static bool is_blank(const char *line, size_t len)
+{
+	for (size_t i = 0; i < len; i++) {
+		if (line[i] != ' ' && line[i] != '\t' && line[i] != '\r')
+			return false;
+	}
+	return true;
+}
+
+/* The block itself becomes the message's; what is behind it moves on. */
+static weft_err take_block(struct reader *r, size_t len, size_t taken, weft_message *out)
+{
+	weft_buf text = weft_buf_ref(&r->block);
+	weft_err err = WEFT_OK;
+
+	text.data += r->begin;
+	text.len = len;
+	r->begin += taken;
+	if (r->begin < r->end)
+		err = move_to_block(
+			r, r->end - r->begin > BLOCK_SIZE ? r->end - r->begin : BLOCK_SIZE);
+	else
+		cool(r);
+	if (err)
+		weft_buf_unref(&text);
+	else
+		message_adopt(out, text, &r->limits);
+	return err;
+}
+
+/* len bytes, of which taken go with it. */
+static weft_err take_line(struct reader *r, size_t len, size_t taken)
+{
+	const char *line = r->bytes + r->begin;
+	weft_message message;
+	weft_err err;
+
+	r->seen = 0;
+	if (len > 0 && line[len - 1] == '\r')
+		len--;
+	if (is_blank(line, len)) {
+		r->begin += taken;
+		return WEFT_OK;
+	}
+	if (len >= TAKE_MIN && len > r->cap / 2 && len <= r->limits.size_max && r->block.data) {
+		err = take_block(r, len, taken, &message);
+	} else {
+		err = weft_message_copy(&message, r->pool, line, len, &r->limits);
+		r->begin += taken;
+	}
+	if (!err)
+		deliver(r, &message);
+	return err;
+}
+
+/* A line that was too large has ended. */
+static weft_err take_skipped(struct reader *r, size_t taken)
+{
+	weft_message message;
+	weft_err err;
+
+	r->begin += taken;
+	r->seen = 0;
+	r->is_skipping = false;
+	err = message_too_large(
+		&message, r->pool, (char *)r->head.data, r->head_len, (weft_json){ 0 });
+	weft_buf_unref(&r->head);
+	if (!err)
+		deliver(r, &message);
+	return err;
+}
+
+/* All lines that are there. */
+static weft_err take_lines(struct reader *r)
+{
+	weft_err err = WEFT_OK;
+
+	while (!err && r->begin + r->seen < r->end) {
+		const char *line = r->bytes + r->begin;
+		const char *line_end = memchr(line + r->seen, '\n', r->end - r->begin - r->seen);
+		size_t len;
+
+		if (!line_end && r->is_skipping) {
+			r->begin = r->end = r->seen = 0;
+			return WEFT_OK;
+		}
+		if (!line_end) {
+			r->seen = r->end - r->begin;
+			return WEFT_OK;
+		}
+		len = (size_t)(line_end - line);
+		err = r->is_skipping ? take_skipped(r, len + 1) : take_line(r, len, len + 1);
+		if (!err && (r->turn_messages >= TURN_MESSAGES || r->turn_bytes >= TURN_BYTES)) {
+			r->turn_messages = 0;
+			r->turn_bytes = 0;
+			err = weft_yield();
+		}
+	}
+	return err;
+}
+
+/* The stream has ended: what stands there without a line end is a line, too. */
+static weft_err take_rest(struct reader *r)
+{
+	if (r->is_skipping)
+		return take_skipped(r, r->end - r->begin);
+	if (r->begin < r->end)
+		return take_line(r, r->end - r->begin, r->end - r->begin);
+	return WEFT_OK;
+}
+
+/* Closed here: the peer gets the end of the stream, and what it still sends is read, so that what
+ * was sent to it isn't lost. */
+static void linger(struct reader *r)
+{
+	weft_deadline until = weft_after_ns(LINES_CLOSE_WAIT_NS);
+	size_t got;
+
+	while (!weft_conn_read(r->lines->conn, r->little, sizeof(r->little), &got, until))
+		;
+}
+
+static void reader_ended(struct reader *r, weft_err err, const char *why)
+{
+	struct lines *l = r->lines;
+	uint32_t state = word_get(&l->state);
+	bool closed_here = state & LINES_CLOSING;
+	char detail[LINES_REASON_MAX];
+
+	(void)snprintf(detail, sizeof(detail), "%s", err == WEFT_ECLOSED ? "" : why);
+	if (closed_here) {
+		err = WEFT_ECLOSED;
+	} else if (state & LINES_FAILED) {
+		err = l->send_err;
+		(void)snprintf(detail, sizeof(detail), "%s", l->send_text);
+	}
+	weft_shield_begin();
+	if (closed_here) {
+		weft_transport_deliver_end(l->transport, err, "");
+		linger(r);
+	}
+	if (l->owner)
+		l->owner->ended(l->owner_arg, closed_here, &err, detail, sizeof(detail));
+	if (!closed_here)
+		weft_transport_deliver_end(l->transport, err, detail);
+	else
+		weft_conn_close(l->conn);
+	weft_shield_end();
+}
+
+weft_err lines_read(void *arg)
+{
+	struct reader r;
+	char why[LINES_REASON_MAX];
+	weft_err err;
+
+	r.lines = arg;
+	r.limits = transport_limits(r.lines->transport);
+	r.pool = transport_options(r.lines->transport)->pool;
+	r.block = r.head = (weft_buf)WEFT_BUF_EMPTY;
+	r.turn_bytes = r.turn_messages = 0;
+	r.is_skipping = false;
+	cool(&r);
+	do {
+		err = read_more(&r);
+		if (!err)
+			err = take_lines(&r);
+	} while (!err);
+	(void)snprintf(why, sizeof(why), "%s", weft_error_detail());
+	if (err == WEFT_ECLOSED && take_rest(&r))
+		err = WEFT_ENOMEM;
+	cool(&r);
+	weft_buf_unref(&r.head);
+	reader_ended(&r, err, why);
+	return WEFT_OK;
+}
