@@ -4,6 +4,8 @@
 #include "net/tls.h"
 #include "support/tlsends.h"
 
+#include <openssl/err.h>
+
 static struct tls_conn *inside(weft_conn *conn)
 {
 	return (struct tls_conn *)conn;
@@ -227,6 +229,146 @@ TLS_TEST(tls_a_flood_of_what_is_no_data_does_not_outlast_a_deadline)
 	return WEFT_OK;
 }
 
+/* ---- ends at any moment ---- */
+
+#define ROUNDS 60
+
+/* One end of a conn, with a reader and a writer on any worker. */
+struct active {
+	weft_conn *conn;
+	uint64_t state; /* of its random choices */
+	uint64_t sent, came;
+	weft_err read_err, write_err; /* what ended them */
+	weft_deadline over;
+};
+
+static uint64_t below(uint64_t *state, uint64_t n)
+{
+	return t_random(state) % n;
+}
+
+static weft_deadline some_time(uint64_t *state)
+{
+	uint64_t choice = below(state, 4);
+
+	return choice == 0 ? WEFT_NOW : choice == 1 ? weft_after_ns(20000) : SOON;
+}
+
+static weft_err active_read(void *arg)
+{
+	struct active *a = arg;
+	uint64_t state = a->state * 3;
+	uint8_t data[2000];
+	size_t got;
+
+	for (;;) {
+		weft_err err = weft_conn_read(
+			a->conn, data, 1 + below(&state, sizeof(data)), &got, some_time(&state));
+
+		if (err == WEFT_ETIMEDOUT && weft_now() < a->over)
+			err = weft_yield();
+		else if (!err)
+			a->came += got;
+		a->read_err = err;
+		if (err)
+			return WEFT_OK;
+	}
+}
+
+static weft_err active_write(void *arg)
+{
+	struct active *a = arg;
+	uint64_t state = a->state * 5;
+	uint8_t data[2000] = { 0 };
+	size_t written;
+
+	for (;;) {
+		weft_err err = weft_conn_write(a->conn, data, 1 + below(&state, sizeof(data)),
+			&written, some_time(&state));
+
+		a->sent += written;
+		if (err == WEFT_ETIMEDOUT && weft_now() < a->over)
+			err = weft_yield();
+		a->write_err = err;
+		if (err)
+			return WEFT_OK;
+		if (below(&state, 20) == 0 && !inside(a->conn)->fault) {
+			struct tls_conn *c = inside(a->conn);
+
+			rt_lock_acquire(&c->lock);
+			(void)SSL_key_update(c->ssl, SSL_KEY_UPDATE_REQUESTED);
+			ERR_clear_error();
+			rt_lock_release(&c->lock);
+		}
+	}
+}
+
+static void active_begin(struct active *a, weft_conn *conn, uint64_t *state, weft_fiber **fibers)
+{
+	*a = (struct active){ .conn = conn, .state = t_random(state), .over = SOON };
+	fibers[0] = fibers[1] = NULL;
+	OK(weft_spawn_on((unsigned)below(state, 2) % weft_worker_count(), &fibers[0], "reads",
+		active_read, a));
+	OK(weft_spawn_on((unsigned)below(state, 2) % weft_worker_count(), &fibers[1], "writes",
+		active_write, a));
+}
+
+static void active_end(struct active *a, uint64_t how)
+{
+	switch (how) {
+	case 0:
+		weft_conn_close(a->conn);
+		break;
+	case 1:
+		weft_conn_abort(a->conn);
+		break;
+	case 2:
+		(void)!weft_conn_shutdown(a->conn);
+		break;
+	default:
+		weft_conn_close(inside(a->conn)->lower);
+	}
+}
+
+/* Whatever reader and writer do, they all end soon after the conn has. */
+TLS_TEST(tls_a_conn_may_end_at_any_moment)
+{
+	uint64_t state = t_seed();
+
+	for (int i = 0; i < ROUNDS; i++) {
+		weft_deadline soon = weft_after_ms(10000);
+		struct active client, server;
+		weft_fiber *fibers[4];
+		struct tls_pair_ends e;
+		uint64_t how = below(&state, 4);
+
+		tls_init(&e, WEFT_TLS_1_3);
+		tls_configure(&e);
+		if (i % 3)
+			OK(weft_conn_pair(e.lower, 100 + below(&state, 40000)));
+		else
+			OK(make_tcp(e.lower));
+		tls_open(&e);
+		active_begin(&client, e.client, &state, fibers);
+		active_begin(&server, e.server, &state, fibers + 2);
+		OK(weft_sleep_ns((int64_t)below(&state, 2000000)));
+		active_end(&client, how);
+		if (how == 2) { /* the server's reader ends; the client's goes on until it does */
+			join(fibers[2]);
+			FAILS(WEFT_ECLOSED, server.read_err);
+			active_end(&server, 0);
+		}
+		for (int f = 0; f < 4; f++) {
+			if (how != 2 || f != 2)
+				join(fibers[f]);
+		}
+		ck_assert_msg(weft_now() < soon, "round %d, how %d", i, (int)how);
+		ck_assert(client.came <= server.sent + 1 && server.came <= client.sent + 1);
+		tls_fini(&e);
+	}
+	return WEFT_OK;
+}
+
 static void fault_tests(TCase *tc)
 {
 	t_add(tc, tls_a_write_in_vain_says_what_the_peer_said);
@@ -234,6 +376,7 @@ static void fault_tests(TCase *tc)
 	t_add(tc, tls_a_client_that_has_sent_much_is_told_why_it_is_refused);
 	t_add(tc, tls_a_refused_client_that_stays_is_left);
 	t_add(tc, tls_a_flood_of_what_is_no_data_does_not_outlast_a_deadline);
+	t_add(tc, tls_a_conn_may_end_at_any_moment);
 }
 
 T_SUITE("tls_fault", fault_tests)
