@@ -75,7 +75,7 @@ struct weft_tls {
 	struct tls_cache *cache; /* of a client; NULL: none */
 	weft_buf_pool *buffers;	 /* of blocks, which come and go with each write */
 	int key_log_fd;		 /* -1: none */
-	struct counter loads;	 /* of contexts */
+	struct counter loads;	 /* of contexts, begun */
 	struct counter handshakes, resumed, failed, reloads;
 };
 

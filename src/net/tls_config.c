@@ -302,6 +302,7 @@ struct loading {
 static weft_err load_job(void *arg)
 {
 	struct loading *l = arg;
+	uint64_t serial = counter_add(&l->tls->loads, 1);
 	weft_err err;
 
 	if (l->tls->settings.key_log_file && l->tls->key_log_fd < 0) {
@@ -317,7 +318,7 @@ static weft_err load_job(void *arg)
 	}
 	err = tls_context_load(&l->context, l->tls);
 	if (!err)
-		l->context->serial = counter_add(&l->tls->loads, 1);
+		l->context->serial = serial;
 	return err;
 }
 
@@ -430,6 +431,16 @@ void weft_tls_unref(weft_tls *tls)
 	mem_free(tls);
 }
 
+/* Of two reloads at once the one that began to read later counts, whichever was quicker. */
+static weft_err newer_of(void *arg, void *old, void **next)
+{
+	struct tls_context *context = arg, *current = old;
+
+	*next = current->serial > context->serial ? current : context;
+	tls_context_ref(*next);
+	return WEFT_OK;
+}
+
 weft_err weft_tls_reload(weft_tls *tls)
 {
 	struct tls_context *context = NULL;
@@ -437,7 +448,8 @@ weft_err weft_tls_reload(weft_tls *tls)
 
 	if (err)
 		return err;
-	err = weft_cell_store_own(tls->context, context);
+	err = weft_cell_update(tls->context, newer_of, context);
+	tls_context_unref(context);
 	if (err)
 		return err;
 	tls_cache_drop(tls->cache, NULL);

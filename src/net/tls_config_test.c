@@ -307,6 +307,59 @@ TLS_TEST(tls_certificates_are_reloaded_while_serving)
 	return WEFT_OK;
 }
 
+static weft_err reload_once(void *arg)
+{
+	OK(weft_tls_reload(arg));
+	return WEFT_OK;
+}
+
+static const char *pair_file(const struct cert *cert)
+{
+	size_t size = strlen(cert->cert_pem) + strlen(cert->key_pem) + 1;
+	char *both = malloc(size);
+	const char *path;
+
+	snprintf(both, size, "%s%s", cert->cert_pem, cert->key_pem);
+	path = cert_file("both.pem", both);
+	free(both);
+	return path;
+}
+
+/* A reload that began earlier, and was slow to read, does not put old files in place of new. */
+TLS_TEST(tls_of_two_reloads_the_later_one_counts)
+{
+	struct tls_pair_ends e;
+	weft_fiber *slow;
+	struct cert next;
+	const char *path;
+	int fifo = -1;
+
+	tls_init(&e, WEFT_TLS_VERSION_DEFAULT);
+	cert_leaf(&next, "Next Server", &root);
+	path = pair_file(&leaf);
+	e.cert = (weft_tls_cert){ path, NULL, NULL, NULL };
+	gets(&e, "localhost", "CN=Test Server");
+	ck_assert(unlink(path) == 0 && mkfifo(path, 0600) == 0);
+	slow = spawn(reload_once, e.server_tls);
+	while (fifo < 0) { /* until it has opened that */
+		fifo = open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+		if (fifo < 0)
+			OK(weft_sleep_ms(1));
+	}
+	ck_assert_int_eq(unlink(path), 0);
+	(void)pair_file(&next);
+	OK(weft_tls_reload(e.server_tls));
+	gets(&e, "localhost", "CN=Next Server");
+	ck_assert_int_gt(write(fifo, leaf.cert_pem, strlen(leaf.cert_pem)), 0);
+	ck_assert_int_gt(write(fifo, leaf.key_pem, strlen(leaf.key_pem)), 0);
+	(void)close(fifo);
+	join(slow);
+	gets(&e, "localhost", "CN=Next Server");
+	tls_fini(&e);
+	cert_free(&next);
+	return WEFT_OK;
+}
+
 TLS_TEST(tls_a_client_reloads_its_roots_and_forgets_its_sessions)
 {
 	struct tls_pair_ends e;
@@ -635,6 +688,7 @@ static void config_tests(TCase *tc)
 	t_add(tc, tls_roles_are_not_mixed_up);
 	t_add(tc, tls_a_server_chooses_by_name);
 	t_add(tc, tls_certificates_are_reloaded_while_serving);
+	t_add(tc, tls_of_two_reloads_the_later_one_counts);
 	t_add(tc, tls_a_client_reloads_its_roots_and_forgets_its_sessions);
 	t_add(tc, tls_reload_under_load);
 	t_add(tc, tls_secrets_are_logged_only_where_that_is_asked_for);
