@@ -68,7 +68,12 @@ typedef struct weft_jsonrpc {
 	weft_json request_id;		 /* params.requestId */
 	weft_json name;			 /* params.name */
 	weft_json uri;			 /* params.uri */
-	size_t batch_count;		 /* BATCH: elements, at least one */
+	/* The name of the first member of params, result, error or _meta that is named as one of
+	 * these above but for upper and lower case. Who acts on the message may ignore case and
+	 * take it for that: a relay that rewrites these, or checks them for somebody, must not
+	 * pass it on. */
+	weft_json odd_name;
+	size_t batch_count; /* BATCH: elements, at least one */
 } weft_jsonrpc;
 
 /*

@@ -28,7 +28,8 @@ struct member {
 struct members {
 	const struct member *list;
 	unsigned count;
-	bool any_case; /* other members that differ only in case are refused */
+	uint64_t lens; /* of their names: a bit for each */
+	bool envelope; /* others that differ only in case are refused, elsewhere only told */
 };
 
 #define AT(field)                                                                         \
@@ -38,17 +39,20 @@ struct members {
 	{                                                  \
 		name, sizeof(name) - 1, AT(field), (inner) \
 	}
-#define MEMBERS(list, any_case)                                \
-	{                                                      \
-		list, sizeof(list) / sizeof(*(list)), any_case \
+#define MEMBERS(list, lens, envelope)                                  \
+	{                                                              \
+		list, sizeof(list) / sizeof(*(list)), (lens), envelope \
 	}
+#define LEN(name) (UINT64_C(1) << (sizeof(name) - 1))
+#define LEN_OF_MCP(name) LEN("io.modelcontextprotocol/" name)
 
 static const struct member in_meta[] = {
 	MEMBER("progressToken", meta_progress_token, NULL),
 	MEMBER("io.modelcontextprotocol/protocolVersion", meta_protocol_version, NULL),
 	MEMBER("io.modelcontextprotocol/subscriptionId", meta_subscription_id, NULL),
 };
-static const struct members meta_members = MEMBERS(in_meta, false);
+static const struct members meta_members = MEMBERS(in_meta,
+	LEN("progressToken") | LEN_OF_MCP("protocolVersion") | LEN_OF_MCP("subscriptionId"), false);
 
 static const struct member in_params[] = {
 	MEMBER("_meta", meta, &meta_members),
@@ -57,19 +61,21 @@ static const struct member in_params[] = {
 	MEMBER("progressToken", progress_token, NULL),
 	MEMBER("requestId", request_id, NULL),
 };
-static const struct members params_members = MEMBERS(in_params, false);
+static const struct members params_members = MEMBERS(in_params,
+	LEN("_meta") | LEN("name") | LEN("uri") | LEN("progressToken") | LEN("requestId"), false);
 
 static const struct member in_result[] = {
 	MEMBER("_meta", meta, &meta_members),
 };
-static const struct members result_members = MEMBERS(in_result, false);
+static const struct members result_members = MEMBERS(in_result, LEN("_meta"), false);
 
 static const struct member in_error[] = {
 	MEMBER("code", error_code, NULL),
 	MEMBER("message", error_message, NULL),
 	MEMBER("data", error_data, NULL),
 };
-static const struct members error_members = MEMBERS(in_error, false);
+static const struct members error_members =
+	MEMBERS(in_error, LEN("code") | LEN("message") | LEN("data"), false);
 
 static const struct member in_message[] = {
 	MEMBER("jsonrpc", text, NULL), /* until classify, which puts the message there */
@@ -79,7 +85,9 @@ static const struct member in_message[] = {
 	MEMBER("result", result, &result_members),
 	MEMBER("error", error, &error_members),
 };
-static const struct members message_members = MEMBERS(in_message, true);
+static const struct members message_members = MEMBERS(in_message,
+	LEN("jsonrpc") | LEN("id") | LEN("method") | LEN("params") | LEN("result") | LEN("error"),
+	true);
 
 struct envelope {
 	struct json_scan scan;
@@ -99,10 +107,15 @@ static void note(struct envelope *e, const char *at, const char *what)
 
 /* ---- names ---- */
 
-#define FOLDED_MAX 16 /* longer than any name in a table with any_case */
+#define FOLDED_MAX (NAME_SIZE + 2) /* longer than any, with what becomes one letter only then */
 
-/* The name in lower case, as parsers that ignore case read it: for many of them U+017F is an s. 0: it
- * is longer than FOLDED_MAX. */
+static char lower(char c)
+{
+	return c >= 'A' && c <= 'Z' ? (char)(c | 0x20) : c;
+}
+
+/* The name in lower case, as parsers that ignore case read it: for many of them U+017F is an s, and
+ * U+212A a k. 0: it is longer than FOLDED_MAX. */
 static size_t fold(weft_json name, char out[FOLDED_MAX])
 {
 	const char *p = name.text + 1, *end = name.text + name.len - 1;
@@ -113,30 +126,58 @@ static size_t fold(weft_json name, char out[FOLDED_MAX])
 		unsigned n = json_string_step(&p, end, c);
 
 		for (unsigned i = 0; i < n; i++) {
-			if (c[i] == '\xbf' && len > 0 && out[len - 1] == '\xc5') {
-				out[len - 1] = 's';
-				continue;
-			}
 			if (len == FOLDED_MAX)
 				return 0;
-			out[len++] = c[i] >= 'A' && c[i] <= 'Z' ? (char)(c[i] | 0x20) : c[i];
+			out[len++] = lower(c[i]);
+			if (len >= 2 && !memcmp(out + len - 2, "\xc5\xbf", 2)) {
+				len--;
+				out[len - 1] = 's';
+			} else if (len >= 3 && !memcmp(out + len - 3, "\xe2\x84\xaa", 3)) {
+				len -= 2;
+				out[len - 1] = 'k';
+			}
 		}
 	}
 	return len;
 }
 
-static __attribute__((noinline)) bool differs_in_case(const struct members *members, weft_json name)
+static __attribute__((noinline)) bool is_folded(const struct members *members, weft_json name)
 {
 	char folded[FOLDED_MAX];
 	size_t len = fold(name, folded);
 
 	for (unsigned i = 0; i < members->count; i++) {
 		const struct member *m = &members->list[i];
+		size_t same = 0;
 
-		if (m->len == len && !memcmp(folded, m->name, len))
+		while (same < len && same < m->len && folded[same] == lower(m->name[same]))
+			same++;
+		if (same == len && len == m->len)
 			return true;
 	}
 	return false;
+}
+
+/* Of a name that is none of these: it is one but for upper and lower case. */
+static __attribute__((noinline)) bool differs_in_case(
+	const struct json_scan *s, const struct members *members, weft_json name)
+{
+	const struct member *m = members->list, *end = m + members->count;
+
+	/* of ASCII, without escapes, it has the same length and begins the same */
+	if (weft_likely(!s->high && !s->backslashes)) {
+		while (m < end &&
+			(m->len != name.len - 2 || ((m->name[0] ^ name.text[1]) & ~0x20) != 0))
+			m++;
+	}
+	return m < end && is_folded(members, name);
+}
+
+/* False: it does not, and no call was needed to know. */
+static inline bool may_differ_in_case(
+	const struct json_scan *s, const struct members *members, weft_json name)
+{
+	return weft_unlikely((members->lens >> (name.len - 2) % 64 & 1) | s->high | s->backslashes);
 }
 
 /* The first eight bytes of a name; NULs behind a shorter one. */
@@ -196,6 +237,15 @@ static void take_member(
 		e->ids = true;
 }
 
+static __attribute__((noinline, cold)) void found_odd_name(
+	struct envelope *e, const struct members *members, weft_json name)
+{
+	if (members->envelope)
+		note(e, name.text, "a member that differs from the message's in case only");
+	else if (!e->message->odd_name.text)
+		e->message->odd_name = name;
+}
+
 static const char *scan_members(struct envelope *e, const char *p, const struct members *members);
 
 /* A value whose first token is p. Behind it, or NULL. */
@@ -235,8 +285,9 @@ static const char *scan_members(struct envelope *e, const char *p, const struct 
 		if (!value.text)
 			return NULL;
 		member = find(s, members, name);
-		if (!member && members->any_case && differs_in_case(members, name))
-			note(e, name.text, "a member that differs from the message's in case only");
+		if (!member && may_differ_in_case(s, members, name) &&
+			differs_in_case(s, members, name))
+			found_odd_name(e, members, name);
 		p = scan_value(e, &c, value.text, member ? member->inner : NULL);
 		if (!p)
 			return NULL;

@@ -39,7 +39,8 @@ static void describe(const weft_jsonrpc *m, char *to, size_t size)
 		{ "meta.token", m->meta_progress_token },
 		{ "meta.version", m->meta_protocol_version },
 		{ "meta.subscription", m->meta_subscription_id }, { "token", m->progress_token },
-		{ "request", m->request_id }, { "name", m->name }, { "uri", m->uri } };
+		{ "request", m->request_id }, { "name", m->name }, { "uri", m->uri },
+		{ "odd", m->odd_name } };
 	size_t n = (size_t)snprintf(to, size, "%s", kinds[m->kind]);
 
 	EACH(i, parts)
@@ -127,7 +128,7 @@ static const char *const messages[][2] = {
 	{ "{" V ",\"id\":1,\"method\":\"m\",\"params\":{\"a\":{\"id\":1,\"id\":2},\"b\":1,\"b\":1,"
 	  "\"Name\":1}}",
 		"request id=1 method=\"m\" params={\"a\":{\"id\":1,\"id\":2},\"b\":1,\"b\":1,"
-		"\"Name\":1}" },
+		"\"Name\":1} odd=\"Name\"" },
 };
 
 START_TEST(messages_are_classified_and_their_parts_found)
@@ -161,6 +162,52 @@ static void check_wrong(const struct wrong *w, int code)
 	T_OUGHT(weft_jsonrpc_check(&m) == WEFT_EPROTO && strstr(weft_error_detail(), w->what));
 	free(exact);
 }
+
+/* Where parsers that ignore case would see another message: told, for who rewrites or checks. */
+START_TEST(members_that_differ_in_case_are_told_where_a_relay_looks)
+{
+	static const struct {
+		const char *params, *odd;
+	} cases_of_params[] = {
+		{ "{\"name\":1,\"Name\":2}", "\"Name\"" },
+		{ "{\"RequestId\":1}", "\"RequestId\"" },
+		{ "{\"REQUESTID\":1,\"Uri\":2}", "\"REQUESTID\"" },
+		{ "{\"progre\xc5\xbf\xc5\xbfTo\xe2\x84\xaa\x65n\":1}",
+			"\"progre\xc5\xbf\xc5\xbfTo\xe2\x84\xaa\x65n\"" },
+		{ "{\"reque\\u017ftid\":1}", "\"reque\\u017ftid\"" },
+		{ "{\"_META\":{}}", "\"_META\"" },
+		{ "{\"_meta\":{\"progresstoken\":1}}", "\"progresstoken\"" },
+		{ "{\"_meta\":{\"" META "SubscriptionId\":1}}", "\"" META "SubscriptionId\"" },
+		{ "{\"\xc3\xa4\":1,\"URI\":2}", "\"URI\"" },
+		/* the very names, others, and what lies deeper */
+		{ "{\"requestId\":1,\"uri\":2,\"name\":3,\"_meta\":{},\"names\":4,\"nAm\":5}",
+			NULL },
+		{ "{\"arguments\":{\"Name\":1,\"_Meta\":2},\"_meta\":{\"Name\":3}}", NULL },
+		{ "{\"n\xc3\xa4me\":1,\"n\\u0061mf\":2,\"\":3,\"\\ud800\":4}", NULL },
+		{ "[{\"Name\":1}]", NULL },
+	};
+
+	EACH(i, cases_of_params)
+	{
+		char text[512];
+		weft_jsonrpc m;
+		char *exact;
+
+		snprintf(text, sizeof(text), "{" V ",\"method\":\"m\",\"params\":%s}",
+			cases_of_params[i].params);
+		exact = scan(&m, text, NULL);
+		ck_assert_int_eq(m.kind, WEFT_JSONRPC_NOTIFICATION);
+		if (!m.odd_name.text != !cases_of_params[i].odd ||
+			(m.odd_name.text &&
+				(m.odd_name.len != strlen(cases_of_params[i].odd) ||
+					memcmp(m.odd_name.text, cases_of_params[i].odd,
+						m.odd_name.len))))
+			ck_abort_msg("%s: odd is %.*s", text, (int)m.odd_name.len,
+				m.odd_name.text ? m.odd_name.text : "");
+		free(exact);
+	}
+}
+END_TEST
 
 START_TEST(json_that_is_no_message_is_an_invalid_request)
 {
@@ -432,6 +479,7 @@ END_TEST
 static void message_tests(TCase *tc)
 {
 	t_add(tc, messages_are_classified_and_their_parts_found);
+	t_add(tc, members_that_differ_in_case_are_told_where_a_relay_looks);
 	t_add(tc, json_that_is_no_message_is_an_invalid_request);
 	t_add(tc, members_that_others_may_read_differently_are_refused);
 	t_add(tc, what_is_no_json_is_a_parse_error_with_the_id_that_was_read);
