@@ -223,11 +223,12 @@ struct weft_http_server {
 	struct http1_limits limits;
 	weft_cell *router;
 	weft_buf_pool *pool;
-	weft_scope *own;      /* the warden, the fiber of start */
-	weft_scope *sessions; /* connections, keepers */
+	weft_scope *own;      /* the warden */
+	weft_scope *sessions; /* connections, keepers, the fiber of start */
 	weft_cancel *stopping, *stopped;
 	weft_once *started;
-	weft_listener *listener; /* of start; set before its fiber is there */
+	weft_listener *listener; /* of start; set before its fiber is there, as the next is */
+	weft_cancel_watch *listener_tie;
 	struct counter refused, refusing;
 	unsigned shards_len;
 	struct http_shard *shards;

@@ -296,18 +296,18 @@ static void close_listener(void *arg)
 	weft_listener_close(arg);
 }
 
-/* Accepts until the listener closes, which it does when the server stops. */
+/* The listener closes when the server stops. */
+static weft_err tie(weft_cancel_watch **tie, weft_http_server *server, weft_listener *listener)
+{
+	return weft_cancel_watch_create(tie, server->stopping, close_listener, listener);
+}
+
+/* Accepts until the listener, which is tied, closes. */
 static weft_err serve(weft_http_server *server, weft_listener *listener)
 {
-	weft_cancel_watch *watch = NULL;
-	weft_err err;
-
-	err = weft_cancel_watch_create(&watch, server->stopping, close_listener, listener);
-	if (err)
-		return err;
-	err = weft_listener_serve(
+	weft_err err = weft_listener_serve(
 		listener, server->sessions, server->options.name, serve_session, server);
-	(void)weft_cancel_watch_free(watch);
+
 	if (err == WEFT_ECANCELED && weft_cancel_is_cancelled(server->stopping))
 		err = WEFT_OK;
 	return err;
@@ -324,9 +324,15 @@ static weft_err begin(weft_http_server *server)
 
 weft_err weft_http_server_serve(weft_http_server *server, weft_listener *listener)
 {
+	weft_cancel_watch *watch = NULL;
 	weft_err err = begin(server);
 
-	return err ? err : serve(server, listener);
+	if (!err)
+		err = tie(&watch, server, listener);
+	if (!err)
+		err = serve(server, listener);
+	(void)weft_cancel_watch_free(watch);
+	return err;
 }
 
 struct handed_in {
@@ -373,12 +379,15 @@ static void accepting_ends(weft_http_server *server)
 {
 	uint32_t word;
 
+	(void)weft_cancel_watch_free(server->listener_tie);
+	server->listener_tie = NULL;
 	do {
 		word = word_get(&server->word);
 	} while (!word_change(&server->word, word, word - HTTP_ACCEPTING));
 	bell_ring(&server->warden);
 }
 
+/* Of the sessions' scope: so nothing is made here that there might be no memory for. */
 static weft_err start_fiber(void *arg)
 {
 	weft_http_server *server = arg;
@@ -406,7 +415,9 @@ static weft_err start_once(void *arg, void **value)
 				  server->options.name)
 			: was_stopped(server);
 	server->listener = start->listener;
-	err = weft_scope_spawn(server->own, server->options.name, start_fiber, server);
+	err = tie(&server->listener_tie, server, server->listener);
+	if (!err)
+		err = weft_scope_spawn(server->sessions, server->options.name, start_fiber, server);
 	if (err) {
 		accepting_ends(server);
 		/* unless connections were served meanwhile */

@@ -429,6 +429,56 @@ START_TEST(a_server_is_made_whole_or_not_at_all)
 }
 END_TEST
 
+/* Who was told that it has started is served. */
+static void start_once_and_ask(weft_listener *listener)
+{
+	weft_http_server *server = NULL;
+	weft_conn *conn = NULL;
+	weft_err err = weft_http_server_create(&server, NULL);
+
+	if (!err)
+		err = weft_http_server_start(server, listener);
+	want(err == WEFT_OK || err == WEFT_ENOMEM);
+	if (server && err)
+		want(weft_http_server_state_get(server) == WEFT_HTTP_SERVER_CREATED);
+	for (int i = 0; i < 10; i++) /* what it has spawned runs out of memory, perhaps */
+		(void)weft_yield();
+	if (!err && t_malloc_failed()) {
+		want_ok(weft_dial(&conn, weft_listener_name(listener), NULL, WEFT_FOREVER));
+		ask(conn, GET, 404, NULL);
+	}
+	weft_conn_free(conn);
+	weft_http_server_free(server);
+}
+
+static weft_err start_failing(void *arg)
+{
+	bool has_failed = true;
+
+	(void)arg;
+	for (uint64_t n = 1; has_failed; n++) {
+		weft_listener *listener = NULL;
+		weft_err err;
+
+		t_malloc_fail_at(n);
+		err = weft_listen(&listener, "tcp://127.0.0.1:0", NULL, WEFT_FOREVER);
+		want(err == WEFT_OK || err == WEFT_ENOMEM);
+		if (!err)
+			start_once_and_ask(listener);
+		weft_listener_free(listener);
+		has_failed = t_malloc_failed();
+		t_malloc_fail_off();
+		want(n < 1000);
+	}
+	return WEFT_OK;
+}
+
+START_TEST(a_server_that_has_started_accepts)
+{
+	run(start_failing, 1);
+}
+END_TEST
+
 static weft_err answer_all(weft_http_exchange *x, void *arg)
 {
 	const char *data;
@@ -679,6 +729,7 @@ static void http_server_tests(TCase *tc)
 	t_add(tc, a_server_ends_with_the_scope_that_it_was_made_in);
 	t_add(tc, routes_are_added_while_requests_run);
 	t_add(tc, a_server_is_made_whole_or_not_at_all);
+	t_add(tc, a_server_that_has_started_accepts);
 	t_add(tc, exchanges_end_in_order_when_memory_runs_out);
 	t_add(tc, a_small_get_costs_a_read_a_write_and_no_allocation);
 	t_add(tc, an_idle_connection_has_no_buffer_but_its_own);
