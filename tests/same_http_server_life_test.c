@@ -213,6 +213,98 @@ BOTH_TEST(a_stop_cuts_no_response)
 	return WEFT_OK;
 }
 
+/* A transport whose read ends with a request at the moment that it is closed. */
+struct crossing {
+	bool closed, read;
+};
+
+static weft_err crossing_readv(
+	void *user, const struct iovec *iov, unsigned iov_count, size_t *got, weft_deadline until)
+{
+	struct crossing *c = user;
+
+	(void)iov_count;
+	(void)until;
+	if (c->read)
+		return WEFT_ECLOSED;
+	while (!c->closed)
+		(void)weft_yield();
+	c->read = true;
+	memcpy(iov[0].iov_base, GET, strlen(GET));
+	*got = strlen(GET);
+	return WEFT_OK;
+}
+
+static weft_err crossing_writev(void *user, const struct iovec *iov, unsigned iov_count,
+	size_t *written, weft_deadline until)
+{
+	(void)user;
+	(void)iov;
+	(void)iov_count;
+	(void)until;
+	*written = 0;
+	return WEFT_ECLOSED;
+}
+
+/* It may wait, as each function of a conn's; its reader does not wait for it. */
+static void crossing_close(void *user)
+{
+	((struct crossing *)user)->closed = true;
+	for (int i = 0; i < 20; i++)
+		(void)weft_yield();
+}
+
+static void crossing_free(void *user)
+{
+	(void)user;
+}
+
+static weft_err counts_calls(weft_http_exchange *x, void *arg)
+{
+	++*(int *)arg;
+	return reply_hello(x, NULL);
+}
+
+static weft_err serve_crossing(void *arg)
+{
+	static const weft_conn_ops ops = {
+		.readv = crossing_readv,
+		.writev = crossing_writev,
+		.close = crossing_close,
+		.free = crossing_free,
+	};
+	struct httpd *h = arg;
+	struct crossing c = { false, false };
+	weft_conn *conn = NULL;
+
+	want_ok(weft_conn_create(&conn, &ops, &c, NULL, NULL));
+	want_ok(weft_http_serve_conn_own(h->server, conn));
+	want(c.closed && c.read);
+	return WEFT_OK;
+}
+
+/* It could not be answered any more: so it is not begun. */
+BOTH_TEST(a_request_that_crosses_the_stop_is_not_begun)
+{
+	weft_http_server_stats stats;
+	struct httpd h;
+
+	int calls = 0;
+
+	httpd_open(&h, NULL, false);
+	httpd_route(&h, "GET", "/", counts_calls, &calls);
+	for (int i = 0; i < 3; i++)
+		want_ok(weft_scope_spawn(h.scope, "served", serve_crossing, &h));
+	do {
+		(void)weft_yield();
+		weft_http_server_stats_get(h.server, &stats);
+	} while (stats.connections < 3);
+	both_pause();
+	httpd_close(&h);
+	want(calls == 0);
+	return WEFT_OK;
+}
+
 /* ---- TLS ---- */
 
 /* A server's and a client's configuration; false: the build has no TLS. */
@@ -667,6 +759,7 @@ static void http_life_tests(TCase *tc)
 	both_add(tc, options_out_of_range_are_named);
 	both_add(tc, connections_over_the_limit_get_503);
 	both_add(tc, a_stop_cuts_no_response);
+	both_add(tc, a_request_that_crosses_the_stop_is_not_begun);
 	t_add(tc, tls_is_spoken_where_it_is_asked_for);
 	t_add(tc, a_stop_does_not_wait_for_handshakes);
 	t_add(tc, a_handshake_takes_its_time_from_the_first_request);

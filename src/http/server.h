@@ -101,6 +101,7 @@ struct http_pace {
 enum http_phase {
 	HTTP_BUSY,	/* reads a head, or runs a handler */
 	HTTP_IDLE,	/* waits for a request's first byte: may be closed */
+	HTTP_CLOSING,	/* and has been, by the keeper */
 	HTTP_HANDED_ON, /* the connection is not ours any more */
 };
 

@@ -91,6 +91,9 @@ static weft_err wait_idle(weft_http_exchange *x)
 	} else {
 		err = http_in_fill(x, until);
 	}
+	/* what came as it was closed can't be answered: so it is not begun */
+	if (!err && x->phase == HTTP_CLOSING)
+		err = err_set(WEFT_ECLOSED);
 	x->phase = HTTP_BUSY;
 	if (err == WEFT_ETIMEDOUT) {
 		counter_own_add(&x->shard->counts.timeouts, 1);

@@ -89,27 +89,36 @@ void http_leave(weft_http_server *server)
 
 /* ---- keepers ---- */
 
-/* Those that wait for their handlers' word are told as the handlers are. */
-static void close_idle(struct http_shard *shard)
+/* Each once, though it ends meanwhile, as do others: what is done to it may wait. */
+static void each_conn(struct http_shard *shard, void (*fn)(weft_http_exchange *x))
 {
-	list_for_each(it, &shard->conns) {
-		weft_http_exchange *x = container_of(it, weft_http_exchange, link);
+	struct list done;
 
-		if (x->phase == HTTP_IDLE)
-			weft_conn_close(x->conn);
-		else if (x->gone)
-			weft_cancel_trigger(x->gone, WEFT_ECANCELED);
+	list_init(&done);
+	for (struct list *it; (it = list_pop_front(&shard->conns)) != NULL;) {
+		/* in a list all the time, so that its fiber, if it ends, takes it out */
+		list_push_back(&done, it);
+		fn(container_of(it, weft_http_exchange, link));
+	}
+	while (!list_is_empty(&done))
+		list_push_back(&shard->conns, list_pop_front(&done));
+}
+
+/* Those that wait for their handlers' word are told as the handlers are. */
+static void close_idle(weft_http_exchange *x)
+{
+	if (x->phase == HTTP_IDLE) {
+		x->phase = HTTP_CLOSING;
+		weft_conn_close(x->conn);
+	} else if (x->gone) {
+		weft_cancel_trigger(x->gone, WEFT_ECANCELED);
 	}
 }
 
-static void reset_all(struct http_shard *shard)
+static void reset(weft_http_exchange *x)
 {
-	list_for_each(it, &shard->conns) {
-		weft_http_exchange *x = container_of(it, weft_http_exchange, link);
-
-		if (x->phase != HTTP_HANDED_ON)
-			weft_conn_abort(x->conn);
-	}
+	if (x->phase != HTTP_HANDED_ON)
+		weft_conn_abort(x->conn);
 }
 
 /* Replies that were gathered before a handler that now waits. False: some must be tried again. */
@@ -154,9 +163,9 @@ static weft_err keeper(void *arg)
 		uint32_t word = word_get(&shard->server->word);
 
 		if ((word & HTTP_CUT) && !is_cutting)
-			reset_all(shard);
+			each_conn(shard, reset);
 		else if (state_of(word) != WEFT_HTTP_SERVER_RUNNING && !is_closing)
-			close_idle(shard);
+			each_conn(shard, close_idle);
 		is_closing = state_of(word) != WEFT_HTTP_SERVER_RUNNING;
 		is_cutting = word & HTTP_CUT;
 		if (send_gathered(shard))
