@@ -240,13 +240,19 @@ static void name_make(char out[NAME_SIZE], const char *lower)
 		(void)snprintf(out, NAME_SIZE, "tls+%s", lower);
 }
 
-/* Without brackets and the root's dot. NULL: no host name. */
+/* Without brackets, the root's dot, and an address's scope, which is of this machine only (RFC
+ * 6874, section 3). NULL: no memory. */
 static char *host_make(const char *host)
 {
-	size_t len = strlen(host);
+	size_t len = strlen(host), scope;
 
-	if (len > 2 && host[0] == '[' && host[len - 1] == ']')
-		return mem_strndup(host + 1, len - 2);
+	if (len > 2 && host[0] == '[' && host[len - 1] == ']') {
+		host++;
+		len -= 2;
+	}
+	scope = strcspn(host, "%");
+	if (memchr(host, ':', len))
+		return mem_strndup(host, scope < len ? scope : len);
 	if (len > 1 && host[len - 1] == '.')
 		len--;
 	return mem_strndup(host, len);

@@ -185,6 +185,8 @@ TLS_TEST(tls_names_and_addresses_of_a_certificate_are_good)
 	opens_for(&cert, "10.1.2.3", "");
 	opens_for(&cert, "::2", "");
 	opens_for(&cert, "[::2]", "");
+	opens_for(&cert, "[::2%eth0]", "");
+	opens_for(&cert, "::2%1", "");
 	cert_free(&cert);
 	return WEFT_OK;
 }
