@@ -289,22 +289,25 @@ static size_t repair(uint8_t *to, const uint8_t *p, size_t len)
 	size_t out = 0;
 
 	while (len > 0) {
-		size_t good = utf8_valid_len(p, len);
-		bool valid;
+		size_t n = utf8_valid_len(p, len);
+		bool valid = false;
 
-		if (to && good > 0)
-			memcpy(to + out, p, good);
-		out += good;
-		p += good;
-		len -= good;
-		if (len == 0)
-			break;
-		good = step(p, len, &valid);
-		if (to)
-			memcpy(to + out, replacement, sizeof(replacement));
-		out += sizeof(replacement);
-		p += good;
-		len -= good;
+		if (to && n > 0)
+			memcpy(to + out, p, n);
+		out += n;
+		p += n;
+		len -= n;
+		/* where one is wrong the next may be, too: no search for it */
+		while (len > 0 && !valid) {
+			n = step(p, len, &valid);
+			if (valid)
+				break;
+			if (to)
+				memcpy(to + out, replacement, sizeof(replacement));
+			out += sizeof(replacement);
+			p += n;
+			len -= n;
+		}
 	}
 	return out;
 }

@@ -31,6 +31,11 @@ static inline vector16 vector16_load(const void *bytes)
 	return v;
 }
 
+static inline void vector16_store(void *bytes, vector16 v)
+{
+	memcpy(bytes, &v, sizeof(v));
+}
+
 static inline vector16 vector16_of(uint8_t c)
 {
 	return (vector16){ c, c, c, c, c, c, c, c, c, c, c, c, c, c, c, c };

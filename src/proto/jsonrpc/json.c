@@ -166,15 +166,20 @@ weft_err weft_json_get_path(
 
 weft_err weft_json_integer(weft_json value, int64_t *out)
 {
-	const char *p = value.text, *end = p + value.len;
 	uint64_t most = INT64_MAX, n = 0;
-	bool minus = value.len > 0 && *p == '-';
+	const char *p, *end;
+	bool minus;
 
+	if (weft_json_type_of(value) != WEFT_JSON_NUMBER)
+		return err_setf(WEFT_EINVAL, "JSON: no number");
+	p = value.text;
+	end = p + value.len;
+	minus = *p == '-';
 	if (minus) {
 		p++;
 		most++;
 	}
-	if (weft_json_type_of(value) != WEFT_JSON_NUMBER || p == end)
+	if (p == end)
 		return err_setf(WEFT_EINVAL, "JSON: no number");
 	for (; p < end; p++) {
 		unsigned digit = (unsigned char)(*p - '0');
@@ -208,18 +213,38 @@ weft_json weft_json_of_integer(int64_t number, char *to)
 
 /* ---- lines ---- */
 
+#if defined(HAVE_VECTOR16)
+/* The same for 64 bytes. */
+static unsigned block_to_one_line(char *block)
+{
+	vector16 bytes[4], ends[4];
+	uint64_t all;
+
+	for (unsigned i = 0; i < 4; i++) {
+		bytes[i] = vector16_load(block + 16 * i);
+		ends[i] = vector16_is(bytes[i], '\n') | vector16_is(bytes[i], '\r');
+	}
+	all = vector16_mask64(ends[0], ends[1], ends[2], ends[3]);
+	for (unsigned i = 0; i < 4 && all; i++)
+		vector16_store(
+			block + 16 * i, (bytes[i] & ~ends[i]) | (vector16_of(' ') & ends[i]));
+	return (unsigned)__builtin_popcountll(all);
+}
+#endif
+
 size_t weft_json_to_one_line(char *text, size_t len)
 {
-	static const char ends[] = { '\n', '\r' };
-	size_t count = 0;
+	size_t count = 0, i = 0;
 
-	for (unsigned i = 0; i < sizeof(ends) && len > 0; i++) {
-		char *p = text;
-
-		while ((p = memchr(p, ends[i], len - (size_t)(p - text)))) {
-			*p++ = ' ';
-			count++;
-		}
+#if defined(HAVE_VECTOR16)
+	for (; len - i >= 64; i += 64)
+		count += block_to_one_line(text + i);
+#endif
+	for (; i < len; i++) {
+		if (text[i] != '\n' && text[i] != '\r')
+			continue;
+		text[i] = ' ';
+		count++;
 	}
 	return count;
 }

@@ -305,6 +305,29 @@ START_TEST(a_text_becomes_one_line)
 }
 END_TEST
 
+START_TEST(line_ends_are_replaced_wherever_they_are)
+{
+	uint64_t seed = t_seed();
+
+	for (int round = 0; round < 2000; round++) {
+		size_t len = t_random(&seed) % 300, want = 0;
+		char *text = malloc(len ? len : 1), *was = malloc(len ? len : 1);
+
+		T_OUGHT(text && was);
+		for (size_t i = 0; i < len; i++) {
+			text[i] = was[i] = t_random(&seed) % 8 ? (char)t_random(&seed)
+							       : "\r\n"[t_random(&seed) % 2];
+			want += text[i] == '\r' || text[i] == '\n';
+		}
+		T_OUGHT(weft_json_to_one_line(text, len) == want);
+		for (size_t i = 0; i < len; i++)
+			T_OUGHT(text[i] == (was[i] == '\r' || was[i] == '\n' ? ' ' : was[i]));
+		free(text);
+		free(was);
+	}
+}
+END_TEST
+
 static void value_tests(TCase *tc)
 {
 	t_add(tc, a_value_is_known_by_its_first_byte);
@@ -318,6 +341,7 @@ static void value_tests(TCase *tc)
 	t_add(tc, what_was_encoded_is_decoded_again);
 	t_add(tc, integers_are_read_up_to_64_bits);
 	t_add(tc, a_text_becomes_one_line);
+	t_add(tc, line_ends_are_replaced_wherever_they_are);
 }
 
 T_SUITE("json values", value_tests)
