@@ -204,18 +204,6 @@ static bool dial_start(struct pool_dial *dial)
 
 /* --- the limit of all ----------------------------------------------------------------------- */
 
-/* With the pool's lock held. */
-static void starve_locked(struct pool_place *place)
-{
-	struct pool *pool = place->pool;
-
-	if (place->starving)
-		return;
-	place->starving = true;
-	list_push_back(&pool->starving, &place->starving_link);
-	word_put(&pool->starved, word_peek(&pool->starved) + 1);
-}
-
 void place_sate_locked(struct pool_place *place)
 {
 	struct pool *pool = place->pool;
@@ -227,17 +215,24 @@ void place_sate_locked(struct pool_place *place)
 	word_put(&pool->starved, word_peek(&pool->starved) - 1);
 }
 
-static bool reserve_or_starve(struct pool_place *place)
+/* A place in the pool's limit, or the place starves for one. *is_first: and no other did. */
+static bool reserve_or_starve(struct pool_place *place, bool *is_first)
 {
 	struct pool *pool = place->pool;
+	uint32_t starved;
 	bool reserved;
 
 	rt_lock_acquire(&pool->lock);
 	reserved = pool->conns < pool->options.conns_max;
-	if (reserved)
+	if (reserved) {
 		pool->conns++;
-	else
-		starve_locked(place);
+	} else if (!place->starving) {
+		place->starving = true;
+		list_push_back(&pool->starving, &place->starving_link);
+		starved = word_peek(&pool->starved);
+		word_put(&pool->starved, starved + 1);
+		*is_first |= starved == 0;
+	}
 	rt_lock_release(&pool->lock);
 	return reserved;
 }
@@ -246,16 +241,13 @@ static bool reserve_or_starve(struct pool_place *place)
 static struct pool_place *starving_or_back(struct pool *pool)
 {
 	struct pool_place *place = NULL;
-	struct list *link;
 
 	rt_lock_acquire(&pool->lock);
-	if (!list_is_empty(&pool->starving)) {
-		link = pool->starving.next;
-		place = container_of(link, struct pool_place, starving_link);
-		place_sate_locked(place);
-		place_ref(place);
-	} else {
+	if (list_is_empty(&pool->starving)) {
 		pool->conns--;
+	} else {
+		place = container_of(pool->starving.next, struct pool_place, starving_link);
+		place_ref(place);
 	}
 	rt_lock_release(&pool->lock);
 	return place;
@@ -289,11 +281,14 @@ static bool use_reservation(struct pool_place *place)
 		if (!dial) /* one waiter less: who calls again comes to an end */
 			parker = place_fail_locked(place, err_set(WEFT_ENOMEM));
 	}
-	if (may_dial_locked(place)) {
-		rt_lock_acquire(&pool->lock);
-		starve_locked(place);
-		rt_lock_release(&pool->lock);
+	rt_lock_acquire(&pool->lock);
+	if (!may_dial_locked(place)) {
+		place_sate_locked(place);
+	} else if (place->starving) {
+		list_remove(&place->starving_link);
+		list_push_back(&pool->starving, &place->starving_link);
 	}
+	rt_lock_release(&pool->lock);
 	rt_lock_release(&place->waiters.lock);
 	if (parker)
 		weft_unpark(parker);
@@ -320,13 +315,15 @@ static bool evict_from(void *arg, weft_map_key key, uint64_t value)
 	return !*found;
 }
 
-void pool_evict(struct pool *pool, struct pool_place *first)
+void pool_evict(struct pool *pool, struct pool_place *only)
 {
 	while (word_get(&pool->starved)) {
-		struct pool_conn *found = place_pop(first, PLACE_REMOVE);
+		struct pool_conn *found = NULL;
 		weft_err err = WEFT_OK;
 
-		if (!found)
+		if (only)
+			found = place_pop(only, PLACE_REMOVE);
+		else
 			err = weft_map_iterate(pool->places, evict_from, &found);
 		if (!found) {
 			(void)err; /* no memory for the walk: as if nothing was idle */
@@ -374,15 +371,16 @@ static void feed_idle(struct pool_place *place)
 	} while (conn);
 }
 
-/* One more dial if one is wanted and allowed. True: look again. */
-static bool feed_dial(struct pool_place *place, bool *reserved)
+/* One more dial if one is wanted and allowed. True: look again. *is_first: as reserve_or_starve. */
+static bool feed_dial(struct pool_place *place, bool *reserved, bool *is_first)
 {
 	struct pool_dial *dial = NULL;
 	weft_parker *parker = NULL;
 	bool may;
 
 	rt_lock_acquire(&place->waiters.lock);
-	may = may_dial_locked(place) && (*reserved || (*reserved = reserve_or_starve(place)));
+	may = may_dial_locked(place) &&
+		(*reserved || (*reserved = reserve_or_starve(place, is_first)));
 	if (may) {
 		dial = dial_make_locked(place);
 		if (!dial)
@@ -398,14 +396,15 @@ static bool feed_dial(struct pool_place *place, bool *reserved)
 
 void place_feed(struct pool_place *place)
 {
-	bool reserved = false;
+	bool reserved = false, is_first = false;
 
 	if (!wait_any(&place->waiters))
 		return;
 	feed_idle(place);
-	while (feed_dial(place, &reserved))
+	while (feed_dial(place, &reserved, &is_first))
 		;
 	if (reserved)
 		pool_release(place->pool);
-	pool_evict(place->pool, place);
+	if (is_first)
+		pool_evict(place->pool, NULL);
 }

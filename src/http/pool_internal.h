@@ -116,9 +116,9 @@ weft_map_key place_key(const struct pool_key *key);
 void place_feed(struct pool_place *place);
 /* A place in the pool's limit is free: to who starves, or back. */
 void pool_release(struct pool *pool);
-/* Closes an idle connection if somebody starves: of that place, where one is likely, or else of
- * the first that a walk over all of them finds. */
-void pool_evict(struct pool *pool, struct pool_place *first);
+/* Closes idle connections for those who starve, of one place, or of any (NULL). The walk over all
+ * is for the first who starves: as long as anybody does, whoever pushes one sees to it. */
+void pool_evict(struct pool *pool, struct pool_place *only);
 /* With the place's lock held: out of the list; a place that wants no more starves no more, or an
  * idle connection would be closed for nobody. */
 void place_leave_locked(struct pool_place *place, struct pool_waiter *waiter);

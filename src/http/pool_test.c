@@ -616,6 +616,38 @@ BOTH_TEST(pool_closes_no_idle_one_for_who_wants_none_any_more)
 	return WEFT_OK;
 }
 
+/* One each, in the order in which their places began to starve, and then the rest. */
+BOTH_TEST(pool_lets_places_that_starve_take_turns)
+{
+	static const char *const keys[] = { "x", "x", "y", "z" };
+	static const int turns[] = { 0, 2, 3, 1 };
+	struct waiter waiters[4] = { 0 };
+	struct fake *held[4];
+	struct world world;
+	char key[2] = "a";
+
+	world_init(&world);
+	world.options.conns_max = 4;
+	world_open(&world);
+	for (int i = 0; i < 4; i++, key[0]++)
+		held[i] = get(&world, key);
+	for (int i = 0; i < 4; i++)
+		wait_begin(&waiters[i], &world, keys[i]);
+	want(stats_of(&world).waiting == 4 && stats_of(&world).evicted == 0);
+	for (int i = 0; i < 4; i++) {
+		put(held[i]);
+		wait_end(&waiters[turns[i]]);
+		want_ok(waiters[turns[i]].err);
+		want(stats_of(&world).waiting == (uint64_t)(3 - i));
+		want(stats_of(&world).evicted == (uint64_t)(i + 1));
+	}
+	for (int i = 0; i < 4; i++)
+		put(waiters[i].got);
+	want(stats_of(&world).idle == 4 && stats_of(&world).conns == 4);
+	world_end(&world);
+	return WEFT_OK;
+}
+
 BOTH_TEST(pool_lets_no_place_starve)
 {
 	enum { COUNT = 3 * POOL_HANDOVERS_MAX };
@@ -902,6 +934,7 @@ static void pool_tests(TCase *tc)
 	both_add(tc, pool_leaves_idle_ones_alone_that_are_not_in_the_way_of_new_ones);
 	both_add(tc, pool_closes_an_idle_one_of_another_place_for_its_limit);
 	both_add(tc, pool_closes_no_idle_one_for_who_wants_none_any_more);
+	both_add(tc, pool_lets_places_that_starve_take_turns);
 	both_add(tc, pool_lets_no_place_starve);
 	both_add(tc, pool_that_closes_fails_those_who_wait_and_dial);
 	both_add(tc, pool_counts_exactly_with_many_at_once);
