@@ -235,7 +235,8 @@ WEFT_API int64_t weft_http_response_length(const weft_http_response *response);
 WEFT_API WEFT_MUST_CHECK weft_err weft_http_response_read(
 	weft_http_response *response, void *data, size_t size, size_t *got, weft_deadline until);
 /* The rest of the body, at most size_max bytes (WEFT_EMSGSIZE); *out must be unref'd, and is
- * empty when there is none. Errors: as read, WEFT_ENOMEM. */
+ * empty when there is none. Errors: as read, WEFT_ENOMEM; after any of them, also those after
+ * which one may read on, what had come is lost, and reads give the same error. */
 WEFT_API WEFT_MUST_CHECK weft_err weft_http_response_read_all(
 	weft_http_response *response, weft_buf *out, size_t size_max, weft_deadline until);
 

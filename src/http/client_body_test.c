@@ -566,6 +566,47 @@ BOTH_TEST(client_reads_all_up_to_a_cap)
 	return WEFT_OK;
 }
 
+static void says_half(struct raw_conn *c)
+{
+	weft_chan *go = c->server->user;
+	int turn;
+
+	if (!raw_request(c))
+		return;
+	raw_say(c, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nha");
+	if (weft_chan_recv(go, &turn, WEFT_FOREVER) == WEFT_OK)
+		raw_say(c, "lf");
+	raw_until_closed(c);
+}
+
+BOTH_TEST(client_takes_no_rest_of_a_body_for_all_of_it)
+{
+	weft_http_request request = WEFT_HTTP_REQUEST_DEFAULT;
+	weft_http_client *client = client_make(NULL);
+	weft_buf buf = WEFT_BUF_EMPTY;
+	struct raw_server server;
+	weft_http_response *r;
+	weft_chan *go;
+	int turn = 0;
+	weft_err err;
+
+	want_ok(weft_chan_create(&go, sizeof(int), 1, NULL));
+	raw_start(&server, says_half, go, NULL);
+	r = send_to(client, &server, &request, "/");
+	want_err(WEFT_ETIMEDOUT, weft_http_response_read_all(r, &buf, 100, weft_after_ms(30)));
+	want_ok(weft_chan_send(go, &turn, WEFT_FOREVER));
+	err = weft_http_response_read_all(r, &buf, 100, WEFT_FOREVER);
+	/* not a byte had come by then, or it is over */
+	want(err == WEFT_OK ? buf.len == 4 : err == WEFT_ETIMEDOUT && !buf.data);
+	weft_buf_unref(&buf);
+	weft_http_response_free(r);
+	want(stats_of(client).connections_now == (err ? 0 : 1));
+	client_end(client);
+	raw_stop(&server);
+	weft_chan_unref(go);
+	return WEFT_OK;
+}
+
 BOTH_TEST(client_keeps_a_connection_whose_body_was_left_unread_if_little_is_missing)
 {
 	for (int large = 0; large < 2; large++) {
@@ -586,19 +627,6 @@ BOTH_TEST(client_keeps_a_connection_whose_body_was_left_unread_if_little_is_miss
 		raw_stop(&server);
 	}
 	return WEFT_OK;
-}
-
-static void says_half(struct raw_conn *c)
-{
-	weft_chan *go = c->server->user;
-	int turn;
-
-	if (!raw_request(c))
-		return;
-	raw_say(c, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nha");
-	if (weft_chan_recv(go, &turn, WEFT_FOREVER) == WEFT_OK)
-		raw_say(c, "lf");
-	raw_until_closed(c);
 }
 
 BOTH_TEST(client_reads_on_after_a_deadline_but_not_after_a_stall)
@@ -702,6 +730,7 @@ static void client_body_tests(TCase *tc)
 	both_add(tc, client_reports_bodies_that_are_cut_or_wrong);
 	both_add(tc, client_never_uses_a_connection_again_that_said_too_much);
 	both_add(tc, client_reads_all_up_to_a_cap);
+	both_add(tc, client_takes_no_rest_of_a_body_for_all_of_it);
 	both_add(tc, client_keeps_a_connection_whose_body_was_left_unread_if_little_is_missing);
 	both_add(tc, client_reads_on_after_a_deadline_but_not_after_a_stall);
 	both_add(tc, client_finds_a_stall_over_many_reads);

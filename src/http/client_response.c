@@ -398,7 +398,8 @@ weft_err weft_http_response_read_all(
 	}
 	if (err != WEFT_ECLOSED) {
 		weft_buf_unref(&buf);
-		return err;
+		/* what was read is lost: the rest must not pass for the whole */
+		return len && r->state != CLIENT_FAILED ? client_body_fail(r, err) : err;
 	}
 	buf.len = len;
 	*out = buf;
