@@ -553,6 +553,9 @@ BOTH_TEST(an_upgrade_hands_the_connection_over_with_what_was_read)
 	httpd_route(&h, "*", "/", upgrades, NULL);
 	conn = httpd_connect(&h);
 	ask(conn, POST "Content-Length: 3\r\n\r\nabc", 200, "hello\n");
+	/* who has not asked for it takes what comes for the next response */
+	ask(conn, GET, 200, "hello\n");
+	ask(conn, "GET / HTTP/1.1\r\nHost: x\r\nUpgrade: shout\r\n\r\n", 200, "hello\n");
 	say(conn,
 		"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: shout\r\nConnection: upgrade\r\n\r\n"
 		"early, ");

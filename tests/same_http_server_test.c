@@ -192,6 +192,7 @@ BOTH_TEST(statuses_without_a_body_have_none)
 	say(conn, "GET /304 HTTP/1.1\r\nHost: x\r\n\r\n");
 	hear_head(conn, &answer);
 	want(answer.status == 304 && has_line(&answer, "Content-Length: 5"));
+	ask(conn, "GET /205 HTTP/1.1\r\nHost: x\r\n\r\n", 205, "");
 	ask(conn, "GET /299 HTTP/1.1\r\nHost: x\r\n\r\n", 299, "body\n");
 	/* no status of a response: the handler has not replied */
 	ask(conn, "GET /99 HTTP/1.1\r\nHost: x\r\n\r\n", 500, NULL);

@@ -194,7 +194,8 @@ WEFT_API WEFT_MUST_CHECK weft_err weft_http_exchange_sse_send(
  * is added), and gives the connection, which is the caller's from then on; what was read ahead
  * is read from it first. When the handler returns, the server has nothing to do with it any
  * more; until then it counts as one of its connections.
- * Errors: as reply; WEFT_EINVAL (not HTTP/1.1, a body that was not read, watched).
+ * Errors: as reply; WEFT_EINVAL (the client has not asked for it by Upgrade and Connection:
+ * upgrade, in HTTP/1.1; a body that was not read; watched).
  */
 WEFT_API WEFT_MUST_CHECK weft_err weft_http_exchange_upgrade(weft_http_exchange *x,
 	const weft_http_fields *fields, weft_conn **out, weft_deadline until);

@@ -277,10 +277,10 @@ weft_err weft_http_exchange_upgrade(
 
 	if (err)
 		return err;
-	if (head_of(x)->minor == 0 || !x->body_ended || x->gone)
+	if (!head_of(x)->framing.upgrade || !x->body_ended || x->gone)
 		return err_setf(WEFT_EINVAL, "upgrade: %s",
 			x->gone			? "the connection is watched"
-				: x->body_ended ? "the client speaks HTTP/1.0"
+				: x->body_ended ? "the client has not asked for it"
 						: "the request has a body that was not read");
 	if (!weft_http_fields_get(fields, "Upgrade"))
 		return err_setf(WEFT_EINVAL, "upgrade: the Upgrade field is missing");

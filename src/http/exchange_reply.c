@@ -42,10 +42,12 @@ static void framing_make(
 	weft_http_exchange *x, struct http1_framing *framing, unsigned status, int64_t length)
 {
 	struct http_response *r = &x->response;
+	bool is_reset = status == 205; /* no body, and says so (RFC 9110, section 15.3.6) */
 
+	length = is_reset ? 0 : length;
 	*framing = (struct http1_framing){ .kind = HTTP1_NO_BODY, .content_length = length };
 	framing->keep_alive = http_may_keep(x);
-	r->has_no_body = status == 204 || status == 304 ||
+	r->has_no_body = status == 204 || is_reset || status == 304 ||
 		(x->head && x->hot->parser.head.method == HTTP1_METHOD_HEAD);
 	r->is_chunked = r->is_counted = false;
 	if (r->has_no_body) {
