@@ -112,6 +112,36 @@ BOTH_TEST(options_out_of_range_are_named)
 	return WEFT_OK;
 }
 
+static weft_err fails_later(void *arg)
+{
+	(void)arg;
+	both_pause();
+	return WEFT_EIO;
+}
+
+static weft_err leaves_a_fiber(weft_http_exchange *x, void *arg)
+{
+	want_ok(weft_spawn(NULL, "left", fails_later, NULL));
+	return reply_hello(x, arg);
+}
+
+/* It ends the server: which is not to be half of one, that runs and lets nobody in. */
+BOTH_TEST(a_fiber_that_a_handler_left_and_that_fails_stops_the_server)
+{
+	struct httpd h;
+	weft_conn *conn;
+
+	httpd_open(&h, NULL, true);
+	httpd_route(&h, "GET", "/", leaves_a_fiber, NULL);
+	conn = httpd_connect(&h);
+	say(conn, GET);
+	want_ok(weft_http_server_wait(h.server, WEFT_FOREVER));
+	want(weft_http_server_state_get(h.server) == WEFT_HTTP_SERVER_STOPPED);
+	weft_conn_free(conn);
+	httpd_close(&h);
+	return WEFT_OK;
+}
+
 /* ---- connections ---- */
 
 BOTH_TEST(connections_over_the_limit_get_503)
@@ -756,6 +786,7 @@ static void http_life_tests(TCase *tc)
 {
 	both_add(tc, a_server_is_created_runs_drains_and_stops);
 	both_add(tc, a_server_may_be_stopped_before_it_starts_or_freed_at_any_time);
+	both_add(tc, a_fiber_that_a_handler_left_and_that_fails_stops_the_server);
 	both_add(tc, options_out_of_range_are_named);
 	both_add(tc, connections_over_the_limit_get_503);
 	both_add(tc, a_stop_cuts_no_response);

@@ -43,7 +43,8 @@ typedef struct weft_http_exchange weft_http_exchange;
 /*
  * A handler runs in the connection's fiber. It may block, and start fibers: in the scope of
  * weft_http_exchange_scope they end with the request. (Those of weft_spawn without a handle
- * belong to the server as a whole: an error of theirs ends it.)
+ * belong to the server as a whole: an error of theirs stops it, all its connections cut. With
+ * weft_http_serve_conn_own they belong to that connection.)
  *
  * It replies by weft_http_exchange_reply, or by _begin, _write and _finish, or upgrades. What
  * it returns:

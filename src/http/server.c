@@ -206,11 +206,14 @@ static weft_err parts_make(weft_http_server *server, const weft_http_server_opti
 		err = weft_scope_create(&server->sessions);
 	if (!err)
 		err = weft_scope_create(&server->own);
+	if (!err)
+		err = http_tie_sessions(server);
 	return err;
 }
 
 static void parts_free(weft_http_server *server)
 {
+	(void)weft_cancel_watch_free(server->sessions_tie);
 	weft_scope_free(server->own);
 	weft_scope_free(server->sessions);
 	weft_once_free(server->started);

@@ -224,8 +224,9 @@ struct weft_http_server {
 	struct http1_limits limits;
 	weft_cell *router;
 	weft_buf_pool *pool;
-	weft_scope *own;      /* the warden */
-	weft_scope *sessions; /* connections, keepers, the fiber of start */
+	weft_scope *own;		 /* the warden */
+	weft_scope *sessions;		 /* connections, keepers, the fiber of start */
+	weft_cancel_watch *sessions_tie; /* stops the server when they are cancelled */
 	weft_cancel *stopping, *stopped;
 	weft_once *started;
 	weft_listener *listener; /* of start; set before its fiber is there, as the next is */
@@ -253,6 +254,8 @@ weft_err http_warden(void *arg);
 /* One connection more. Errors: WEFT_ECLOSED, WEFT_ECAPACITY. */
 weft_err http_enter(weft_http_server *server);
 void http_leave(weft_http_server *server);
+/* Whoever's fiber fails there ends them all, and so the server. */
+weft_err http_tie_sessions(weft_http_server *server);
 /* Cuts what is left, and waits for all to end; shielded. */
 void http_end(weft_http_server *server);
 /* In the shard's worker: there is a keeper. */

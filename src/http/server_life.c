@@ -249,12 +249,25 @@ static void begin_drain(weft_http_server *server)
 	(void)change_state(server, WEFT_HTTP_SERVER_RUNNING, WEFT_HTTP_SERVER_DRAINING);
 }
 
+static void fall(void *arg)
+{
+	weft_http_server_stop(arg);
+}
+
+weft_err http_tie_sessions(weft_http_server *server)
+{
+	return weft_cancel_watch_create(
+		&server->sessions_tie, weft_scope_token(server->sessions), fall, server);
+}
+
 weft_err http_warden(void *arg)
 {
 	weft_http_server *server = arg;
+	bool has_fallen;
 	weft_err err;
 
 	err = weft_cancel_wait(server->stopping, WEFT_FOREVER);
+	has_fallen = weft_cancel_is_cancelled(weft_scope_token(server->sessions));
 	begin_drain(server);
 	/* the scope above was cancelled: nobody listens any more either */
 	weft_cancel_trigger(server->stopping, WEFT_ECANCELED);
@@ -263,6 +276,11 @@ weft_err http_warden(void *arg)
 		err = wait_empty(server, weft_after_ns(server->options.stop_timeout_ns));
 	if (err)
 		cut(server);
+	/* by now it would be here, too, if it came from above */
+	if (has_fallen && !weft_cancel_is_cancelled(weft_fiber_token()))
+		weft_log(WEFT_LOG_ERROR, "http",
+			"%s: stopped: a fiber that a handler left behind has failed",
+			server->options.name);
 	(void)change_state(server, WEFT_HTTP_SERVER_DRAINING, WEFT_HTTP_SERVER_STOPPED);
 	ring_keepers(server);
 	weft_cancel_trigger(server->stopped, WEFT_ECANCELED);
