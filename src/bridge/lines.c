@@ -17,8 +17,10 @@
  * The reader's fiber has a little memory of its own for what comes, and takes a block of the pool
  * only for what doesn't fit; after a while without a byte it gives it back.
  *
- *	state: STARTED: there is a reader, which ends the conn, and tells the end
+ *	state: STARTED: there is a reader, which tells the end
+ *	       READ:    it is done with the conn
  *	       CLOSING: the owner closes: what is pending may be sent for LINES_CLOSE_WAIT_NS more
+ *	       SENT:    ... which was done; the reader closes the conn, if it is not done with it
  *	       FAILED:  nothing can be sent any more: send_err and send_text say why
  *	role:  FREE -> HELD, by whom finds it free; held for good once CLOSING or FAILED was seen
  */
@@ -97,6 +99,7 @@ static weft_err fail(struct lines *l, weft_err err)
 	(void)snprintf(l->send_text, sizeof(l->send_text), "%s", weft_error_detail());
 	l->send_err = is_stuck ? WEFT_ERESET : err;
 	(void)word_set_bits(&l->state, LINES_FAILED);
+	bell_ring(&l->sent_bell);
 	drop_pending(l);
 	if (is_stuck || !(word_get(&l->state) & LINES_STARTED) ||
 		weft_scope_spawn_on(l->scope, some_worker(l), "transport: failed", undertake, l))
@@ -107,8 +110,12 @@ static weft_err fail(struct lines *l, weft_err err)
 /* By the role: all is sent that will be. */
 static void end_sending(struct lines *l)
 {
+	uint32_t state;
+
 	drop_pending(l);
-	if (weft_conn_shutdown(l->conn) || !(word_get(&l->state) & LINES_STARTED))
+	state = word_set_bits(&l->state, LINES_SENT);
+	bell_ring(&l->sent_bell);
+	if (!(state & LINES_STARTED) || (state & LINES_READ))
 		weft_conn_close(l->conn);
 }
 
@@ -242,44 +249,53 @@ static bool release_role(struct lines *l)
 	return !word_change(&l->role, ROLE_FREE, ROLE_HELD);
 }
 
+/* The owner closes, or the program ends: what is there has so much time to go. */
+static void begin_last(weft_deadline *end)
+{
+	weft_shield_begin();
+	*end = weft_after_ns(LINES_CLOSE_WAIT_NS);
+}
+
+/* One write, which waits. *end: WEFT_FOREVER until there is one. */
+static weft_err write_patiently(struct lines *l, weft_deadline *end)
+{
+	int64_t timeout_ns = transport_options(l->transport)->send_timeout_ns;
+	weft_deadline until;
+	size_t moved;
+	weft_err err;
+
+	if (*end == WEFT_FOREVER && (word_get(&l->state) & LINES_CLOSING))
+		begin_last(end);
+	until = weft_after_ns(timeout_ns);
+	err = write_some(l, until < *end ? until : *end, &moved);
+	if (err == WEFT_ECANCELED && *end == WEFT_FOREVER) {
+		begin_last(end);
+		return WEFT_OK;
+	}
+	if (err != WEFT_ETIMEDOUT)
+		return err;
+	if (moved > 0 && weft_now() < *end)
+		return WEFT_OK;
+	return err_setf(
+		WEFT_ETIMEDOUT, "send to %s: it takes nothing", weft_conn_peer_name(l->conn));
+}
+
 /* Until all is sent, whatever it takes; then the role is free, or over. */
 static void write_all(struct lines *l)
 {
-	int64_t timeout_ns = transport_options(l->transport)->send_timeout_ns;
-	weft_deadline end = WEFT_FOREVER, until;
-	bool is_last = false;
-	size_t moved;
+	weft_deadline end = WEFT_FOREVER;
 	weft_err err;
 
 	do {
 		do {
-			if (!is_last && (word_get(&l->state) & LINES_CLOSING)) {
-				is_last = true;
-				weft_shield_begin();
-				end = weft_after_ns(LINES_CLOSE_WAIT_NS);
-			}
-			until = weft_after_ns(timeout_ns);
-			err = write_some(l, until < end ? until : end, &moved);
-			if (err == WEFT_ECANCELED && !is_last) { /* closing, or the program ends */
-				is_last = true;
-				weft_shield_begin();
-				end = weft_after_ns(LINES_CLOSE_WAIT_NS);
-				err = WEFT_OK;
-			}
-			if (err == WEFT_ETIMEDOUT && moved > 0 && weft_now() < end)
-				err = WEFT_OK;
+			err = write_patiently(l, &end);
 		} while (!err);
-		if (err == WEFT_ETIMEDOUT)
-			(void)err_setf(WEFT_ETIMEDOUT, "send to %s: nothing taken for %lld ms",
-				weft_conn_peer_name(l->conn),
-				(long long)((is_last ? LINES_CLOSE_WAIT_NS : timeout_ns) /
-					1000000));
 		if (err != WEFT_ENOTFOUND) {
-			(void)fail(l, err);
+			(void)!fail(l, err);
 			break;
 		}
 	} while (!release_role(l));
-	if (is_last)
+	if (end != WEFT_FOREVER)
 		weft_shield_end();
 }
 

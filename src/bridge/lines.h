@@ -12,7 +12,7 @@
 #define LINES_CLOSE_WAIT_NS INT64_C(1000000000)
 #define LINES_REASON_MAX 200
 
-enum { LINES_STARTED = 1, LINES_CLOSING = 2, LINES_FAILED = 4 };
+enum { LINES_STARTED = 1, LINES_READ = 2, LINES_CLOSING = 4, LINES_SENT = 8, LINES_FAILED = 16 };
 
 struct lines {
 	weft_transport *transport;
@@ -20,9 +20,10 @@ struct lines {
 	const struct lines_owner *owner; /* NULL: the conn is the transport's */
 	void *owner_arg;
 	weft_scope *scope;
-	weft_semaphore *room; /* for what is pending, in bytes */
-	struct word state, role;
-	struct word worker; /* the reader's, and one; 0: none yet */
+	weft_semaphore *room;	 /* for what is pending, in bytes */
+	struct word state, role; /* see lines.c */
+	struct bell sent_bell;	 /* the reader waits for SENT or FAILED */
+	struct word worker;	 /* the reader's, and one; 0: none yet */
 	struct pushlist pending;
 	weft_err send_err; /* constant from FAILED on */
 	char send_text[LINES_REASON_MAX];

@@ -10,6 +10,7 @@
 #include "base/err.h"
 #include "bridge/lines.h"
 #include "bridge/message.h"
+#include "rt/rt.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -250,42 +251,62 @@ static weft_err take_rest(struct reader *r)
 	return WEFT_OK;
 }
 
-/* Closed here: the peer gets the end of the stream, and what it still sends is read, so that what
- * was sent to it isn't lost. */
+/* Closed here: the peer gets what is to be sent and the end of the stream, and what it still sends
+ * is read, for else it would be reset, and lose what it was sent. */
 static void linger(struct reader *r)
 {
+	struct lines *l = r->lines;
 	weft_deadline until = weft_after_ns(LINES_CLOSE_WAIT_NS);
 	size_t got;
 
-	while (!weft_conn_read(r->lines->conn, r->little, sizeof(r->little), &got, until))
+	bell_set(&l->sent_bell, rt_parker_self());
+	while (!(word_get(&l->state) & (LINES_SENT | LINES_FAILED)) &&
+		rt_park(until, "transport: what is to be sent") == WEFT_OK)
 		;
+	bell_clear(&l->sent_bell);
+	if (!(word_get(&l->state) & LINES_SENT) || weft_conn_shutdown(l->conn))
+		return;
+	while (!weft_conn_read(l->conn, r->little, sizeof(r->little), &got, until))
+		;
+}
+
+static void end_closed(struct reader *r)
+{
+	struct lines *l = r->lines;
+	char detail[LINES_REASON_MAX] = "";
+	weft_err err = WEFT_ECLOSED;
+
+	weft_transport_deliver_end(l->transport, WEFT_ECLOSED, "");
+	linger(r);
+	weft_conn_close(l->conn);
+	if (l->owner)
+		l->owner->ended(l->owner_arg, true, &err, detail, sizeof(detail));
+}
+
+/* The peer has ended, or was lost. */
+static void end_by_peer(struct lines *l, weft_err err, const char *why)
+{
+	char detail[LINES_REASON_MAX];
+
+	if (word_get(&l->state) & LINES_FAILED) {
+		err = l->send_err;
+		why = l->send_text;
+	}
+	(void)snprintf(detail, sizeof(detail), "%s", err == WEFT_ECLOSED ? "" : why);
+	if (l->owner)
+		l->owner->ended(l->owner_arg, false, &err, detail, sizeof(detail));
+	weft_transport_deliver_end(l->transport, err, detail);
+	if (word_set_bits(&l->state, LINES_READ) & (LINES_SENT | LINES_FAILED))
+		weft_conn_close(l->conn);
 }
 
 static void reader_ended(struct reader *r, weft_err err, const char *why)
 {
-	struct lines *l = r->lines;
-	uint32_t state = word_get(&l->state);
-	bool closed_here = state & LINES_CLOSING;
-	char detail[LINES_REASON_MAX];
-
-	(void)snprintf(detail, sizeof(detail), "%s", err == WEFT_ECLOSED ? "" : why);
-	if (closed_here) {
-		err = WEFT_ECLOSED;
-	} else if (state & LINES_FAILED) {
-		err = l->send_err;
-		(void)snprintf(detail, sizeof(detail), "%s", l->send_text);
-	}
 	weft_shield_begin();
-	if (closed_here) {
-		weft_transport_deliver_end(l->transport, err, "");
-		linger(r);
-	}
-	if (l->owner)
-		l->owner->ended(l->owner_arg, closed_here, &err, detail, sizeof(detail));
-	if (!closed_here)
-		weft_transport_deliver_end(l->transport, err, detail);
+	if (word_get(&r->lines->state) & LINES_CLOSING)
+		end_closed(r);
 	else
-		weft_conn_close(l->conn);
+		end_by_peer(r->lines, err, why);
 	weft_shield_end();
 }
 
