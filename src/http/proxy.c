@@ -280,13 +280,21 @@ static const char *behind_userinfo(const char *text)
 	return at ? at + 1 : text;
 }
 
+/* "scheme://" at its beginning: how long that is; 0: none, since a password may hold that, too. */
+static size_t scheme_len(const char *text)
+{
+	size_t len =
+		strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+-.");
+
+	return len < 64 && strncmp(text + len, "://", 3) == 0 ? len + 3 : 0;
+}
+
 /* The URL without user and password, for messages. */
 static weft_err bad(weft_err err, const char *text, const char *why)
 {
-	const char *authority = strstr(text, "://");
-	size_t scheme = authority ? (size_t)(authority + 3 - text) : 0;
+	size_t scheme = scheme_len(text);
 
-	return err_setf(err, "proxy %.*s%.200s: %s", (int)(scheme < 64 ? scheme : 0), text,
+	return err_setf(err, "proxy %.*s%.200s: %s", (int)scheme, text,
 		behind_userinfo(text + scheme), why);
 }
 

@@ -246,6 +246,7 @@ static const struct refused refusals[] = {
 	{ "http://u%0d%0aX:secret@h", WEFT_EINVAL, "proxy h" },
 	{ "http://u%00:secret@h", WEFT_EINVAL, "proxy h" },
 	{ "h:port", WEFT_EINVAL, "h:port" },
+	{ "secret:sec://ret@h:1080", WEFT_ENOSYS, "proxy h:1080" },
 	{ "socks5://secret:secret@h:1080", WEFT_ENOSYS, "socks5://h:1080" },
 	{ "socks4a://h", WEFT_ENOSYS, "socks4a://h" },
 	{ "ftp://h", WEFT_ENOSYS, "ftp://h" },
