@@ -56,14 +56,6 @@ static bool is_plain(char c)
 	return is_alpha(c) || is_digit(c) || in_set(c, "-._~!$&'()*+,;=:@%/?");
 }
 
-static weft_err bad(const struct parts *u, const char *at, const char *what)
-{
-	return err_setf(
-		WEFT_EINVAL, "URL '%.200s': %s at byte %zu", u->text, what, (size_t)(at - u->text));
-}
-
-/* --- parsing -------------------------------------------------------------------------------- */
-
 static bool has_prefix(const char *text, const char *prefix)
 {
 	size_t i;
@@ -73,6 +65,20 @@ static bool has_prefix(const char *text, const char *prefix)
 			return false;
 	return true;
 }
+
+/* What stands before the last '@' may be a password, and is not shown. */
+static weft_err bad(const struct parts *u, const char *at, const char *what)
+{
+	size_t scheme = has_prefix(u->text, http_prefix) ? sizeof(http_prefix) - 1
+		: has_prefix(u->text, https_prefix)	 ? sizeof(https_prefix) - 1
+							 : 0;
+	const char *user = strrchr(u->text + scheme, '@');
+
+	return err_setf(WEFT_EINVAL, "URL '%.*s%s%.200s': %s at byte %zu", (int)scheme, u->text,
+		user ? "..." : "", user ? user : u->text + scheme, what, (size_t)(at - u->text));
+}
+
+/* --- parsing -------------------------------------------------------------------------------- */
 
 static struct span span_to(const char *begin, const char *end)
 {

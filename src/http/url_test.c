@@ -89,6 +89,24 @@ START_TEST(url_refuses_with_what_and_where)
 }
 END_TEST
 
+START_TEST(url_refuses_without_showing_a_password)
+{
+	static const char *const all[] = { "http://u:secret@h:99999/", "https://u:sec ret@h/",
+		"http://u:secret/x@h/", "ftp://u:secret@h/", "http://u:se@cret@h/", "u:secret@h",
+		"HTTPS://u:secret@h h/" };
+
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+		weft_http_url url;
+
+		ck_assert_int_eq(weft_http_url_parse(&url, all[i]), WEFT_EINVAL);
+		ck_assert_msg(!strstr(weft_error_detail(), "cret") &&
+				!strstr(weft_error_detail(), "c ret"),
+			"%s", weft_error_detail());
+		ck_assert_msg(strstr(weft_error_detail(), "@h"), "%s", weft_error_detail());
+	}
+}
+END_TEST
+
 START_TEST(url_is_bounded)
 {
 	static char text[WEFT_HTTP_URL_MAX + 2] = "http://a/";
@@ -201,6 +219,7 @@ static void url_tests(TCase *tc)
 {
 	t_add_loop(tc, url_parts, 0, sizeof(good) / sizeof(good[0]));
 	t_add_loop(tc, url_refuses_with_what_and_where, 0, sizeof(bad) / sizeof(bad[0]));
+	t_add(tc, url_refuses_without_showing_a_password);
 	t_add(tc, url_is_bounded);
 	t_add_loop(tc, url_references, 0, sizeof(references) / sizeof(references[0]));
 	t_add(tc, url_origins_and_text);
