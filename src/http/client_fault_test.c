@@ -180,34 +180,51 @@ BOTH_TEST(client_sends_a_body_again_only_if_it_can_be_had_again)
 }
 
 /* Closes, or says something, between two requests. */
+struct between {
+	bool closes;
+	struct counter spoke;
+};
+
 static void speaks_between(struct raw_conn *c)
 {
-	bool *closes = c->server->user;
+	struct between *between = c->server->user;
 
 	while (raw_request(c)) {
 		raw_say(c, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi");
-		if (weft_sleep_ns(10 * MS) != WEFT_OK || *closes)
+		if (weft_sleep_ns(10 * MS) != WEFT_OK || between->closes)
 			return;
 		raw_say(c, "HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n");
+		counter_add(&between->spoke, 1);
 	}
+}
+
+/* It has closed, or spoken, that often, and the client could hear of it. */
+static void wait_between(const struct raw_server *server, unsigned times)
+{
+	const struct between *between = server->user;
+
+	while (between->closes ? counter_get(&server->conns_open) > 0
+			       : counter_get(&between->spoke) < times)
+		want_ok(weft_sleep_ns(MS));
+	want_ok(weft_sleep_ns(60 * MS));
 }
 
 BOTH_TEST(client_finds_out_before_it_uses_a_kept_connection)
 {
 	for (int i = 0; i < 2; i++) {
-		bool closes = i;
+		struct between between = { .closes = i };
 		weft_http_request request = WEFT_HTTP_REQUEST_DEFAULT;
 		weft_http_client *client = client_make(NULL);
 		struct raw_server server;
 
-		raw_start(&server, speaks_between, &closes, NULL);
+		raw_start(&server, speaks_between, &between, NULL);
 		request.method = "POST"; /* which would not be sent again */
 		for (unsigned turn = 0; turn < 3; turn++) {
 			weft_http_response *r = send_to(client, &server, &request, "/");
 
 			want_body(r, "hi");
 			weft_http_response_free(r);
-			want_ok(weft_sleep_ns(60 * MS));
+			wait_between(&server, turn + 1);
 		}
 		want(counter_get(&server.conns) == 3 && counter_get(&server.requests) == 3);
 		want(stats_of(client).stale == 2 && stats_of(client).retries == 0);
