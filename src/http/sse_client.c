@@ -507,8 +507,8 @@ static weft_err request_make(weft_sse_client *c)
 				: weft_http_fields_create(&c->fields);
 	if (!err)
 		err = weft_http_fields_set(c->fields, "Accept", content_type);
+	/* what the cache mode "no-store" is on the wire (Fetch, HTTP-network-or-cache fetch) */
 	if (!err)
-		/* what cache mode "no-store" says on the wire (Fetch, HTTP-network-or-cache fetch) */
 		err = weft_http_fields_set(c->fields, "Cache-Control", "no-cache");
 	if (err)
 		return err;
