@@ -5,6 +5,7 @@
 #include "say.h"
 
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -51,14 +52,19 @@ static int help(const char *name)
 }
 
 /* A descriptor of ours that came to be 0, 1 or 2, because the shell had closed it, would be
- * taken for stdin or written to as stderr. */
-static void fill_stdio(void)
+ * taken for stdin or written to as stderr. has_output: standard output is what the command is
+ * for; where it was closed, writing there fails rather than being lost unsaid. */
+static void fill_stdio(bool has_output)
 {
 	int fd;
 
-	do
+	do {
 		fd = open("/dev/null", O_RDWR);
-	while (fd >= 0 && fd < 2);
+		if (fd == STDOUT_FILENO && has_output) {
+			(void)close(fd);
+			fd = open("/dev/null", O_RDONLY);
+		}
+	} while (fd >= 0 && fd < 2);
 	if (fd > 2)
 		(void)close(fd);
 }
@@ -67,7 +73,7 @@ int main(int argc, char **argv)
 {
 	const char *const *args = (const char *const *)argv + 1;
 
-	fill_stdio();
+	fill_stdio(argc > 1 && strcmp(args[0], "bridge") != 0);
 	if (argc < 2) {
 		(void)say_usage("which command? try weft --help");
 		return EXIT_USAGE;

@@ -148,6 +148,18 @@ class Files(Case):
                 self.assert_one_line(weft.err.decode(), "standard output", "timed out")
             os.close(reader)
 
+    def test_a_closed_standard_output_is_an_error_where_it_is_needed(self):
+        with Web(answer_with(response(b"x"))) as web:
+            for args, status in ((web.url, 1), (f"{web.url} -o {self.path('f')}", 0),
+                                 (f"{web.url} 2>&-", 1), ("--help", 1)):
+                done = subprocess.run(["bash", "-c", f'"{WEFT}" http {args} >&-'],
+                                      capture_output=True, check=False, timeout=PATIENCE,
+                                      env=environment())
+                self.assertEqual(done.returncode, status, done.stderr)
+                if status and "2>&-" not in args:
+                    self.assert_one_line(done.stderr.decode(), "write standard output")
+        self.assertEqual(self.content("f"), b"x")
+
     def test_nobody_reads_any_more(self):
         def endless(_request, sock):
             sock.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
