@@ -156,10 +156,48 @@ BOTH_TEST(a_read_that_has_no_time_breaks_nothing)
 	return WEFT_OK;
 }
 
+static weft_err reads_all_impatiently(weft_http_exchange *x, void *arg)
+{
+	const char *data = NULL;
+	char c[4];
+	size_t len;
+
+	want_err(WEFT_ETIMEDOUT, weft_http_exchange_read_all(x, &data, &len, WEFT_NOW));
+	(void)counter_add(arg, 1);
+	want_err(WEFT_ETIMEDOUT, weft_http_exchange_read_all(x, &data, &len, WEFT_FOREVER));
+	want_err(WEFT_ETIMEDOUT, weft_http_exchange_read(x, c, sizeof(c), &len, WEFT_FOREVER));
+	want(!data);
+	return reply_hello(x, NULL);
+}
+
+/* What the first call had read is gone: what comes behind it is no body. */
+BOTH_TEST(the_rest_of_a_body_is_not_taken_for_all_of_it)
+{
+	struct counter times = { 0 };
+	struct answer answer;
+	struct httpd h;
+	weft_conn *conn;
+
+	httpd_open(&h, NULL, true);
+	httpd_route(&h, "POST", "/", reads_all_impatiently, &times);
+	conn = httpd_connect(&h);
+	say(conn, POST "Content-Length: 6\r\n\r\nabc");
+	while (counter_get(&times) < 1)
+		both_sleep_ns(BOTH_TICK_NS);
+	say(conn, "def");
+	hear_answer(conn, &answer);
+	want(answer.status == 200 && has_line(&answer, "Connection: close"));
+	hear_end(conn);
+	weft_conn_free(conn);
+	httpd_close(&h);
+	return WEFT_OK;
+}
+
 static void http_await_tests(TCase *tc)
 {
 	both_add(tc, who_waits_for_continue_is_told_when_the_body_is_wanted);
 	both_add(tc, a_response_that_begins_before_the_body_is_read_asks_for_it);
 	both_add(tc, a_read_that_has_no_time_breaks_nothing);
+	both_add(tc, the_rest_of_a_body_is_not_taken_for_all_of_it);
 }
 T_SUITE("same_http_server_await", http_await_tests)

@@ -96,8 +96,9 @@ WEFT_API int64_t weft_http_exchange_body_length(const weft_http_exchange *x);
 WEFT_API void weft_http_exchange_body_size_max_set(weft_http_exchange *x, uint64_t size_max);
 /*
  * Up to size bytes of the body, transfer coding removed. The first call tells a client that
- * waits for it to go on ("100 Continue"), unless a response that refuses has begun. What a handler leaves unread the server reads and
- * drops, up to body_drop_max bytes, or else closes the connection.
+ * waits for it to go on ("100 Continue"), unless a response that refuses has begun. What a handler
+ * leaves unread the server reads and drops, up to body_drop_max bytes, or else closes the
+ * connection.
  * Errors: WEFT_ECLOSED (the body has ended), WEFT_EMSGSIZE (it is too large: 413),
  * WEFT_EPROTO (its framing is broken: 400), WEFT_ERESET (the client has gone), WEFT_ETIMEDOUT
  * (until; or slower than body_rate_min: 408), WEFT_ECANCELED, WEFT_ENOMEM, WEFT_EINVAL (the
@@ -105,8 +106,9 @@ WEFT_API void weft_http_exchange_body_size_max_set(weft_http_exchange *x, uint64
  */
 WEFT_API WEFT_MUST_CHECK weft_err weft_http_exchange_read(
 	weft_http_exchange *x, void *data, size_t size, size_t *got, weft_deadline until);
-/* The whole body, with a NUL behind it. *data belongs to the exchange. Errors: as read, but
- * WEFT_ECLOSED. */
+/* What was not read yet of the body, to its end, with a NUL behind it. *data belongs to the
+ * exchange. Errors: as read, but WEFT_ECLOSED; after any of them what had come is lost, and reads
+ * give the same error. */
 WEFT_API WEFT_MUST_CHECK weft_err weft_http_exchange_read_all(
 	weft_http_exchange *x, const char **data, size_t *len, weft_deadline until);
 /* Fields behind a chunked body, once that has been read to its end; NULL: none, or not yet. */
@@ -116,8 +118,8 @@ WEFT_API const weft_http_fields *weft_http_exchange_trailers(weft_http_exchange 
 
 /*
  * A whole response. status: 200..599. fields may be NULL and are borrowed for the call;
- * Content-Length, Transfer-Encoding and Connection are the server's own, and refused; Date is added where it is not given. The body is left out where the status or HEAD has
- * none.
+ * Content-Length, Transfer-Encoding and Connection are the server's own, and refused; Date is
+ * added where it is not given. The body is left out where the status or HEAD has none.
  *
  * A small response is copied, and leaves when the handler has returned, or by _flush; with
  * others, if more requests were there already. So WEFT_OK does not mean that the client has it.
@@ -167,8 +169,9 @@ WEFT_API WEFT_MUST_CHECK weft_err weft_http_exchange_scope(
 /*
  * Watches for the client to go, by a fiber that reads the connection: the token, which
  * belongs to the exchange, is then cancelled, with reason WEFT_ERESET, or WEFT_ECLOSED when it
- * has ended its stream; or with WEFT_ECANCELED when the server is stopped. To be waited for, selected, or given to weft_cancel_run. The body must
- * have been read to its end. Errors: WEFT_EINVAL, WEFT_ENOMEM, WEFT_ECAPACITY.
+ * has ended its stream; or with WEFT_ECANCELED when the server is stopped. To be waited for,
+ * selected, or given to weft_cancel_run. The body must have been read to its end. Errors:
+ * WEFT_EINVAL, WEFT_ENOMEM, WEFT_ECAPACITY.
  */
 WEFT_API WEFT_MUST_CHECK weft_err weft_http_exchange_watch(
 	weft_http_exchange *x, weft_cancel **token);
@@ -377,8 +380,9 @@ WEFT_API WEFT_MUST_CHECK weft_err weft_http_server_serve(
  * option is set. Starts the server if need be. Waits, too, for what handlers have started by
  * weft_spawn without a handle.
  * Errors: WEFT_ECLOSED (the server was stopped before, or within the TLS handshake),
- * WEFT_ECAPACITY (over connections_max: see there), WEFT_ENOMEM, WEFT_ETLS; WEFT_EPROTO, WEFT_ERESET, WEFT_ETIMEDOUT and so on
- * when the connection did not end in order; WEFT_EINVAL (not in a fiber).
+ * WEFT_ECAPACITY (over connections_max: see there), WEFT_ENOMEM, WEFT_ETLS; WEFT_EPROTO,
+ * WEFT_ERESET, WEFT_ETIMEDOUT and so on when the connection did not end in order; WEFT_EINVAL (not
+ * in a fiber).
  */
 WEFT_API WEFT_MUST_CHECK weft_err weft_http_serve_conn_own(
 	weft_http_server *server, weft_conn *conn);

@@ -205,10 +205,10 @@ static weft_err may_read(weft_http_exchange *x)
 
 	if (err)
 		return err;
-	if (x->body_ended)
-		return err_set(WEFT_ECLOSED);
 	if (x->fault)
 		return err_set(x->fault);
+	if (x->body_ended)
+		return err_set(WEFT_ECLOSED);
 	if (x->gone)
 		return err_setf(WEFT_EINVAL, "read: the connection is watched");
 	if (!x->body_begun && weft_http_exchange_body_length(x) > 0 &&
@@ -294,7 +294,8 @@ weft_err weft_http_exchange_read_all(
 	err = read_until_end(x, &note, cap, &done, until);
 	if (err) {
 		mem_free(note);
-		return err;
+		/* what had come is gone: nobody is to take the rest for the whole */
+		return x->fault ? err : body_fault(x, 0, err);
 	}
 	note->text[done] = '\0';
 	note->next = x->notes;
