@@ -153,6 +153,9 @@ WEFT_API WEFT_MUST_CHECK weft_err weft_tls_reload(weft_tls *tls);
  *  - weft_conn_shutdown sends close_notify and shuts the transport's writing half down. It
  *    waits up to 10 s for room in the transport; then the conn is broken (WEFT_ETIMEDOUT).
  *    weft_conn_close sends close_notify if that needs no waiting and no write is under way.
+ *    A server of TLS 1.3 sends tickets unasked; to a kernel they are bytes that nobody read,
+ *    for which a close resets, and drops what it has not sent. So a client that only writes
+ *    shuts down and reads to the end before it closes.
  *  - A write that was cut (WEFT_ETIMEDOUT, WEFT_ECANCELED) counts in *written what has
  *    become records; up to 64 KiB of these may be left in the conn and go out before what is
  *    written or shut down next. The conn stays usable.

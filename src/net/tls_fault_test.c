@@ -231,7 +231,7 @@ TLS_TEST(tls_a_flood_of_what_is_no_data_does_not_outlast_a_deadline)
 
 /* ---- ends at any moment ---- */
 
-#define ROUNDS 60
+#define ROUNDS 30
 
 /* One end of a conn, with a reader and a writer on any worker. */
 struct active {
