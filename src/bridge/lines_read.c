@@ -33,9 +33,10 @@ struct reader {
 	size_t seen;	   /* bytes from begin on that hold no line end */
 	size_t turn_bytes;
 	unsigned turn_messages;
-	bool is_skipping; /* within a line that is too large, of which there is: */
-	size_t head_len;
+	bool is_skipping; /* within a line that is too large, of which there are: */
 	weft_buf head;
+	size_t tail_len; /* its last bytes */
+	char tail[MESSAGE_TAIL_MAX];
 	char little[LITTLE_SIZE];
 };
 
@@ -71,18 +72,43 @@ static size_t line_max(const struct reader *r)
 	return r->limits.size_max + 2;
 }
 
+/* len more bytes of a line that is too large: the last of all are kept. */
+static void skip(struct reader *r, size_t len)
+{
+	const char *bytes = r->bytes + r->begin;
+	size_t stay;
+
+	if (len >= sizeof(r->tail)) {
+		memcpy(r->tail, bytes + len - sizeof(r->tail), sizeof(r->tail));
+		r->tail_len = sizeof(r->tail);
+		return;
+	}
+	stay = r->tail_len < sizeof(r->tail) - len ? r->tail_len : sizeof(r->tail) - len;
+	memmove(r->tail, r->tail + r->tail_len - stay, stay);
+	memcpy(r->tail + stay, bytes, len);
+	r->tail_len = stay + len;
+}
+
+static void skip_all(struct reader *r)
+{
+	skip(r, r->end - r->begin);
+	r->begin = r->end = r->seen = 0;
+}
+
 /* The line is too large: its beginning is kept, the rest passed over. */
 static weft_err begin_skipping(struct reader *r)
 {
 	size_t len = r->end - r->begin;
 	weft_err err;
 
-	r->head_len = len < MESSAGE_BEGINNING_MAX ? len : MESSAGE_BEGINNING_MAX;
-	err = weft_buf_copy(&r->head, r->pool, r->bytes + r->begin, r->head_len);
+	if (len > MESSAGE_BEGINNING_MAX)
+		len = MESSAGE_BEGINNING_MAX;
+	err = weft_buf_copy(&r->head, r->pool, r->bytes + r->begin, len);
 	if (err)
 		return err;
 	r->is_skipping = true;
-	r->begin = r->end = r->seen = 0;
+	r->tail_len = 0;
+	skip_all(r);
 	if (r->cap > BLOCK_SIZE)
 		cool(r);
 	return WEFT_OK;
@@ -195,17 +221,18 @@ static weft_err take_line(struct reader *r, size_t len, size_t taken)
 	return err;
 }
 
-/* A line that was too large has ended. */
-static weft_err take_skipped(struct reader *r, size_t taken)
+/* A line that was too large has ended, with len bytes of those that are there. */
+static weft_err take_skipped(struct reader *r, size_t len, size_t taken)
 {
 	weft_message message;
 	weft_err err;
 
+	skip(r, len);
 	r->begin += taken;
 	r->seen = 0;
 	r->is_skipping = false;
 	err = message_too_large(
-		&message, r->pool, (char *)r->head.data, r->head_len, (weft_json){ 0 });
+		&message, r->pool, (char *)r->head.data, r->head.len, r->tail, r->tail_len);
 	weft_buf_unref(&r->head);
 	if (!err)
 		deliver(r, &message);
@@ -223,7 +250,7 @@ static weft_err take_lines(struct reader *r)
 		size_t len;
 
 		if (!line_end && r->is_skipping) {
-			r->begin = r->end = r->seen = 0;
+			skip_all(r);
 			return WEFT_OK;
 		}
 		if (!line_end) {
@@ -231,7 +258,7 @@ static weft_err take_lines(struct reader *r)
 			return WEFT_OK;
 		}
 		len = (size_t)(line_end - line);
-		err = r->is_skipping ? take_skipped(r, len + 1) : take_line(r, len, len + 1);
+		err = r->is_skipping ? take_skipped(r, len, len + 1) : take_line(r, len, len + 1);
 		if (!err && (r->turn_messages >= TURN_MESSAGES || r->turn_bytes >= TURN_BYTES)) {
 			r->turn_messages = 0;
 			r->turn_bytes = 0;
@@ -244,11 +271,11 @@ static weft_err take_lines(struct reader *r)
 /* The stream has ended: what stands there without a line end is a line, too. */
 static weft_err take_rest(struct reader *r)
 {
+	size_t len = r->end - r->begin;
+
 	if (r->is_skipping)
-		return take_skipped(r, r->end - r->begin);
-	if (r->begin < r->end)
-		return take_line(r, r->end - r->begin, r->end - r->begin);
-	return WEFT_OK;
+		return take_skipped(r, len, len);
+	return len > 0 ? take_line(r, len, len) : WEFT_OK;
 }
 
 /* Closed here: the peer gets what is to be sent and the end of the stream, and what it still sends

@@ -43,35 +43,75 @@ void message_adopt(weft_message *out, weft_buf text, const weft_json_limits *lim
 		(void)weft_json_to_one_line((char *)out->text.data, out->text.len);
 }
 
-weft_err message_too_large(
+/*
+ * Of an object that ends here: its id, if that is one of its last members, as some write it. A
+ * comma from which on all the rest would be an object of its own is the object's, for the bracket at
+ * the end is.
+ */
+static weft_json id_at_end(char *tail, size_t len)
+{
+	weft_jsonrpc found;
+
+	for (size_t at = len; at-- > 0;) {
+		if (tail[at] != ',')
+			continue;
+		tail[at] = '{';
+		(void)weft_jsonrpc_scan(&found, tail + at, len - at, NULL);
+		if (found.id.text && found.fault_code != WEFT_JSONRPC_PARSE_ERROR)
+			return found.id;
+		tail[at] = ',';
+	}
+	return (weft_json){ 0 };
+}
+
+static weft_err keep_beginning(
 	weft_message *out, weft_buf_pool *pool, const char *beginning, size_t len, weft_json id)
 {
-	weft_buf text = WEFT_BUF_EMPTY;
-	weft_json_limits limits = { len, 0 };
-	weft_jsonrpc found;
-	weft_err err;
+	weft_buf text;
+	weft_err err = weft_buf_alloc(&text, pool, len + id.len + 1);
 
-	/* too large by a byte that is never read */
-	(void)weft_jsonrpc_scan(&found, beginning, len + 1, &limits);
-	if (found.id.text)
-		id = found.id;
-	if (len > MESSAGE_BEGINNING_MAX)
-		len = MESSAGE_BEGINNING_MAX;
-	err = weft_buf_alloc(&text, pool, len + id.len + 1);
 	if (err)
 		return err;
 	memcpy(text.data, beginning, len);
+	(void)weft_json_to_one_line((char *)text.data, len);
 	*out = (weft_message){ .text = text, .err = WEFT_EMSGSIZE };
 	out->text.len = len;
-	out->rpc.kind = WEFT_JSONRPC_INVALID;
-	out->rpc.fault_code = WEFT_JSONRPC_INVALID_REQUEST;
-	out->rpc.fault_offset = found.fault_offset;
-	out->rpc.fault = "too large";
 	if (id.text) { /* behind the text, where nobody writes */
 		memcpy(text.data + len, id.text, id.len);
 		out->rpc.id = (weft_json){ (char *)text.data + len, id.len };
 	}
-	(void)weft_json_to_one_line((char *)text.data, len);
+	return WEFT_OK;
+}
+
+weft_err message_too_large(weft_message *out, weft_buf_pool *pool, const char *beginning,
+	size_t len, const char *tail, size_t tail_len)
+{
+	weft_json_limits limits = { len, 0 };
+	char end[MESSAGE_TAIL_MAX];
+	weft_jsonrpc found;
+	weft_json id;
+	weft_err err;
+
+	/* too large by a byte that is never read */
+	(void)weft_jsonrpc_scan(&found, beginning, len + 1, &limits);
+	id = found.id;
+	if (tail_len > sizeof(end)) {
+		tail += tail_len - sizeof(end);
+		tail_len = sizeof(end);
+	}
+	if (!id.text && tail_len > 0) {
+		memcpy(end, tail, tail_len);
+		id = id_at_end(end, tail_len);
+	}
+	if (len > MESSAGE_BEGINNING_MAX)
+		len = MESSAGE_BEGINNING_MAX;
+	err = keep_beginning(out, pool, beginning, len, id);
+	if (err)
+		return err;
+	out->rpc.kind = WEFT_JSONRPC_INVALID;
+	out->rpc.fault_code = WEFT_JSONRPC_INVALID_REQUEST;
+	out->rpc.fault_offset = limits.size_max;
+	out->rpc.fault = "too large";
 	return WEFT_OK;
 }
 
@@ -100,7 +140,7 @@ weft_err weft_message_copy(weft_message *out, weft_buf_pool *pool, const char *t
 	weft_err err;
 
 	if (len > max)
-		return message_too_large(out, pool, text, max, (weft_json){ 0 });
+		return message_too_large(out, pool, text, max, text, len);
 	if (len > 0) {
 		err = weft_buf_copy(&copy, pool, text, len);
 		if (err)
