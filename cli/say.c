@@ -209,22 +209,20 @@ void say_line(const char *format, ...)
 
 void say_long(const char *prefix, const char *text)
 {
-	size_t used = strlen(prefix);
-	char *line = malloc(used + strlen(text) * SHOWN_GROWTH + SHOWN_MAX);
-	char out[SHOWN_MAX];
+	char *line = malloc(strlen(prefix) + strlen(text) * SHOWN_GROWTH + SHOWN_MAX);
+	char out[SHOWN_MAX], *end;
 
 	if (!line) {
 		say_line("%s%s", prefix, text); /* cut is better than not at all */
 		return;
 	}
-	memcpy(line, prefix, used);
+	end = stpcpy(line, prefix);
 	while (*text) {
 		text += shown(out, text);
-		memcpy(line + used, out, strlen(out));
-		used += strlen(out);
+		end = stpcpy(end, out);
 	}
-	line[used++] = '\n';
-	write_all(line, used);
+	*end++ = '\n';
+	write_all(line, (size_t)(end - line));
 	free(line);
 }
 
