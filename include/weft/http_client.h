@@ -230,7 +230,8 @@ WEFT_API int64_t weft_http_response_length(const weft_http_response *response);
  * The body: up to size bytes, at least one. Errors: WEFT_ECLOSED (its end), WEFT_ERESET (the
  * connection ended before it, or died), WEFT_EPROTO (its framing), WEFT_EMSGSIZE
  * (body_size_max), WEFT_ETIMEDOUT (until, after which one may read on; or stall_timeout_ns,
- * after which not), WEFT_ECANCELED. What ended it otherwise is returned again.
+ * after which not), WEFT_ECANCELED and WEFT_ENOMEM (one may read on). What ended it otherwise
+ * is returned again.
  */
 WEFT_API WEFT_MUST_CHECK weft_err weft_http_response_read(
 	weft_http_response *response, void *data, size_t size, size_t *got, weft_deadline until);

@@ -410,13 +410,15 @@ weft_err weft_http_response_read_all(
 
 weft_err weft_http_response_take(weft_http_response *r, weft_conn **out)
 {
+	/* a piece that was not handed out to its end lies in front of the rest */
+	const char *rest = r->piece.len ? r->piece.data : r->body_data + r->body_at;
 	weft_conn *conn = r->conn->conn;
 	weft_err err;
 
 	if (r->parser.head.framing.kind != HTTP1_TUNNEL || !conn)
 		return err_setf(WEFT_EINVAL, "the response gives no connection: status %u",
 			weft_http_response_status(r));
-	err = conn_unread(conn, r->body_data + r->body_at, r->body_end - r->body_at);
+	err = conn_unread(conn, rest, (size_t)(r->body_data + r->body_end - rest));
 	if (err)
 		return err;
 	r->state = CLIENT_ENDED;
