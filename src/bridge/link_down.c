@@ -1,0 +1,495 @@
+/* SPDX-License-Identifier: MIT */
+/* From a server to its clients: in the server's fiber. */
+#include "base/err.h"
+#include "base/mem.h"
+#include "bridge/link.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const weft_json none;
+
+/* ---- answers ---- */
+
+/* A number of the link's, as the server gives it back. Some servers make a text of it. */
+static bool number_of(weft_json value, uint64_t *number)
+{
+	int64_t n;
+
+	if (weft_json_type_of(value) == WEFT_JSON_STRING && value.len > 2)
+		value = (weft_json){ value.text + 1, value.len - 2 };
+	if (weft_json_integer(value, &n) || n < 0)
+		return false;
+	*number = (uint64_t)n;
+	return true;
+}
+
+/* The client's id of a subscription in the place of the link's, written as the server wrote it. quoted has
+ * room for it. */
+static weft_json subscription_of(
+	const struct flight *flight, weft_json given, char quoted[LINK_ID_MAX + 2])
+{
+	uint64_t number;
+
+	if (!number_of(given, &number) || number != flight->number)
+		return given;
+	if (weft_json_type_of(given) != WEFT_JSON_STRING ||
+		weft_json_type_of(flight->id) == WEFT_JSON_STRING)
+		return flight->id;
+	quoted[0] = '"';
+	memcpy(quoted + 1, flight->id.text, flight->id.len);
+	quoted[flight->id.len + 1] = '"';
+	return (weft_json){ quoted, flight->id.len + 2 };
+}
+
+static bool is_same(weft_json a, weft_json b)
+{
+	return a.len == b.len && (a.len == 0 || memcmp(a.text, b.text, a.len) == 0);
+}
+
+/* The client's side of the ids. */
+static weft_err renumber(const struct flight *flight, weft_message *message, weft_json *id)
+{
+	char quoted[LINK_ID_MAX + 2];
+	weft_json subscription = message->rpc.meta_subscription_id;
+	weft_json_edit edits[2] = { { *id, flight->id }, { none, none } };
+
+	if (subscription.text) {
+		edits[1].old = subscription;
+		edits[1].value = subscription_of(flight, subscription, quoted);
+	} else if (is_same(*id, flight->id)) {
+		return WEFT_OK;
+	}
+	return weft_message_edit(message, flight->session->relay->options.pool, edits, 2);
+}
+
+static void count_answer(struct relay *relay)
+{
+	counter_add(&relay->cells[weft_worker_self() % RELAY_CELLS].answers, 1);
+}
+
+/* To the client; the flight is over. */
+static void land(struct link *link, struct flight *flight, weft_message *message)
+{
+	char text[LINK_TEXT_MAX];
+	weft_err err = renumber(flight, message, &message->rpc.id);
+
+	count_answer(link->relay);
+	if (!err)
+		err = session_send_own(flight->session, message);
+	if (err == WEFT_EMSGSIZE || err == WEFT_ENOMEM || err == WEFT_ECAPACITY) {
+		(void)snprintf(text, sizeof(text), "the answer of server \"%s\" can't be given: %s",
+			link->relay->name, weft_error_detail());
+		flight_refuse(flight, LINK_SERVER_LOST, none, text);
+	}
+	flight_drop(link, flight);
+}
+
+/* What began the session, to be said again to another server. */
+static void keep_initialize(struct link *link, struct flight *flight, const weft_message *welcome)
+{
+	weft_message old_initialize, old_welcome = { 0 };
+
+	rt_lock_acquire(&link->lock);
+	weft_message_move(&old_initialize, &link->initialize);
+	weft_message_move(&link->initialize, &flight->initialize);
+	if (link->only || !link->welcome.text.data) {
+		weft_message_move(&old_welcome, &link->welcome);
+		weft_message_ref(&link->welcome, welcome);
+	}
+	rt_lock_release(&link->lock);
+	weft_message_fini(&old_initialize);
+	weft_message_fini(&old_welcome);
+}
+
+/* A server that has no initialize has no sessions: that is to be said in other words than that
+ * it does not know the method. */
+static void refuse_sessions(struct link *link, struct flight *flight)
+{
+	static const char data[] = "{\"supported\":[\"" LINK_MODERN "\"]}";
+	char text[LINK_TEXT_MAX];
+
+	(void)snprintf(text, sizeof(text),
+		"server \"%s\" knows no initialize: it serves only revisions without sessions, "
+		"from " LINK_MODERN " on",
+		link->relay->name);
+	flight_refuse(
+		flight, LINK_VERSION_UNSUPPORTED, (weft_json){ data, sizeof(data) - 1 }, text);
+	flight_drop(link, flight);
+}
+
+static void land_initialize(struct link *link, struct flight *flight, weft_message *message)
+{
+	int64_t code;
+
+	if (message->rpc.kind == WEFT_JSONRPC_RESPONSE) {
+		keep_initialize(link, flight, message);
+		flight->is_landed_well = true;
+		(void)word_swap(&flight->session->is_ready, 1);
+		land(link, flight, message);
+		if (!link->only)
+			link_init_settle(link, LINK_INIT_DONE);
+		return;
+	}
+	if (!weft_json_integer(message->rpc.error_code, &code) &&
+		code == WEFT_JSONRPC_METHOD_NOT_FOUND)
+		refuse_sessions(link, flight);
+	else
+		land(link, flight, message);
+}
+
+static void land_own(struct link *link, struct flight *flight, weft_message *message)
+{
+	struct link_call *call = flight->call;
+
+	weft_message_move(&call->reply, message);
+	flight_drop(link, flight);
+	(void)word_swap(&call->done, 1);
+	bell_ring(&link->bell);
+}
+
+static void down_answer(struct link *link, weft_message *message)
+{
+	struct flight *flight;
+	int64_t number;
+
+	if (weft_json_integer(message->rpc.id, &number) || number < 0 ||
+		!link_take(link, (uint64_t)number, &flight)) {
+		(void)counter_add(&link->relay->late, 1);
+		return;
+	}
+	if (!word_peek(&link->has_answered))
+		word_put(&link->has_answered, 1);
+	if (flight->kind == FLIGHT_OWN)
+		land_own(link, flight, message);
+	else if (flight->kind == FLIGHT_INITIALIZE)
+		land_initialize(link, flight, message);
+	else
+		land(link, flight, message);
+}
+
+/* ---- the server's questions ---- */
+
+static void refuse_question(struct link *link, weft_json id, const char *text)
+{
+	weft_message message;
+
+	if (say_error(link->relay, &message, id, LINK_SERVER_LOST, none, text))
+		return;
+	(void)!link_send_own(link, &message);
+}
+
+/* With the link's lock. session NULL: of any. */
+static struct question *find_question(
+	struct link *link, const struct relay_session *session, weft_json id)
+{
+	list_for_each(node, &link->questions) {
+		struct question *question = container_of(node, struct question, node);
+
+		if ((!session || question->session == session) && link_same_id(question->id, id))
+			return question;
+	}
+	return NULL;
+}
+
+static struct question *take_question(
+	struct link *link, const struct relay_session *session, weft_json id)
+{
+	struct question *question;
+
+	rt_lock_acquire(&link->lock);
+	question = find_question(link, session, id);
+	if (question) {
+		list_remove(&question->node);
+		link->questions_len--;
+	}
+	rt_lock_release(&link->lock);
+	return question;
+}
+
+bool link_question_take(struct link *link, const struct relay_session *session, weft_json id)
+{
+	struct question *question;
+
+	if (id.len == 0 || id.len > LINK_ID_MAX)
+		return false;
+	question = take_question(link, session, id);
+	mem_free(question);
+	return question != NULL;
+}
+
+/* One of the session's (NULL: of all). NULL: there is none. */
+static struct question *next_question(struct link *link, const struct relay_session *session)
+{
+	struct question *found = NULL;
+
+	rt_lock_acquire(&link->lock);
+	list_for_each(node, &link->questions) {
+		struct question *question = container_of(node, struct question, node);
+
+		if (session && question->session != session)
+			continue;
+		list_remove(node);
+		link->questions_len--;
+		found = question;
+		break;
+	}
+	rt_lock_release(&link->lock);
+	return found;
+}
+
+void link_questions_refuse(struct link *link, const struct relay_session *session)
+{
+	struct question *question;
+
+	while ((question = next_question(link, session))) {
+		if (link_enter(link)) {
+			refuse_question(link, question->id, "the client that was asked has gone");
+			link_leave(link);
+		}
+		mem_free(question);
+	}
+}
+
+/* Whether it is there to be sent to: with sessions_lock, if it is shared. */
+static bool is_attached(const struct link *link, const struct relay_session *session)
+{
+	if (link->only)
+		return true;
+	list_for_each(node, &link->sessions) {
+		if (node == &session->in_link)
+			return true;
+	}
+	return false;
+}
+
+static bool sessions_enter(struct link *link)
+{
+	return link->only || !weft_mutex_lock(link->sessions_lock, WEFT_FOREVER);
+}
+
+static void sessions_leave(struct link *link)
+{
+	if (!link->only)
+		weft_mutex_unlock(link->sessions_lock);
+}
+
+void link_questions_forget(struct link *link, bool tell)
+{
+	struct question *question;
+	weft_message message;
+
+	while ((question = next_question(link, NULL))) {
+		if (tell && sessions_enter(link)) {
+			if (is_attached(link, question->session) &&
+				!say_cancelled(link->relay, &message, question->id,
+					"the server that asked is lost"))
+				(void)session_send_own(question->session, &message);
+			sessions_leave(link);
+		}
+		mem_free(question);
+	}
+}
+
+/* The session is held, or the only one. */
+static void ask(struct link *link, struct relay_session *session, weft_message *message)
+{
+	weft_json id = message->rpc.id;
+	struct question *question = NULL;
+	bool has_room = false;
+	char text[LINK_ID_MAX];
+
+	if (id.len <= LINK_ID_MAX)
+		question = mem_alloc(sizeof(*question) + id.len);
+	if (question) {
+		memcpy(question->text, id.text, id.len);
+		memcpy(text, id.text, id.len);
+		question->id = (weft_json){ question->text, id.len };
+		question->session = session;
+		rt_lock_acquire(&link->lock);
+		has_room = link->questions_len < link->relay->options.requests_max &&
+			!find_question(link, NULL, id);
+		if (has_room) {
+			list_push_back(&link->questions, &question->node);
+			link->questions_len++;
+		}
+		rt_lock_release(&link->lock);
+	}
+	if (!has_room) {
+		mem_free(question);
+		refuse_question(link, id.len <= LINK_ID_MAX ? id : none,
+			"too many requests wait for answers, or one of that id does");
+		return;
+	}
+	id = (weft_json){ text, id.len };
+	if (session_send_own(session, message) && link_question_take(link, session, id))
+		refuse_question(link, id, "the client can't be asked");
+}
+
+static void down_request(struct link *link, weft_message *message)
+{
+	static const weft_json nothing = { "{}", 2 };
+	weft_json id = message->rpc.id;
+	weft_message pong;
+	struct flight *flight;
+
+	if (link->only) {
+		ask(link, link->only, message);
+		return;
+	}
+	flight = link_only_flight(link);
+	if (flight) {
+		ask(link, flight->session, message);
+		flight_drop(link, flight);
+	} else if (weft_json_string_is(message->rpc.method, "ping")) {
+		/* whether there is somebody: there is the relay */
+		if (!say_result(link->relay, &pong, id, nothing))
+			(void)!link_send_own(link, &pong);
+	} else {
+		refuse_question(link, id,
+			"whom to ask is not known: not exactly one session has a request in flight");
+	}
+}
+
+/* ---- notifications ---- */
+
+static void down_cancelled(struct link *link, weft_message *message)
+{
+	weft_json id = message->rpc.request_id;
+	struct question *question = NULL;
+
+	if (id.len > 0 && id.len <= LINK_ID_MAX)
+		question = take_question(link, NULL, id);
+	if (!question)
+		return; /* was answered */
+	if (sessions_enter(link)) {
+		if (is_attached(link, question->session))
+			(void)session_send_own(question->session, message);
+		sessions_leave(link);
+	}
+	mem_free(question);
+}
+
+/* About a request in flight: to its session. */
+static void down_about(struct link *link, weft_message *message, weft_json about)
+{
+	weft_json_edit edit = { .old = about };
+	char quoted[LINK_ID_MAX + 2];
+	struct flight *flight = NULL;
+	uint64_t number;
+
+	if (number_of(about, &number))
+		flight = link_look(link, number);
+	if (!flight) {
+		(void)counter_add(&link->relay->late, 1);
+		return;
+	}
+	if (about.text == message->rpc.progress_token.text)
+		edit.value = flight->token;
+	else
+		edit.value = subscription_of(flight, about, quoted);
+	if (flight->session && edit.value.len &&
+		!weft_message_edit(message, link->relay->options.pool, &edit, 1))
+		(void)session_send_own(flight->session, message);
+	flight_drop(link, flight);
+}
+
+static void down_to_all(struct link *link, weft_message *message)
+{
+	weft_message copy;
+
+	if (link->only) {
+		(void)session_send_own(link->only, message);
+		return;
+	}
+	if (!sessions_enter(link))
+		return;
+	list_for_each(node, &link->sessions) {
+		struct relay_session *session = container_of(node, struct relay_session, in_link);
+
+		if (!word_peek(&session->is_ready))
+			continue;
+		weft_message_ref(&copy, message);
+		(void)session_send_own(session, &copy);
+	}
+	sessions_leave(link);
+}
+
+static void down_notification(struct link *link, weft_message *message)
+{
+	const weft_jsonrpc *rpc = &message->rpc;
+
+	if (rpc->meta_subscription_id.text)
+		down_about(link, message, rpc->meta_subscription_id);
+	else if (weft_json_string_is(rpc->method, "notifications/progress"))
+		down_about(link, message, rpc->progress_token);
+	else if (weft_json_string_is(rpc->method, "notifications/cancelled"))
+		down_cancelled(link, message);
+	else
+		down_to_all(link, message);
+}
+
+/* ---- what is no message ---- */
+
+static void down_invalid(struct link *link, weft_message *message)
+{
+	const weft_jsonrpc *rpc = &message->rpc;
+	const char *what = message->err == WEFT_EMSGSIZE ? "too large" : "no message of JSON-RPC";
+	struct flight *flight;
+	char text[LINK_TEXT_MAX];
+	int64_t number;
+
+	(void)counter_add(&link->relay->invalid, 1);
+	(void)snprintf(text, sizeof(text), "what server \"%s\" sent is %s: %s", link->relay->name,
+		what, rpc->fault ? rpc->fault : "a batch within a batch");
+	relay_tell(link->relay, link->only, WEFT_LOG_WARN, message->err, "%s", text);
+	if (weft_json_integer(rpc->id, &number) || number < 0 ||
+		!link_take(link, (uint64_t)number, &flight))
+		return;
+	if (flight->kind == FLIGHT_OWN) {
+		weft_message_fini(message);
+		land_own(link, flight, message);
+		return;
+	}
+	flight_refuse(flight, LINK_SERVER_LOST, none, text);
+	flight_drop(link, flight);
+}
+
+static void server_message(void *user, weft_message *message)
+{
+	struct link *link = user;
+
+	if (link->relay->options.read_timeout_ns)
+		counter_set(&link->heard_at, (uint64_t)weft_now());
+	switch (message->rpc.kind) {
+	case WEFT_JSONRPC_RESPONSE:
+	case WEFT_JSONRPC_ERROR:
+		down_answer(link, message);
+		break;
+	case WEFT_JSONRPC_NOTIFICATION:
+		down_notification(link, message);
+		break;
+	case WEFT_JSONRPC_REQUEST:
+		down_request(link, message);
+		break;
+	case WEFT_JSONRPC_NONE:
+	case WEFT_JSONRPC_BATCH:
+	case WEFT_JSONRPC_INVALID:
+	default:
+		down_invalid(link, message);
+	}
+	weft_message_fini(message);
+}
+
+static void server_ended(void *user, weft_err err, const char *detail)
+{
+	struct link *link = user;
+
+	link->lost_err = err;
+	(void)snprintf(link->lost_text, sizeof(link->lost_text), "%s",
+		detail && detail[0] ? detail : weft_strerror(err));
+	(void)word_swap(&link->is_lost, 1);
+	bell_ring(&link->bell);
+}
+
+const weft_transport_sink link_server_sink = { server_message, server_ended };

@@ -1,0 +1,495 @@
+/* SPDX-License-Identifier: MIT */
+/* Relays whose sessions have a server each, and what holds with shared ones too. */
+#include "support/relaytalk.h"
+
+#include <string.h>
+
+#define CALL(id, method) "{\"jsonrpc\":\"2.0\",\"id\":" id ",\"method\":\"" method "\"}"
+#define MS INT64_C(1000000)
+
+static struct {
+	struct fake fake;
+	struct relay_options options;
+	struct relay *relay;
+} s;
+
+static void begin(void)
+{
+	fake_open(&s.fake, &s.options);
+	want_ok(relay_create(&s.relay, &s.options));
+}
+
+static void setup(void)
+{
+	memset(&s, 0, sizeof(s));
+}
+
+static struct relay_stats end(void)
+{
+	struct relay_stats stats;
+
+	relay_stats_get(s.relay, &stats);
+	want(stats.sessions_now == 0);
+	relay_free(s.relay);
+	fake_close(&s.fake, &s.options);
+	return stats;
+}
+
+BOTH_TEST(an_answer_comes_back_under_its_own_id)
+{
+	struct talker t;
+
+	setup();
+	begin();
+	talker_open(&t, s.relay);
+	talker_initialize(&t);
+	talker_say(&t, "{\"jsonrpc\":\"2.0\",\"id\":\"abc\",\"method\":\"echo\",\"params\":[1,2]}");
+	talker_hears_result(&t, "\"abc\"", "[1,2]");
+	talker_say(&t, "{\"jsonrpc\":\"2.0\",\"id\":123456789,\"method\":\"echo\",\"params\":{}}");
+	talker_hears_result(&t, "123456789", "{}");
+	talker_say(&t, "{\"jsonrpc\":\"2.0\",\"id\":-1.5e0,\"method\":\"echo\",\"params\":{}}");
+	talker_hears_result(&t, "-1.5e0", "{}");
+	talker_say(&t, CALL("null", "nothing"));
+	talker_hears_error(&t, "null", WEFT_JSONRPC_METHOD_NOT_FOUND, "no");
+	want_ok(talker_close(&t));
+	want(counter_get(&s.fake.initialized) == 1);
+	want(end().answers == 5);
+	return WEFT_OK;
+}
+
+BOTH_TEST(each_session_has_a_server_of_its_own)
+{
+	struct talker t[3];
+
+	setup();
+	begin();
+	for (unsigned i = 0; i < 3; i++) {
+		talker_open(&t[i], s.relay);
+		talker_initialize(&t[i]);
+	}
+	want(counter_get(&s.fake.now) == 3);
+	for (unsigned i = 0; i < 3; i++)
+		talker_say(&t[i], CALL("7", "who"));
+	for (unsigned i = 0; i < 3; i++) {
+		weft_message m;
+
+		talker_hear(&t[i], &m);
+		want(m.rpc.kind == WEFT_JSONRPC_RESPONSE);
+		weft_message_fini(&m);
+		want_ok(talker_close(&t[i]));
+	}
+	want(end().servers_started == 3);
+	return WEFT_OK;
+}
+
+BOTH_TEST(progress_bears_the_clients_token)
+{
+	struct talker t;
+
+	setup();
+	begin();
+	talker_open(&t, s.relay);
+	talker_say(&t,
+		"{\"jsonrpc\":\"2.0\",\"id\":5,\"method\":\"progress\",\"params\":"
+		"{\"_meta\":{\"progressToken\":\"mine\"}}}");
+	talker_hears_call(
+		&t, "notifications/progress", "{\"progressToken\":\"mine\",\"progress\":1}");
+	talker_hears_call(
+		&t, "notifications/progress", "{\"progressToken\":\"mine\",\"progress\":2}");
+	talker_hears_result(&t, "5", "{}");
+	want_ok(talker_close(&t));
+	end();
+	return WEFT_OK;
+}
+
+BOTH_TEST(a_cancelled_request_is_cancelled_at_the_server_and_not_answered)
+{
+	struct talker t;
+
+	setup();
+	begin();
+	talker_open(&t, s.relay);
+	talker_say(&t, CALL("\"a\\/b\"", "hold"));
+	talker_say(&t, CALL("2", "hold"));
+	talker_say(&t, CALL("3", "echo"));
+	talker_hears_result(&t, "3", "{}");
+	talker_say(&t,
+		"{\"jsonrpc\":\"2.0\",\"method\":\"notifications/cancelled\",\"params\":"
+		"{\"requestId\":\"a/b\"}}");
+	talker_say(&t,
+		"{\"jsonrpc\":\"2.0\",\"method\":\"notifications/cancelled\",\"params\":"
+		"{\"requestId\":99}}");
+	talker_say(&t, CALL("4", "release"));
+	talker_hears_result(&t, "2", "{}");
+	talker_hears_result(&t, "4", "{}");
+	want_ok(talker_close(&t));
+	want(counter_get(&s.fake.cancels) == 1);
+	want(end().cancelled == 1);
+	return WEFT_OK;
+}
+
+BOTH_TEST(answers_to_what_nobody_asked_are_dropped)
+{
+	struct talker t;
+
+	setup();
+	begin();
+	talker_open(&t, s.relay);
+	talker_say(&t, CALL("1", "twice"));
+	talker_hears_result(&t, "1", "{}");
+	talker_say(&t, CALL("2", "echo"));
+	talker_hears_result(&t, "2", "{}");
+	want_ok(talker_close(&t));
+	want(end().late == 3);
+	return WEFT_OK;
+}
+
+BOTH_TEST(a_server_may_ask_its_client)
+{
+	struct talker t;
+	weft_message m;
+
+	setup();
+	begin();
+	talker_open(&t, s.relay);
+	talker_say(&t, CALL("1", "ask"));
+	talker_hear(&t, &m);
+	want(weft_json_string_is(m.rpc.method, "roots/list"));
+	weft_message_fini(&m);
+	/* to what was not asked; then the right one, spelt otherwise, twice */
+	talker_say(&t, "{\"jsonrpc\":\"2.0\",\"id\":\"other\",\"result\":{}}");
+	talker_say(&t, "{\"jsonrpc\":\"2.0\",\"id\":\"q/1\",\"result\":{\"roots\":[]}}");
+	talker_say(&t, "{\"jsonrpc\":\"2.0\",\"id\":\"q/1\",\"result\":{\"roots\":[1]}}");
+	talker_hears_result(&t, "1", "{\"roots\":[]}");
+	talker_say(&t, CALL("2", "echo"));
+	talker_hears_result(&t, "2", "{}");
+	want_ok(talker_close(&t));
+	want(end().late == 2);
+	return WEFT_OK;
+}
+
+BOTH_TEST(a_lost_server_is_replaced_and_initialized_again)
+{
+	struct talker t;
+
+	setup();
+	begin();
+	talker_open(&t, s.relay);
+	talker_initialize(&t);
+	talker_say(&t, CALL("1", "who"));
+	talker_hears_result(&t, "1", "{\"n\":1}");
+	talker_say(&t, CALL("2", "hold"));
+	talker_say(&t, CALL("3", "die"));
+	for (unsigned i = 0; i < 2; i++) {
+		weft_message m;
+
+		talker_hear(&t, &m); /* of the two, in any order */
+		want(m.rpc.kind == WEFT_JSONRPC_ERROR);
+		weft_message_fini(&m);
+	}
+	talker_say(&t, CALL("4", "who"));
+	talker_hears_result(&t, "4", "{\"n\":2}");
+	want_ok(talker_close(&t));
+	want(counter_get(&s.fake.initializes) == 2 && counter_get(&s.fake.initialized) == 2);
+	want(strcmp(s.fake.client, "\"talker\"") == 0);
+	want(end().servers_lost == 1);
+	return WEFT_OK;
+}
+
+BOTH_TEST(a_server_that_does_not_start_is_an_error_that_says_so)
+{
+	struct talker t;
+
+	setup();
+	s.fake.refuses = 1000;
+	s.fake.refusal = WEFT_ESPAWN;
+	begin();
+	talker_open(&t, s.relay);
+	talker_say(&t, CALL("1", "echo"));
+	talker_hears_error(&t, "1", -32000, "server \"fake\": cannot start process");
+	talker_hears_end(&t);
+	want_err(WEFT_ESPAWN, talker_close(&t));
+	want(end().sessions_failed == 1);
+	return WEFT_OK;
+}
+
+BOTH_TEST(a_server_is_started_several_times_before_that)
+{
+	struct talker t;
+
+	setup();
+	s.fake.refuses = 2;
+	s.fake.refusal = WEFT_EREFUSED;
+	s.fake.dies_early = 2;
+	begin();
+	talker_open(&t, s.relay);
+	/* what is in flight when one dies early has an error; so it asks until it is there */
+	for (;;) {
+		weft_message m;
+		bool is_there;
+
+		talker_say(&t, CALL("1", "who"));
+		talker_hear(&t, &m);
+		is_there = m.rpc.kind == WEFT_JSONRPC_RESPONSE;
+		weft_message_fini(&m);
+		if (is_there)
+			break;
+	}
+	want_ok(talker_close(&t));
+	want(counter_get(&s.fake.connects) == 5);
+	end();
+	return WEFT_OK;
+}
+
+BOTH_TEST(a_server_that_dies_again_and_again_ends_the_session)
+{
+	struct talker t;
+	weft_message m;
+
+	setup();
+	s.fake.dies_early = 1000;
+	s.options.starts_max = 3;
+	begin();
+	talker_open(&t, s.relay);
+	while (!weft_message_copy(&m, NULL, CALL("1", "who"), sizeof(CALL("1", "who")) - 1, NULL) &&
+		!weft_transport_send_own(t.end, &m, WEFT_FOREVER) &&
+		!weft_transport_receive(t.end, &m, weft_after_ms(60000))) {
+		want(m.rpc.kind == WEFT_JSONRPC_ERROR);
+		weft_message_fini(&m);
+	}
+	want_err(WEFT_ERESET, talker_close(&t));
+	want(strcmp(t.detail, "closed") == 0);
+	want(end().servers_started == 3);
+	return WEFT_OK;
+}
+
+static void count_message(void *user, const struct relay_message *message)
+{
+	unsigned *counts = user;
+
+	want(message->session == 1 && strcmp(message->transport, "memory") == 0);
+	counts[message->direction]++;
+}
+
+BOTH_TEST(each_message_at_the_clients_side_is_recorded)
+{
+	unsigned counts[2] = { 0, 0 };
+	struct talker t;
+
+	setup();
+	s.options.on_message = count_message;
+	s.options.user = counts;
+	begin();
+	talker_open(&t, s.relay);
+	talker_initialize(&t);
+	talker_say(&t, CALL("1", "shout"));
+	talker_hears_call(&t, "notifications/message", "{}");
+	talker_hears_result(&t, "1", "{}");
+	want_ok(talker_close(&t));
+	want(counts[RELAY_TO_SERVER] == 3 && counts[RELAY_TO_CLIENT] == 3);
+	end();
+	return WEFT_OK;
+}
+
+BOTH_TEST(what_is_in_flight_is_bounded)
+{
+	struct talker t;
+
+	setup();
+	s.options.requests_max = 2;
+	begin();
+	talker_open(&t, s.relay);
+	talker_say(&t, CALL("1", "hold"));
+	talker_say(&t, CALL("2", "hold"));
+	talker_say(&t, CALL("3", "echo"));
+	talker_hears_error(&t, "3", -32000, "2 requests of this session");
+	talker_say(&t,
+		"{\"jsonrpc\":\"2.0\",\"method\":\"notifications/cancelled\",\"params\":"
+		"{\"requestId\":1}}");
+	talker_say(&t, CALL("4", "echo"));
+	talker_hears_result(&t, "4", "{}");
+	want_ok(talker_close(&t));
+	end();
+	return WEFT_OK;
+}
+
+BOTH_TEST(sessions_and_servers_are_bounded)
+{
+	struct talker t[3];
+
+	setup();
+	s.options.sessions_max = 2;
+	s.options.children_max = 1;
+	begin();
+	talker_open(&t[0], s.relay);
+	talker_say(&t[0], CALL("1", "echo"));
+	talker_hears_result(&t[0], "1", "{}");
+	talker_open(&t[1], s.relay);
+	talker_say(&t[1], CALL("1", "echo"));
+	talker_hears_error(&t[1], "1", -32000, "1 servers run already");
+	talker_hears_end(&t[1]);
+	want_err(WEFT_ECAPACITY, talker_close(&t[1]));
+	talker_open(&t[1], s.relay);
+	while (weft_fiber_count() && counter_get(&s.fake.started) < 1)
+		both_pause();
+	talker_open(&t[2], s.relay);
+	talker_say(&t[2], CALL("9", "echo"));
+	talker_hears_error(&t[2], "9", -32000, "");
+	(void)talker_close(&t[2]);
+	(void)talker_close(&t[1]);
+	want_ok(talker_close(&t[0]));
+	want(end().servers_started == 1);
+	return WEFT_OK;
+}
+
+BOTH_TEST(silence_while_an_answer_is_owed_is_an_error)
+{
+	struct talker t;
+
+	setup();
+	s.options.read_timeout_ns = 100 * MS;
+	begin();
+	talker_open(&t, s.relay);
+	talker_say(&t, CALL("1", "hold"));
+	talker_hears_error(&t, "1", -32000, "silent for 100 ms");
+	talker_say(&t, CALL("2", "hold"));
+	talker_hears_error(&t, "2", -32000, "silent for 100 ms");
+	talker_say(&t, CALL("3", "echo"));
+	talker_hears_result(&t, "3", "{}");
+	want_ok(talker_close(&t));
+	want(counter_get(&s.fake.cancels) == 2);
+	end();
+	return WEFT_OK;
+}
+
+BOTH_TEST(an_idle_session_ends_and_one_that_waits_does_not)
+{
+	struct talker t;
+
+	setup();
+	s.options.idle_timeout_ns = 50 * MS;
+	begin();
+	talker_open(&t, s.relay);
+	talker_say(&t, CALL("1", "hold"));
+	both_sleep_ns(200 * MS);
+	talker_say(&t, CALL("2", "release"));
+	talker_hears_result(&t, "1", "{}");
+	talker_hears_result(&t, "2", "{}");
+	talker_hears_end(&t);
+	want_ok(talker_close(&t));
+	end();
+	return WEFT_OK;
+}
+
+BOTH_TEST(a_client_that_ended_is_waited_for_while_it_is_owed)
+{
+	struct talker t;
+
+	setup();
+	s.options.drain_timeout_ns = 50 * MS;
+	begin();
+	talker_open(&t, s.relay);
+	talker_say(&t, CALL("1", "hold"));
+	wait_count(&s.fake.started, 1);
+	want_ok(talker_close(&t));
+	end();
+	return WEFT_OK;
+}
+
+BOTH_TEST(a_relay_that_is_stopped_ends_its_sessions)
+{
+	struct talker t[2];
+
+	setup();
+	begin();
+	for (unsigned i = 0; i < 2; i++)
+		talker_open(&t[i], s.relay);
+	talker_initialize(&t[0]);
+	relay_stop(s.relay);
+	talker_hears_end(&t[0]);
+	for (unsigned i = 0; i < 2; i++)
+		want_ok(talker_close(&t[i]));
+	end();
+	return WEFT_OK;
+}
+
+#define MODERN "\"_meta\":{\"io.modelcontextprotocol/protocolVersion\":\"2026-07-28\"}"
+
+BOTH_TEST(a_request_without_a_session_goes_to_a_modern_server)
+{
+	struct talker t;
+	weft_message m;
+
+	setup();
+	s.fake.is_modern = true;
+	begin();
+	talker_open(&t, s.relay);
+	talker_say(&t, "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"who\",\"params\":{" MODERN "}}");
+	talker_hears_result(&t, "1", "{\"n\":1}");
+	talker_say(&t, CALL("2", "server/discover"));
+	talker_hears_result(&t, "2", "{\"supportedVersions\":[\"2026-07-28\"]}");
+	talker_say(&t,
+		"{\"jsonrpc\":\"2.0\",\"id\":\"sub\",\"method\":\"subscriptions/listen\","
+		"\"params\":{" MODERN "}}");
+	talker_hear(&t, &m);
+	want(weft_json_string_is(m.rpc.meta_subscription_id, "sub"));
+	weft_message_fini(&m);
+	talker_say(&t, CALL("3", "initialize"));
+	talker_hears_error(&t, "3", -32022, "no initialize");
+	want_ok(talker_close(&t));
+	end();
+	return WEFT_OK;
+}
+
+BOTH_TEST(a_request_without_a_session_is_refused_for_an_old_server)
+{
+	struct talker t;
+
+	for (unsigned silent = 0; silent < 2; silent++) {
+		setup();
+		s.fake.is_silent = silent;
+		s.options.connect_timeout_ns = 100 * MS;
+		begin();
+		talker_open(&t, s.relay);
+		talker_say(&t,
+			"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"who\",\"params\":{" MODERN
+			"}}");
+		talker_hears_error(&t, "1", -32022, "2025-06-18");
+		want(strcmp(s.fake.client, "\"weft\"") == 0);
+		/* a session does not begin with a server that was asked such things */
+		talker_initialize(&t);
+		want(counter_get(&s.fake.started) == 2);
+		talker_say(&t,
+			"{\"jsonrpc\":\"2.0\",\"id\":2,\"method\":\"who\",\"params\":{" MODERN
+			"}}");
+		talker_hears_error(&t, "2", -32022, "2025-06-18");
+		want_ok(talker_close(&t));
+		end();
+	}
+	return WEFT_OK;
+}
+
+static void relay_tests(TCase *tc)
+{
+	both_add(tc, an_answer_comes_back_under_its_own_id);
+	both_add(tc, each_session_has_a_server_of_its_own);
+	both_add(tc, progress_bears_the_clients_token);
+	both_add(tc, a_cancelled_request_is_cancelled_at_the_server_and_not_answered);
+	both_add(tc, answers_to_what_nobody_asked_are_dropped);
+	both_add(tc, a_server_may_ask_its_client);
+	both_add(tc, a_lost_server_is_replaced_and_initialized_again);
+	both_add(tc, a_server_that_does_not_start_is_an_error_that_says_so);
+	both_add(tc, a_server_is_started_several_times_before_that);
+	both_add(tc, a_server_that_dies_again_and_again_ends_the_session);
+	both_add(tc, each_message_at_the_clients_side_is_recorded);
+	both_add(tc, what_is_in_flight_is_bounded);
+	both_add(tc, sessions_and_servers_are_bounded);
+	both_add(tc, silence_while_an_answer_is_owed_is_an_error);
+	both_add(tc, an_idle_session_ends_and_one_that_waits_does_not);
+	both_add(tc, a_client_that_ended_is_waited_for_while_it_is_owed);
+	both_add(tc, a_relay_that_is_stopped_ends_its_sessions);
+	both_add(tc, a_request_without_a_session_goes_to_a_modern_server);
+	both_add(tc, a_request_without_a_session_is_refused_for_an_old_server);
+}
+
+T_SUITE("relay", relay_tests)
