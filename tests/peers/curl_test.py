@@ -70,6 +70,13 @@ class CurlAsks(PeerCase):
             self.assertEqual(text, f"200 {64 * MIB}")
             for path in ("/refuse", "/limited"):
                 self.assertEqual(self.curl(*sent, server.base + path).decode(), "413 0")
+            # who answers while it reads asks for the body first
+            echoed = self.path("echoed")
+            text = self.curl("-w", "%{response_code} %{size_upload}", "-o", echoed, *sent[4:],
+                             server.base + "/echo").decode()
+            self.assertEqual(text, f"200 {64 * MIB}")
+            with open(echoed, "rb") as file:
+                self.assertEqual(file.read(), pattern(64 * MIB))
             self.assertEqual(self.curl(server.base + "/bytes/3"), pattern(3))
 
     def test_http_1_0_is_answered_in_kind(self):
