@@ -15,12 +15,14 @@
 #include <stdio.h>
 #include <string.h>
 
-#define LITTLE_SIZE ((size_t)1024)	/* the reader's own memory */
-#define BLOCK_SIZE ((size_t)8192)	/* of the pool, at first */
-#define HOT_NS INT64_C(200000000)	/* that a block is kept without a byte */
-#define TAKE_MIN ((size_t)2048)		/* a message below that is always copied */
-#define TURN_BYTES ((size_t)512 * 1024) /* read before others get a turn */
-#define TURN_MESSAGES 256		/* the same */
+#define LITTLE_SIZE ((size_t)1024)	 /* the reader's own memory */
+#define BLOCK_SIZE ((size_t)8192)	 /* of the pool, at first */
+#define HOT_NS INT64_C(200000000)	 /* that a block is kept without a byte */
+#define TAKE_MIN ((size_t)2048)		 /* a message below that is always copied */
+#define TURN_BYTES ((size_t)512 * 1024)	 /* read before others get a turn */
+#define TURN_MESSAGES 256		 /* the same */
+#define MEMORY_WAIT_NS INT64_C(10000000) /* before memory is asked for again */
+#define MEMORY_WAITS_MAX 100		 /* one after the other; then the transport is lost */
 
 struct reader {
 	struct lines *lines;
@@ -48,11 +50,31 @@ static void cool(struct reader *r)
 	r->begin = r->end = r->seen = 0;
 }
 
+/* There was none. A bound on what messages have (live_max of the pool) makes who reads them wait
+ * for who has them. True: to be tried again. */
+static bool await_memory(weft_err err, unsigned *waits)
+{
+	if ((err != WEFT_ENOMEM && err != WEFT_ECAPACITY) || ++*waits > MEMORY_WAITS_MAX)
+		return false;
+	return weft_sleep_ns(MEMORY_WAIT_NS) == WEFT_OK;
+}
+
+static weft_err alloc(struct reader *r, weft_buf *out, size_t size)
+{
+	unsigned waits = 0;
+	weft_err err;
+
+	do {
+		err = weft_buf_alloc(out, r->pool, size);
+	} while (await_memory(err, &waits));
+	return err;
+}
+
 /* A block of that size, with what was not taken yet. */
 static weft_err move_to_block(struct reader *r, size_t size)
 {
 	weft_buf block;
-	weft_err err = weft_buf_alloc(&block, r->pool, size);
+	weft_err err = alloc(r, &block, size);
 
 	if (err)
 		return err;
@@ -103,9 +125,10 @@ static weft_err begin_skipping(struct reader *r)
 
 	if (len > MESSAGE_BEGINNING_MAX)
 		len = MESSAGE_BEGINNING_MAX;
-	err = weft_buf_copy(&r->head, r->pool, r->bytes + r->begin, len);
+	err = alloc(r, &r->head, len);
 	if (err)
 		return err;
+	memcpy(r->head.data, r->bytes + r->begin, len);
 	r->is_skipping = true;
 	r->tail_len = 0;
 	skip_all(r);
@@ -200,6 +223,7 @@ static weft_err take_block(struct reader *r, size_t len, size_t taken, weft_mess
 static weft_err take_line(struct reader *r, size_t len, size_t taken)
 {
 	const char *line = r->bytes + r->begin;
+	unsigned waits = 0;
 	weft_message message;
 	weft_err err;
 
@@ -213,7 +237,9 @@ static weft_err take_line(struct reader *r, size_t len, size_t taken)
 	if (len >= TAKE_MIN && len > r->cap / 2 && len <= r->limits.size_max && r->block.data) {
 		err = take_block(r, len, taken, &message);
 	} else {
-		err = weft_message_copy(&message, r->pool, line, len, &r->limits);
+		do {
+			err = weft_message_copy(&message, r->pool, line, len, &r->limits);
+		} while (await_memory(err, &waits));
 		r->begin += taken;
 	}
 	if (!err)
@@ -224,6 +250,7 @@ static weft_err take_line(struct reader *r, size_t len, size_t taken)
 /* A line that was too large has ended, with len bytes of those that are there. */
 static weft_err take_skipped(struct reader *r, size_t len, size_t taken)
 {
+	unsigned waits = 0;
 	weft_message message;
 	weft_err err;
 
@@ -231,8 +258,10 @@ static weft_err take_skipped(struct reader *r, size_t len, size_t taken)
 	r->begin += taken;
 	r->seen = 0;
 	r->is_skipping = false;
-	err = message_too_large(
-		&message, r->pool, (char *)r->head.data, r->head.len, r->tail, r->tail_len);
+	do {
+		err = message_too_large(
+			&message, r->pool, (char *)r->head.data, r->head.len, r->tail, r->tail_len);
+	} while (await_memory(err, &waits));
 	weft_buf_unref(&r->head);
 	if (!err)
 		deliver(r, &message);
