@@ -3,6 +3,7 @@
 # Installs what this tree needs: tools/setup.sh [build|bench|peers]. Debian 12 and later,
 # Ubuntu 24.04 and later. Asks the network only when something is missing.
 set -euo pipefail
+cd "$(dirname "$0")/.."
 
 build=(
 	gcc g++ make cmake ninja-build pkg-config ccache git
@@ -71,11 +72,27 @@ installed()
 	[ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]
 }
 
+# npm is part of some packagings of nodejs, and a package of its own in others.
+if [ "$what" != build ] && ! command -v npm >/dev/null; then packages+=(npm); fi
+
 missing=()
 for package in "${packages[@]}"; do
 	installed "$package" || missing+=("$package")
 done
+# The versions that package-lock.json names, and no others; their scripts are not run.
+npm_modules()
+{
+	local folder=tests/peers/npm
+	[ "$what" != build ] || return 0
+	if ! cmp -s "$folder/package-lock.json" "$folder/node_modules/installed-lock.json"; then
+		echo "setup: npm ci in $folder"
+		(cd "$folder" && npm ci --loglevel=error)
+		cp "$folder/package-lock.json" "$folder/node_modules/installed-lock.json"
+	fi
+}
+
 if [ "${#missing[@]}" -eq 0 ]; then
+	npm_modules
 	echo "setup: everything for '$what' is installed"
 	exit 0
 fi
@@ -90,3 +107,4 @@ ${as_root[@]+"${as_root[@]}"} apt-get update -q
 echo "setup: apt-get install ${missing[*]}"
 ${as_root[@]+"${as_root[@]}"} env DEBIAN_FRONTEND=noninteractive \
 	apt-get install -q -y --no-install-recommends "${missing[@]}"
+npm_modules

@@ -33,6 +33,7 @@ static weft_err path_copy(struct endpoint *e, const char *text)
 {
 	static const char prefix[] = "http://localhost";
 	weft_http_url url = { .memory = NULL };
+	size_t size;
 	char *whole;
 	weft_err err;
 
@@ -41,10 +42,11 @@ static weft_err path_copy(struct endpoint *e, const char *text)
 			WEFT_EINVAL, "a listener's path has no query; options stand behind \"#\"");
 	if (!*text)
 		text = ENDPOINT_PATH_DEFAULT;
-	whole = mem_alloc(sizeof(prefix) + strlen(text));
+	size = sizeof(prefix) + strlen(text);
+	whole = mem_alloc(size);
 	if (!whole)
 		return err_set(WEFT_ENOMEM);
-	(void)sprintf(whole, "%s%s", prefix, text);
+	(void)snprintf(whole, size, "%s%s", prefix, text);
 	err = weft_http_url_parse(&url, whole);
 	mem_free(whole);
 	if (err)

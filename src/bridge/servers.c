@@ -1,19 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /* See servers.h. */
-#define _POSIX_C_SOURCE 200809L
 #include "bridge/servers.h"
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "bridge/text_file.h"
 
 #include <weft/http.h>
 #include <weft/json.h>
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #define TEXT_MAX ((size_t)65536) /* of a server's, expanded */
 
@@ -493,36 +490,6 @@ static weft_err servers_of(struct server_list *list, weft_json object)
 	return err == WEFT_ENOTFOUND ? WEFT_OK : err;
 }
 
-/* *out is the caller's. */
-static weft_err file_read(char **out, size_t *len, const char *path)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	char *text = mem_alloc(SERVERS_FILE_MAX + 1);
-	ssize_t got = 1;
-
-	*len = 0;
-	while (fd >= 0 && text && got > 0 && *len <= SERVERS_FILE_MAX) {
-		got = read(fd, text + *len, SERVERS_FILE_MAX + 1 - *len);
-		if (got > 0)
-			*len += (size_t)got;
-		else if (got < 0 && errno == EINTR)
-			got = 1;
-	}
-	if (fd < 0 || got < 0) {
-		weft_err err = err_setf(WEFT_EINVAL, "%s", strerror(errno));
-
-		mem_free(text);
-		if (fd >= 0)
-			(void)close(fd);
-		return err;
-	}
-	(void)close(fd);
-	if (!text)
-		return err_set(WEFT_ENOMEM);
-	*out = text;
-	return WEFT_OK;
-}
-
 weft_err servers_load(struct server_list *list, const char *path)
 {
 	static const char *const names[] = { "mcpServers" };
@@ -530,7 +497,7 @@ weft_err servers_load(struct server_list *list, const char *path)
 	weft_json whole, servers;
 	size_t len = 0, count = list->count;
 	char *text = NULL;
-	weft_err err = file_read(&text, &len, path);
+	weft_err err = text_file_read(&text, &len, path, SERVERS_FILE_MAX);
 
 	if (!err)
 		err = weft_json_check(&whole, text, len, &limits);

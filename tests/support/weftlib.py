@@ -58,7 +58,7 @@ class Bridge:
                 self.stop(signal.SIGKILL)
                 raise AssertionError(f"not ready: {self.lines}")
             self.url = self.lines[0][len("weft: listening on "):]
-            port = re.search(r":(\d+)$", self.url)
+            port = re.search(r":(\d+)(/|$)", self.url)
             self.port = int(port.group(1)) if port else None
 
     def read_stderr(self):
