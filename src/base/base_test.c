@@ -220,8 +220,21 @@ START_TEST(log_levels_have_names)
 }
 END_TEST
 
+/* --- secrets ---------------------------------------------------------------------------- */
+
+START_TEST(secrets_differ)
+{
+	uint8_t a[64], b[64];
+
+	ck_assert(random_secret(a, sizeof(a)) && random_secret(b, sizeof(b)));
+	ck_assert(memcmp(a, b, sizeof(a)) != 0);
+	ck_assert(memcmp(a, a + 32, 32) != 0);
+}
+END_TEST
+
 static void base_tests(TCase *tc)
 {
+	t_add(tc, secrets_differ);
 	t_add(tc, every_code_has_a_name_and_a_text);
 	t_add(tc, detail_grows_outwards);
 	t_add(tc, detail_is_cut_not_overrun);

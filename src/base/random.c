@@ -2,6 +2,7 @@
 #define _DEFAULT_SOURCE
 #include "base/random.h"
 
+#include <errno.h>
 #include <sys/random.h>
 #include <time.h>
 
@@ -39,4 +40,21 @@ uint64_t random_entropy(void)
 		return seed;
 	clock_gettime(CLOCK_MONOTONIC, &ts);
 	return (uint64_t)ts.tv_sec * 1000000007u ^ (uint64_t)ts.tv_nsec;
+}
+
+bool random_secret(void *out, size_t size)
+{
+	char *at = out;
+
+	while (size > 0) {
+		ssize_t got = getrandom(at, size, 0);
+
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got <= 0)
+			return false;
+		at += got;
+		size -= (size_t)got;
+	}
+	return true;
 }

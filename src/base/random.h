@@ -6,6 +6,8 @@
  * Random numbers that repeat from a seed: xoshiro256** (Blackman and Vigna, 2018), seeded
  * through splitmix64. Not for secrets. One owner a generator.
  */
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct random {
@@ -38,5 +40,8 @@ void random_seed(struct random *r, uint64_t seed);
 uint64_t random_below(struct random *r, uint64_t bound);
 /* A seed from the system. */
 uint64_t random_entropy(void);
+
+/* For secrets: size bytes of the system's own generator. False: it has none to give. */
+bool random_secret(void *out, size_t size);
 
 #endif
