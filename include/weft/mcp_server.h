@@ -65,7 +65,8 @@ typedef struct weft_mcp_server_stats {
 	size_t replay_bytes;
 } weft_mcp_server_stats;
 WEFT_API void weft_mcp_server_stats_get(const weft_mcp_server *server, weft_mcp_server_stats *out);
-/* Ends its sessions (their owners still free them). NULL is allowed. */
+/* Ends its sessions (their owners still free them) and waits until they know. In a fiber; no call of
+ * weft_incoming_accept may be under way. NULL is allowed. */
 WEFT_API void weft_mcp_server_free(weft_mcp_server *server);
 
 WEFT_END_DECLS

@@ -19,6 +19,7 @@
 #include <weft/jsonrpc.h>
 #include <weft/log.h>
 #include <weft/map.h>
+#include <weft/mcp_server.h>
 #include <weft/mutex.h>
 #include <weft/mux.h>
 #include <weft/net.h>

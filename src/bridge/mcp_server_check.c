@@ -153,10 +153,13 @@ bool mcps_is_json(const char *content_type)
 
 /* ---- ids of events ---- */
 
-void mcps_cursor_write(char out[MCPS_CURSOR_SIZE], struct mcps_cursor cursor)
+void mcps_cursor_write(char out[MCPS_CURSOR_SIZE], const struct mcps_cursor *cursor)
 {
-	snprintf(out, MCPS_CURSOR_SIZE, "%llu-%llu", (unsigned long long)cursor.stream,
-		(unsigned long long)cursor.seq);
+	int n = snprintf(out, MCPS_CURSOR_SIZE, "%llu-%llu%s", (unsigned long long)cursor->stream,
+		(unsigned long long)cursor->seq, cursor->is_listener ? "" : "-");
+
+	if (!cursor->is_listener && cursor->request_id.len <= MCPS_CURSOR_ID_MAX)
+		base64_encode(out + n, cursor->request_id.text, cursor->request_id.len);
 }
 
 /* Digits without a zero before them. */
@@ -176,10 +179,29 @@ static bool read_number(const char **at, uint64_t *out)
 	return *at != from && (*from != '0' || *at == from + 1);
 }
 
-bool mcps_cursor_read(struct mcps_cursor *out, const char *text)
+/* What an id may be: a string or a number. */
+static bool read_request_id(struct mcps_cursor *out, char *id, const char *text)
 {
-	return read_number(&text, &out->stream) && *text++ == '-' &&
-		read_number(&text, &out->seq) && !*text;
+	size_t len = strlen(text);
+	weft_json_type type;
+
+	if (BASE64_DECODED_MAX(len) > MCPS_CURSOR_ID_MAX || !base64_decode(id, &len, text, len))
+		return false;
+	if (!len)
+		return true;
+	if (weft_json_check(&out->request_id, id, len, NULL))
+		return false;
+	type = weft_json_type_of(out->request_id);
+	return type == WEFT_JSON_STRING || type == WEFT_JSON_NUMBER;
+}
+
+bool mcps_cursor_read(struct mcps_cursor *out, char id[MCPS_CURSOR_ID_MAX], const char *text)
+{
+	*out = (struct mcps_cursor){ 0 };
+	if (!read_number(&text, &out->stream) || *text++ != '-' || !read_number(&text, &out->seq))
+		return false;
+	out->is_listener = !*text;
+	return out->is_listener || (*text == '-' && read_request_id(out, id, text + 1));
 }
 
 /* ---- the stateless era ---- */

@@ -44,16 +44,24 @@ bool mcps_accepts(const char *accept, const char *type);
 bool mcps_is_json(const char *content_type);
 
 /*
- * The id of an event: the stream it belongs to and its number there. Streams are numbered within
- * their session, so that ids are unique in it.
+ * The id of an event: the stream it belongs to, its number there, and, of a request's stream, the
+ * request's id: so that who comes back for an answer that is not kept any more can be told so.
+ * Streams are numbered within their session, so that ids are unique in it.
+ *
+ *	3-17		of a GET's stream
+ *	4-2-MTI=	of that of request 12, whose id is here in base 64
+ *	4-2-		of that of a batch, or of a request whose id is long
  */
 struct mcps_cursor {
 	uint64_t stream, seq;
+	bool is_listener;     /* of a GET's stream */
+	weft_json request_id; /* as it stands in its request; none: not said */
 };
-#define MCPS_CURSOR_SIZE 42 /* with the NUL */
-void mcps_cursor_write(char out[MCPS_CURSOR_SIZE], struct mcps_cursor cursor);
-/* False: it is none that _write has made. */
-bool mcps_cursor_read(struct mcps_cursor *out, const char *text);
+#define MCPS_CURSOR_ID_MAX 96				     /* bytes of a request's id */
+#define MCPS_CURSOR_SIZE (43 + (MCPS_CURSOR_ID_MAX / 3 * 4)) /* with the NUL */
+void mcps_cursor_write(char out[MCPS_CURSOR_SIZE], const struct mcps_cursor *cursor);
+/* request_id lies in id. False: it is none that _write has made. */
+bool mcps_cursor_read(struct mcps_cursor *out, char id[MCPS_CURSOR_ID_MAX], const char *text);
 
 /* --- the stateless era --- */
 

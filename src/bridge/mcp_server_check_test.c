@@ -70,18 +70,46 @@ END_TEST
 
 START_TEST(event_ids_name_their_stream)
 {
-	static const char *const bad[] = { "", "-", "1", "1-", "-1", "1-2-3", "01-2", "1-02",
-		" 1-2", "1-2 ", "+1-2", "1--2", "a-b", "18446744073709551616-1",
-		"1-18446744073709551616", "99999999999999999999-1" };
-	struct mcps_cursor c = { UINT64_MAX, UINT64_MAX }, read;
-	char text[MCPS_CURSOR_SIZE];
+	static const char *const bad[] = { "", "-", "1", "1-", "-1", "1-2x", "01-2", "1-02", " 1-2",
+		"1-2 ", "+1-2", "1--2", "a-b", "18446744073709551616-1", "1-18446744073709551616",
+		"99999999999999999999-1", "1-2-x", "1-2-MTI", "1-2-MTI=-",
+		"1-2-bnVsbA==", "1-2-e30=", "1-2-MSAx", "1-2-Ig==" };
+	char id[MCPS_CURSOR_ID_MAX], text[MCPS_CURSOR_SIZE];
+	struct mcps_cursor c = { UINT64_MAX, UINT64_MAX, true, { NULL, 0 } }, read;
 
-	mcps_cursor_write(text, c);
-	ck_assert(mcps_cursor_read(&read, text));
-	ck_assert(read.stream == c.stream && read.seq == c.seq);
-	ck_assert(mcps_cursor_read(&read, "7-0") && read.stream == 7 && read.seq == 0);
+	mcps_cursor_write(text, &c);
+	ck_assert_str_eq(text, "18446744073709551615-18446744073709551615");
+	ck_assert(mcps_cursor_read(&read, id, text));
+	ck_assert(read.stream == c.stream && read.seq == c.seq && read.is_listener);
+	ck_assert(mcps_cursor_read(&read, id, "7-0") && read.stream == 7 && read.seq == 0);
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
-		ck_assert_msg(!mcps_cursor_read(&read, bad[i]), "%s", bad[i]);
+		ck_assert_msg(!mcps_cursor_read(&read, id, bad[i]), "%s", bad[i]);
+}
+END_TEST
+
+START_TEST(event_ids_name_their_request)
+{
+	char id[MCPS_CURSOR_ID_MAX], text[MCPS_CURSOR_SIZE], name[MCPS_CURSOR_ID_MAX + 1];
+	struct mcps_cursor c = { UINT64_MAX, UINT64_MAX, false, { "12", 2 } }, read;
+
+	mcps_cursor_write(text, &c);
+	ck_assert_str_eq(text, "18446744073709551615-18446744073709551615-MTI=");
+	ck_assert(mcps_cursor_read(&read, id, text));
+	ck_assert(!read.is_listener && read.request_id.len == 2);
+	ck_assert_mem_eq(read.request_id.text, "12", 2);
+	memset(name, 'x', sizeof(name));
+	name[0] = name[MCPS_CURSOR_ID_MAX - 1] = '"';
+	c.request_id = (weft_json){ name, MCPS_CURSOR_ID_MAX };
+	mcps_cursor_write(text, &c);
+	ck_assert_uint_eq(strlen(text), MCPS_CURSOR_SIZE - 1);
+	ck_assert(mcps_cursor_read(&read, id, text) && read.request_id.len == MCPS_CURSOR_ID_MAX);
+	/* too long, or none: it is not said */
+	c.request_id.len++;
+	mcps_cursor_write(text, &c);
+	ck_assert(mcps_cursor_read(&read, id, text) && !read.request_id.text && !read.is_listener);
+	c.request_id.len = 0;
+	mcps_cursor_write(text, &c);
+	ck_assert(mcps_cursor_read(&read, id, text) && !read.request_id.text && !read.is_listener);
 }
 END_TEST
 
@@ -223,6 +251,7 @@ static void check_tests(TCase *tc)
 	t_add(tc, accept_lists_a_type_or_a_range_of_it);
 	t_add(tc, json_is_told_by_its_content_type);
 	t_add(tc, event_ids_name_their_stream);
+	t_add(tc, event_ids_name_their_request);
 	t_add(tc, values_match_as_they_read);
 	t_add(tc, fields_say_what_the_body_says);
 	t_add(tc, missing_and_other_fields_are_a_mismatch);

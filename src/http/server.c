@@ -93,31 +93,50 @@ weft_http_router *weft_http_server_router(weft_http_server *server)
 	return weft_cell_load(server->router);
 }
 
-struct addition {
-	const char *method, *pattern;
-	weft_http_handler handler;
-	void *arg;
+struct additions {
+	const struct http_addition *list;
+	size_t count;
 };
 
-static weft_err add_route(void *arg, void *old, void **next)
+static weft_err add_routes(void *arg, void *old, void **next)
 {
-	const struct addition *a = arg;
-	weft_http_router *router;
-	weft_err err = http_router_with(&router, old, a->method, a->pattern, a->handler, a->arg);
+	const struct additions *all = arg;
+	weft_http_router *router = weft_http_router_ref(old);
+	weft_err err = WEFT_OK;
 
-	if (err)
+	for (size_t i = 0; i < all->count && !err; i++) {
+		const struct http_addition *a = &all->list[i];
+		weft_http_router *more;
+
+		err = http_router_with(&more, router, a->method, a->pattern, a->handler, a->arg);
+		if (err)
+			break;
+		weft_http_router_unref(router);
+		router = more;
+	}
+	if (err) {
+		weft_http_router_unref(router);
 		return err;
+	}
 	http_router_fix(router);
 	*next = router;
 	return WEFT_OK;
 }
 
+weft_err http_server_routes(
+	weft_http_server *server, const struct http_addition *list, size_t count)
+{
+	struct additions all = { list, count };
+
+	return weft_cell_update(server->router, add_routes, &all);
+}
+
 weft_err weft_http_server_route(weft_http_server *server, const char *method, const char *pattern,
 	weft_http_handler handler, void *arg)
 {
-	struct addition addition = { method, pattern, handler, arg };
+	struct http_addition addition = { method, pattern, handler, arg };
 
-	return weft_cell_update(server->router, add_route, &addition);
+	return http_server_routes(server, &addition, 1);
 }
 
 /* ---- the date ---- */

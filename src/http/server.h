@@ -272,6 +272,15 @@ void http_router_give(weft_http_exchange *x);
 /* The Date field's value, and *time_s, as of now. */
 const char *http_date(struct http_shard *shard, weft_deadline now);
 
+struct http_addition {
+	const char *method, *pattern;
+	weft_http_handler handler;
+	void *arg;
+};
+/* weft_http_server_route for several: all of them, or none. */
+weft_err http_server_routes(
+	weft_http_server *server, const struct http_addition *list, size_t count);
+
 /* ---- server_conn.c ---- */
 weft_err http_conn_serve(weft_http_server *server, weft_conn *conn);
 

@@ -138,6 +138,8 @@ static void hear_head_from(weft_conn *conn, struct answer *answer, size_t n)
 		want_ok(weft_conn_read_full(conn, answer->head + n, 1, NULL, WEFT_FOREVER));
 		n++;
 	}
+	if (strncmp(answer->head, "HTTP/1.1 ", 9) != 0)
+		fprintf(stderr, "answered by: %s\n", answer->head);
 	want(strncmp(answer->head, "HTTP/1.1 ", 9) == 0);
 	answer->status = (unsigned)atoi(answer->head + 9);
 }

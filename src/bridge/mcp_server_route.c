@@ -1,0 +1,371 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the server sends: which of the client's streams it goes to. Each message goes to exactly one.
+ *
+ *	answer				to who waits for it
+ *	notifications/progress		to the request with its token
+ *	.../list_changed, .../updated	to a GET's stream
+ *	the rest			to the one request that is under way; if that is not one, or
+ *					its client is gone, to a GET's stream; else to the youngest
+ *					request whose client is there
+ *
+ * Where there is no GET's stream, it waits until there is one.
+ */
+#include "base/err.h"
+#include "bridge/mcp_server.h"
+
+#include <string.h>
+
+/* ---- who waits for an answer ---- */
+
+/* What the transport knows the request by. text: WEFT_JSON_INTEGER_SIZE bytes. */
+static weft_map_key key_of(
+	const struct mcps_session *s, const struct mcps_stream *stream, char *text)
+{
+	if (s->kind == MCPS_STATELESS) {
+		weft_json id = weft_json_of_integer(stream->own_id, text);
+
+		return weft_map_bytes(id.text, id.len);
+	}
+	return weft_map_bytes(stream->id, stream->id_len);
+}
+
+weft_err mcps_request_add(struct mcps_session *session, struct mcps_stream *stream)
+{
+	weft_mcp_server *server = session->server;
+	char text[WEFT_JSON_INTEGER_SIZE];
+	weft_err err;
+
+	if (!counter_try_add(&session->requests, 1, server->options.requests_max))
+		return err_set(WEFT_ECAPACITY);
+	err = weft_map_insert(
+		session->pending, key_of(session, stream, text), weft_map_word(stream));
+	if (err) {
+		(void)counter_sub(&session->requests, 1);
+		return err;
+	}
+	(void)counter_add(&server->stats.requests, 1);
+	(void)counter_add(&server->stats.requests_now, 1);
+	return WEFT_OK;
+}
+
+/* The caller's alone to answer from now on, with a reference; NULL: another's. */
+static struct mcps_stream *take(struct mcps_session *s, weft_map_key key)
+{
+	uint64_t value;
+
+	if (!weft_map_remove(s->pending, key, &value))
+		return NULL;
+	(void)counter_sub(&s->requests, 1);
+	(void)counter_sub(&s->server->stats.requests_now, 1);
+	return weft_map_pointer(value);
+}
+
+static bool is_stream(void *arg, uint64_t value)
+{
+	return weft_map_pointer(value) == arg;
+}
+
+/* That very request, which the caller has a reference to: its id may be another's by now. */
+static bool take_stream(struct mcps_session *s, struct mcps_stream *stream)
+{
+	char text[WEFT_JSON_INTEGER_SIZE];
+
+	if (!weft_map_remove_if(s->pending, key_of(s, stream, text), is_stream, stream))
+		return false;
+	(void)counter_sub(&s->requests, 1);
+	(void)counter_sub(&s->server->stats.requests_now, 1);
+	return true;
+}
+
+bool mcps_request_drop(struct mcps_session *session, struct mcps_stream *stream)
+{
+	return take_stream(session, stream);
+}
+
+void mcps_request_forget(struct mcps_session *session, weft_json id)
+{
+	struct mcps_stream *stream = take(session, weft_map_bytes(id.text, id.len));
+
+	mcps_stream_unref(weft_map_word(stream));
+}
+
+/* ---- answers ---- */
+
+/* For who has taken it. message none: there was no memory for one. */
+static weft_err answer(struct mcps_session *s, struct mcps_stream *stream, weft_message *message,
+	weft_deadline until)
+{
+	weft_parker *parker = stream->parker;
+
+	if (stream->batch) {
+		stream = stream->batch;
+	} else if (word_get(&stream->phase) == MCPS_WAITING) {
+		weft_message_move(&stream->answer, message);
+		if (word_change(&stream->phase, MCPS_WAITING, MCPS_ANSWERED)) {
+			weft_unpark(parker);
+			return WEFT_OK;
+		}
+		weft_message_move(message, &stream->answer);
+	}
+	if (message->rpc.kind != WEFT_JSONRPC_NONE)
+		return mcps_stream_put(s, stream, message, true, until);
+	mcps_stream_lose(s, stream);
+	return WEFT_OK;
+}
+
+weft_err mcps_error_make(
+	weft_message *out, const weft_mcp_server *server, weft_json id, int code, const char *text)
+{
+	weft_jsonrpc_draft draft = {
+		.kind = WEFT_JSONRPC_ERROR, .id = id, .code = code, .message = text
+	};
+
+	return weft_message_write(out, mcps_transport_options(server)->pool, &draft);
+}
+
+static void answer_with_error(struct mcps_session *s, struct mcps_stream *stream, const char *why)
+{
+	weft_json id = { stream->id, stream->id_len };
+	weft_message message = { 0 };
+
+	if (mcps_error_make(&message, s->server, id, MCPS_LOST, why))
+		message = (weft_message){ 0 };
+	if (answer(s, stream, &message, WEFT_NOW))
+		return; /* lost: the stream's writer says so */
+}
+
+bool mcps_request_fail(struct mcps_session *session, struct mcps_stream *stream, const char *why)
+{
+	if (!take_stream(session, stream))
+		return false;
+	answer_with_error(session, stream, why);
+	return true;
+}
+
+/* Some of the requests that wait. */
+#define SOME_MAX 32
+struct some {
+	struct mcps_stream *streams[SOME_MAX]; /* references */
+	unsigned count;
+	weft_deadline before;
+};
+
+static bool collect(void *arg, weft_map_key key, uint64_t value)
+{
+	struct some *some = arg;
+	struct mcps_stream *stream = weft_map_pointer(value);
+
+	(void)key;
+	if (stream->born_at >= some->before)
+		return true;
+	mcps_stream_ref(value);
+	some->streams[some->count++] = stream;
+	return some->count < SOME_MAX;
+}
+
+static void fail_before(struct mcps_session *s, weft_deadline before, const char *why)
+{
+	struct some some;
+
+	do {
+		some = (struct some){ .before = before };
+		if (weft_map_iterate(s->pending, collect, &some) && !some.count)
+			return; /* no memory for the walk: the keeper comes again */
+		for (unsigned i = 0; i < some.count; i++) {
+			(void)mcps_request_fail(s, some.streams[i], why);
+			mcps_stream_unref(weft_map_word(some.streams[i]));
+		}
+	} while (some.count);
+}
+
+void mcps_requests_fail(struct mcps_session *session, const char *why)
+{
+	fail_before(session, WEFT_FOREVER, why);
+}
+
+void mcps_requests_expire(struct mcps_session *session, weft_deadline before)
+{
+	fail_before(session, before, "no answer came in time");
+}
+
+/* ---- the rest ---- */
+
+static bool has_token(const struct mcps_stream *stream, weft_json token)
+{
+	return stream->token && stream->token_len == token.len &&
+		memcmp(stream->token, token.text, token.len) == 0;
+}
+
+/* Looks through those that wait. */
+struct search {
+	weft_json token;	    /* look for this; none: for any */
+	struct mcps_stream *stream; /* a reference: the one with it; or the youngest */
+	unsigned count;
+};
+
+static bool search_step(void *arg, weft_map_key key, uint64_t value)
+{
+	struct search *search = arg;
+	struct mcps_stream *stream = weft_map_pointer(value);
+
+	(void)key;
+	if (search->token.text && !has_token(stream, search->token))
+		return true;
+	search->count++;
+	if (search->stream && search->stream->born_at >= stream->born_at)
+		return true;
+	mcps_stream_ref(value);
+	mcps_stream_unref(weft_map_word(search->stream));
+	search->stream = stream;
+	return true;
+}
+
+/* Where a message of that request goes, in place of the request's own. */
+static struct mcps_stream *stream_of_request(struct mcps_stream *request)
+{
+	struct mcps_stream *batch = request ? request->batch : NULL;
+
+	if (!batch)
+		return request;
+	mcps_stream_ref(weft_map_word(batch));
+	mcps_stream_unref(weft_map_word(request));
+	return batch;
+}
+
+/* The request that has this token: mostly it is the same as its id. */
+static struct mcps_stream *find_by_token(struct mcps_session *s, weft_json token)
+{
+	struct search search = { .token = token };
+	uint64_t value;
+
+	if (weft_map_get(s->pending, weft_map_bytes(token.text, token.len), &value)) {
+		if (has_token(weft_map_pointer(value), token))
+			return stream_of_request(weft_map_pointer(value));
+		mcps_stream_unref(value);
+	}
+	if (weft_map_iterate(s->pending, search_step, &search) && !search.stream)
+		return NULL;
+	return stream_of_request(search.stream);
+}
+
+static bool ends_with(weft_json method, const char *end)
+{
+	size_t len = strlen(end);
+
+	/* a string, with its quotes */
+	return method.len > len + 2 && memcmp(method.text + method.len - 1 - len, end, len) == 0;
+}
+
+static bool is_of_no_request(const weft_jsonrpc *rpc)
+{
+	return ends_with(rpc->method, "/list_changed") ||
+		weft_json_string_is(rpc->method, "notifications/resources/updated");
+}
+
+/* The youngest stream of a GET that is being sent. */
+static struct mcps_stream *listener_locked(const struct mcps_session *s)
+{
+	for (struct list *it = s->streams.prev; it != &s->streams; it = it->prev) {
+		struct mcps_stream *stream = container_of(it, struct mcps_stream, link);
+
+		if (stream->is_listener && stream->writer)
+			return stream;
+	}
+	return NULL;
+}
+
+/* Takes the reference in search. */
+static struct mcps_stream *choose(struct mcps_session *s, struct search *search)
+{
+	struct mcps_stream *request = stream_of_request(search->stream), *listener;
+	struct mcps_stream *chosen = NULL;
+	bool is_there;
+
+	mcps_lock(s);
+	listener = listener_locked(s);
+	is_there = request && (request->writer || word_get(&request->phase) == MCPS_WAITING);
+	if (request && ((search->count == 1 && (is_there || !listener)) || (is_there && !listener)))
+		chosen = request;
+	else if (listener)
+		chosen = listener;
+	if (chosen)
+		mcps_stream_ref(weft_map_word(chosen));
+	else
+		chosen = mcps_held_locked(s);
+	mcps_unlock(s);
+	mcps_stream_unref(weft_map_word(request));
+	return chosen;
+}
+
+/* A reference; NULL: no memory. */
+static struct mcps_stream *find_stream(struct mcps_session *s, const weft_jsonrpc *rpc)
+{
+	struct search search = { 0 };
+
+	if (rpc->progress_token.text &&
+		weft_json_string_is(rpc->method, "notifications/progress")) {
+		struct mcps_stream *stream = find_by_token(s, rpc->progress_token);
+
+		if (stream)
+			return stream;
+	} else if (!is_of_no_request(rpc)) {
+		/* without memory for the walk it finds fewer, and goes to a GET's stream */
+		if (weft_map_iterate(s->pending, search_step, &search))
+			search.count = 2;
+	}
+	return choose(s, &search);
+}
+
+static weft_err route(struct mcps_session *s, weft_message *message, weft_deadline until)
+{
+	struct mcps_stream *stream = find_stream(s, &message->rpc);
+	struct search none = { 0 };
+	weft_err err;
+
+	if (stream && !mcps_stream_open(s, stream)) {
+		/* it was answered meanwhile */
+		mcps_stream_unref(weft_map_word(stream));
+		stream = choose(s, &none);
+	}
+	if (!stream) {
+		weft_message_fini(message);
+		return err_setf(
+			WEFT_ENOMEM, "%s: out of memory", weft_transport_name(s->transport));
+	}
+	err = mcps_stream_put(s, stream, message, false, until);
+	mcps_stream_unref(weft_map_word(stream));
+	return err;
+}
+
+static weft_err send_answer(struct mcps_session *s, weft_message *message, weft_deadline until)
+{
+	weft_json id = message->rpc.id;
+	struct mcps_stream *stream = take(s, weft_map_bytes(id.text, id.len));
+	weft_err err;
+
+	if (!stream) {
+		weft_message_fini(message);
+		return err_setf(WEFT_ENOTFOUND, "%s: nobody waits for this answer",
+			weft_transport_name(s->transport));
+	}
+	err = answer(s, stream, message, until);
+	mcps_stream_unref(weft_map_word(stream));
+	return err;
+}
+
+weft_err mcps_send_own(void *user, weft_message *message, weft_deadline until)
+{
+	struct mcps_session *s = user;
+	const weft_jsonrpc *rpc = &message->rpc;
+
+	if ((rpc->kind == WEFT_JSONRPC_RESPONSE || rpc->kind == WEFT_JSONRPC_ERROR) &&
+		rpc->id.text && weft_json_type_of(rpc->id) != WEFT_JSON_NULL)
+		return send_answer(s, message, until);
+	if (rpc->kind == WEFT_JSONRPC_BATCH) {
+		weft_message_fini(message);
+		return err_setf(WEFT_EINVAL, "%s: batches can't be sent",
+			weft_transport_name(s->transport));
+	}
+	return route(s, message, until);
+}
