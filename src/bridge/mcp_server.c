@@ -36,12 +36,12 @@ static weft_err check_time(const char *name, int64_t ns)
 /* path with another last segment. */
 static char *sibling(const char *path, const char *segment)
 {
-	size_t len = (size_t)(strrchr(path, '/') - path) + 1;
-	char *out = mem_alloc(len + strlen(segment) + 1);
+	size_t len = (size_t)(strrchr(path, '/') - path) + 1, segment_size = strlen(segment) + 1;
+	char *out = mem_alloc(len + segment_size);
 
 	if (out) {
 		memcpy(out, path, len);
-		strcpy(out + len, segment);
+		memcpy(out + len, segment, segment_size);
 	}
 	return out;
 }
