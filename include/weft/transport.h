@@ -34,10 +34,12 @@ typedef struct weft_message {
 	weft_buf text;	  /* its own, or shared and then not to be changed: weft_buf_is_unique */
 	weft_jsonrpc rpc; /* its envelope, pointing into text */
 	/*
-	 * Of kind INVALID: WEFT_EPROTO, or WEFT_EMSGSIZE: over the limit; text is then its
-	 * beginning, and rpc.id what was found there. Otherwise WEFT_OK.
+	 * Of kind INVALID: WEFT_EPROTO, or WEFT_EMSGSIZE: over a limit; text is then its
+	 * beginning, rpc.id its id, wherever that was, if it can be told (it does not lie in text),
+	 * and would_be its kind, if that can be told, or INVALID. Otherwise WEFT_OK.
 	 */
 	weft_err err;
+	weft_jsonrpc_kind would_be;
 } weft_message;
 
 /* Copies a text and scans it; that it is no message is no error: see weft_message.

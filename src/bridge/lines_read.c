@@ -37,8 +37,7 @@ struct reader {
 	unsigned turn_messages;
 	bool is_skipping; /* within a line that is too large, of which there are: */
 	weft_buf head;
-	size_t tail_len; /* its last bytes */
-	char tail[MESSAGE_TAIL_MAX];
+	weft_jsonrpc_skim skim;
 	char little[LITTLE_SIZE];
 };
 
@@ -94,26 +93,9 @@ static size_t line_max(const struct reader *r)
 	return r->limits.size_max + 2;
 }
 
-/* len more bytes of a line that is too large: the last of all are kept. */
-static void skip(struct reader *r, size_t len)
-{
-	const char *bytes = r->bytes + r->begin;
-	size_t stay;
-
-	if (len >= sizeof(r->tail)) {
-		memcpy(r->tail, bytes + len - sizeof(r->tail), sizeof(r->tail));
-		r->tail_len = sizeof(r->tail);
-		return;
-	}
-	stay = r->tail_len < sizeof(r->tail) - len ? r->tail_len : sizeof(r->tail) - len;
-	memmove(r->tail, r->tail + r->tail_len - stay, stay);
-	memcpy(r->tail + stay, bytes, len);
-	r->tail_len = stay + len;
-}
-
 static void skip_all(struct reader *r)
 {
-	skip(r, r->end - r->begin);
+	weft_jsonrpc_skim_bytes(&r->skim, r->bytes + r->begin, r->end - r->begin);
 	r->begin = r->end = r->seen = 0;
 }
 
@@ -130,7 +112,7 @@ static weft_err begin_skipping(struct reader *r)
 		return err;
 	memcpy(r->head.data, r->bytes + r->begin, len);
 	r->is_skipping = true;
-	r->tail_len = 0;
+	weft_jsonrpc_skim_init(&r->skim);
 	skip_all(r);
 	if (r->cap > BLOCK_SIZE)
 		cool(r);
@@ -254,13 +236,13 @@ static weft_err take_skipped(struct reader *r, size_t len, size_t taken)
 	weft_message message;
 	weft_err err;
 
-	skip(r, len);
+	weft_jsonrpc_skim_bytes(&r->skim, r->bytes + r->begin, len);
 	r->begin += taken;
 	r->seen = 0;
 	r->is_skipping = false;
 	do {
 		err = message_too_large(
-			&message, r->pool, (char *)r->head.data, r->head.len, r->tail, r->tail_len);
+			&message, r->pool, (char *)r->head.data, r->head.len, &r->skim);
 	} while (await_memory(err, &waits));
 	weft_buf_unref(&r->head);
 	if (!err)

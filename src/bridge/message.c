@@ -25,94 +25,70 @@ static size_t size_max_of(const weft_json_limits *limits)
 	return limits && limits->size_max ? limits->size_max : WEFT_JSON_SIZE_DEFAULT;
 }
 
-void message_adopt(weft_message *out, weft_buf text, const weft_json_limits *limits)
-{
-	char *bytes = (char *)text.data;
-	size_t max = size_max_of(limits);
-
-	*out = (weft_message){ .text = text };
-	if (weft_jsonrpc_scan(&out->rpc, bytes, text.len, limits) == WEFT_JSONRPC_INVALID)
-		out->err = weft_jsonrpc_check(&out->rpc);
-	if (out->rpc.text.text) {
-		weft_buf_advance(&out->text, (size_t)(out->rpc.text.text - bytes));
-		out->text.len = out->rpc.text.len;
-	} else if (text.len > max) {
-		out->text.len = max;
-	}
-	if (out->text.len > 0)
-		(void)weft_json_to_one_line((char *)out->text.data, out->text.len);
-}
-
-/*
- * Of an object that ends here: its id, if that is one of its last members, as some write it. A
- * comma from which on all the rest would be an object of its own is the object's, for the bracket at
- * the end is.
- */
-static weft_json id_at_end(char *tail, size_t len)
-{
-	weft_jsonrpc found;
-
-	for (size_t at = len; at-- > 0;) {
-		if (tail[at] != ',')
-			continue;
-		tail[at] = '{';
-		(void)weft_jsonrpc_scan(&found, tail + at, len - at, NULL);
-		if (found.id.text && found.fault_code != WEFT_JSONRPC_PARSE_ERROR)
-			return found.id;
-		tail[at] = ',';
-	}
-	return (weft_json){ 0 };
-}
-
-static weft_err keep_beginning(
-	weft_message *out, weft_buf_pool *pool, const char *beginning, size_t len, weft_json id)
-{
-	weft_buf text;
-	weft_err err = weft_buf_alloc(&text, pool, len + id.len + 1);
-
-	if (err)
-		return err;
-	memcpy(text.data, beginning, len);
-	(void)weft_json_to_one_line((char *)text.data, len);
-	*out = (weft_message){ .text = text, .err = WEFT_EMSGSIZE };
-	out->text.len = len;
-	if (id.text) { /* behind the text, where nobody writes */
-		memcpy(text.data + len, id.text, id.len);
-		out->rpc.id = (weft_json){ (char *)text.data + len, id.len };
-	}
-	return WEFT_OK;
-}
-
 weft_err message_too_large(weft_message *out, weft_buf_pool *pool, const char *beginning,
-	size_t len, const char *tail, size_t tail_len)
+	size_t len, const weft_jsonrpc_skim *skim)
 {
-	weft_json_limits limits = { len, 0 };
-	char end[MESSAGE_TAIL_MAX];
-	weft_jsonrpc found;
+	weft_message m = { .err = WEFT_EMSGSIZE };
 	weft_json id;
 	weft_err err;
 
-	/* too large by a byte that is never read */
-	(void)weft_jsonrpc_scan(&found, beginning, len + 1, &limits);
-	id = found.id;
-	if (tail_len > sizeof(end)) {
-		tail += tail_len - sizeof(end);
-		tail_len = sizeof(end);
-	}
-	if (!id.text && tail_len > 0) {
-		memcpy(end, tail, tail_len);
-		id = id_at_end(end, tail_len);
-	}
+	m.would_be = weft_jsonrpc_skim_end(skim, &id);
 	if (len > MESSAGE_BEGINNING_MAX)
 		len = MESSAGE_BEGINNING_MAX;
-	err = keep_beginning(out, pool, beginning, len, id);
+	err = weft_buf_alloc(&m.text, pool, len + id.len + 1);
 	if (err)
 		return err;
-	out->rpc.kind = WEFT_JSONRPC_INVALID;
-	out->rpc.fault_code = WEFT_JSONRPC_INVALID_REQUEST;
-	out->rpc.fault_offset = limits.size_max;
-	out->rpc.fault = "too large";
+	memcpy(m.text.data, beginning, len);
+	(void)weft_json_to_one_line((char *)m.text.data, len);
+	if (id.text) { /* behind the text, where nobody writes */
+		memcpy(m.text.data + len, id.text, id.len);
+		m.rpc.id = (weft_json){ (char *)m.text.data + len, id.len };
+	}
+	m.text.len = len;
+	m.rpc.kind = WEFT_JSONRPC_INVALID;
+	m.rpc.fault_code = WEFT_JSONRPC_INVALID_REQUEST;
+	m.rpc.fault_offset = len;
+	m.rpc.fault = "over the limit";
+	*out = m;
 	return WEFT_OK;
+}
+
+/* Over a limit, in memory. */
+static weft_err cut(weft_message *out, weft_buf_pool *pool, const char *text, size_t len)
+{
+	weft_jsonrpc_skim skim;
+
+	weft_jsonrpc_skim_init(&skim);
+	weft_jsonrpc_skim_bytes(&skim, text, len);
+	return message_too_large(out, pool, text, len, &skim);
+}
+
+/* What the scan has found wrong. */
+static void adopt_invalid(weft_message *m)
+{
+	weft_buf whole = m->text;
+
+	m->err = weft_jsonrpc_check(&m->rpc);
+	if (m->err != WEFT_EMSGSIZE)
+		return;
+	m->would_be = WEFT_JSONRPC_INVALID;
+	/* without memory it stays whole, with the id only if that came early */
+	if (cut(m, NULL, (const char *)whole.data, whole.len) == WEFT_OK)
+		weft_buf_unref(&whole);
+}
+
+void message_adopt(weft_message *out, weft_buf text, const weft_json_limits *limits)
+{
+	*out = (weft_message){ .text = text };
+	if (weft_jsonrpc_scan(&out->rpc, (const char *)text.data, text.len, limits) ==
+		WEFT_JSONRPC_INVALID)
+		adopt_invalid(out);
+	if (out->rpc.text.text) {
+		weft_buf_advance(&out->text, (size_t)(out->rpc.text.text - (char *)text.data));
+		out->text.len = out->rpc.text.len;
+	}
+	if (out->text.len > 0)
+		(void)weft_json_to_one_line((char *)out->text.data, out->text.len);
 }
 
 bool message_batch_next(const weft_message *batch, size_t *at, weft_message *element,
@@ -135,12 +111,11 @@ bool message_batch_next(const weft_message *batch, size_t *at, weft_message *ele
 weft_err weft_message_copy(weft_message *out, weft_buf_pool *pool, const char *text, size_t len,
 	const weft_json_limits *limits)
 {
-	size_t max = size_max_of(limits);
 	weft_buf copy = WEFT_BUF_EMPTY;
 	weft_err err;
 
-	if (len > max)
-		return message_too_large(out, pool, text, max, text, len);
+	if (len > size_max_of(limits))
+		return cut(out, pool, text, len);
 	if (len > 0) {
 		err = weft_buf_copy(&copy, pool, text, len);
 		if (err)

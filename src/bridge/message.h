@@ -10,11 +10,9 @@
 
 /* text, which nobody shares, becomes a message; out was not there before. It may be changed. */
 void message_adopt(weft_message *out, weft_buf text, const weft_json_limits *limits);
-#define MESSAGE_TAIL_MAX ((size_t)256)
-/* A message that was too large, of which there are the beginning and the last bytes: its id may be
- * in either. Errors: those of weft_buf_alloc. */
+/* A message that was too large, all of which skim was shown. Errors: those of weft_buf_alloc. */
 WEFT_MUST_CHECK weft_err message_too_large(weft_message *out, weft_buf_pool *pool,
-	const char *beginning, size_t len, const char *tail, size_t tail_len);
+	const char *beginning, size_t len, const weft_jsonrpc_skim *skim);
 /* The next element of a batch, which shares its text; false: there are no more. *at is 0 at
  * first. */
 bool message_batch_next(const weft_message *batch, size_t *at, weft_message *element,

@@ -67,13 +67,15 @@ START_TEST(of_a_text_over_the_limit_the_id_is_known)
 {
 	static const struct {
 		const char *begin, *end, *id;
+		weft_jsonrpc_kind kind;
 	} texts[] = {
-		{ "{" V ",\"id\":\"a\",\"result\":\"", "\"}", "\"a\"" },
-		{ "{\"result\":\"", "\"," V ",\"id\":12}", "12" },
-		{ "{\"result\":\"", "\",\"id\":12, " V "} ", "12" },
-		{ "{\"result\":{\"a\":[\"", "\",{\"id\":3}],\"id\":4}," V "}", NULL },
-		{ "{\"result\":\"", "\",\\\"id\\\":4}", NULL },
-		{ "[1,", "]", NULL },
+		{ "{" V ",\"id\":\"a\",\"result\":\"", "\"}", "\"a\"", WEFT_JSONRPC_RESPONSE },
+		{ "{" V ",\"id\":\"a\",\"method\":\"", "\"}", "\"a\"", WEFT_JSONRPC_REQUEST },
+		{ "{\"result\":\"", "\"," V ",\"id\":12}", "12", WEFT_JSONRPC_RESPONSE },
+		{ "{\"params\":{\"a\":[\"", "\",{\"id\":3}]},\"method\":\"m\"," V "}", NULL,
+			WEFT_JSONRPC_NOTIFICATION },
+		{ "[\"", "\"]", NULL, WEFT_JSONRPC_BATCH },
+		{ "{\"id\":3,\"", "\"}", "3", WEFT_JSONRPC_INVALID },
 	};
 	weft_json_limits limits = { 100, 0 };
 
@@ -89,13 +91,28 @@ START_TEST(of_a_text_over_the_limit_the_id_is_known)
 			weft_message_copy(&m, NULL, text, sizeof(text) - 1, &limits), WEFT_OK);
 		ck_assert_int_eq(m.rpc.kind, WEFT_JSONRPC_INVALID);
 		ck_assert_int_eq(m.err, WEFT_EMSGSIZE);
-		ck_assert_uint_eq(m.text.len, 100);
+		ck_assert_uint_eq(m.text.len, MESSAGE_BEGINNING_MAX);
+		ck_assert_int_eq(m.would_be, texts[i].kind);
 		ck_assert(!m.rpc.id.text == !texts[i].id);
 		if (texts[i].id)
 			ck_assert(m.rpc.id.len == strlen(texts[i].id) &&
 				!memcmp(m.rpc.id.text, texts[i].id, m.rpc.id.len));
 		weft_message_fini(&m);
 	}
+}
+END_TEST
+
+START_TEST(of_a_text_that_is_too_deep_too)
+{
+	weft_json_limits limits = { 0, 4 };
+	weft_message m;
+	char text[] = "{" V ",\"method\":\"m\",\"params\":[[[[]]]],\"id\":5}";
+
+	ck_assert_int_eq(weft_message_copy(&m, NULL, text, strlen(text), &limits), WEFT_OK);
+	ck_assert_int_eq(m.err, WEFT_EMSGSIZE);
+	ck_assert_int_eq(m.would_be, WEFT_JSONRPC_REQUEST);
+	ck_assert(m.rpc.id.len == 1 && *m.rpc.id.text == '5');
+	weft_message_fini(&m);
 }
 END_TEST
 
@@ -254,6 +271,7 @@ static void message_tests(TCase *tc)
 	t_add(tc, a_message_is_trimmed_and_on_one_line);
 	t_add(tc, what_is_no_message_is_kept_with_its_fault);
 	t_add(tc, of_a_text_over_the_limit_the_id_is_known);
+	t_add(tc, of_a_text_that_is_too_deep_too);
 	t_add(tc, a_text_is_taken_as_it_is);
 	t_add(tc, a_draft_becomes_a_message);
 	t_add_loop(tc, changes_keep_the_envelope_right, 0, 300);
