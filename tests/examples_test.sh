@@ -47,6 +47,9 @@ if [ -x "$WEFT_EXAMPLES/tls" ]; then
 	[ "$out" = $'TLSv1.3, greeting/1, new: hello\nTLSv1.3, greeting/1, resumed: hello' ] ||
 		{ echo "tls said: $out" >&2; exit 1; }
 fi
+out=$("$WEFT_EXAMPLES/rpc")
+want=$'add [1,2,39]: 42\nadd [1,true]: error -32602: true\nthink: timed out\nserver says: thinking ended: cancelled'
+[ "$out" = "$want" ] || { echo "rpc said: $out" >&2; exit 1; }
 out=$("$WEFT_EXAMPLES/map")
 want=$'fetched\nthe: 12, page 7: 700, words: 7\nfrequent: 2'
 [ "$out" = "$want" ] || { echo "map said: $out" >&2; exit 1; }
