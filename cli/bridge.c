@@ -12,13 +12,16 @@
 #include <string.h>
 #include <unistd.h>
 
-static const char help_text[] =
+static const char help_ends[] =
 	"usage: weft bridge [FLAG...] FROM TO\n"
 	"       weft bridge [FLAG...] FROM -- CMD [ARG...]\n"
+	"       weft bridge [FLAG...] FROM --server NAME=CMD...\n"
 	"\n"
 	"Accepts sessions at FROM and opens TO for each: bytes are carried both ways,\n"
 	"half-close included. With mux+ many sessions are streams of one connection:\n"
-	"a tunnel, with weft (or any smux) at both ends.\n"
+	"a tunnel, with weft (or any smux) at both ends. With http JSON-RPC messages\n"
+	"are carried, as the Model Context Protocol (MCP) has them; the endpoint at the\n"
+	"other side has a message a line.\n"
 	"\n"
 	"FROM:\n"
 	"  stdio:                   this process's stdin and stdout: one session\n"
@@ -30,6 +33,8 @@ static const char help_text[] =
 	"  mux+tcp://host:port, mux+tls://host:port, mux+unix:/path\n"
 	"                           connects, and takes the streams that the other end\n"
 	"                           opens: a reverse tunnel\n"
+	"  listen:http://host:port/path, listen:https://host:port/path\n"
+	"                           MCP: Streamable HTTP at path (/mcp), HTTP+SSE at /sse\n"
 	"TO:\n"
 	"  tcp://host:port, tls://host:port, unix:/path\n"
 	"  mux+tcp://host:port, mux+tls://host:port, mux+unix:/path\n"
@@ -37,6 +42,10 @@ static const char help_text[] =
 	"  listen:mux+tcp://host:port, listen:mux+tls://host:port, listen:mux+unix:/path\n"
 	"                           the same, on connections that come: a reverse\n"
 	"                           tunnel's other end\n"
+	"  http://host:port/path, https://host:port/path\n"
+	"                           an MCP server on the web\n"
+	"  sse+http://..., sse+https://...\n"
+	"                           one that has HTTP+SSE only\n"
 	"  exec:CMD ARG...          a child process for each session; no shell runs\n"
 	"  -- CMD ARG...            the same, as words\n"
 	"  stdio:                   takes one session\n"
@@ -49,28 +58,45 @@ static const char help_text[] =
 	"    fingerprint=sha256:... (that certificate only), insecure=1 (any certificate)\n"
 	"  of mux: v=1|2 (smux's version, the same at both ends; 2),\n"
 	"  sessions=1..64 (connections to share, where they are dialled; 1)\n"
-	"\n"
+	"  of http and https they stand behind \"#\"; also header-file=FILE (fields of each\n"
+	"    request to TO, such as Authorization: Bearer ...)\n"
+	"\n";
+static const char help_flags[] =
 	"flags; durations are 500ms, 10s, 2m or off:\n"
 	"  --max-connections N      sessions at once; more are reset (10000)\n"
 	"  --connect-timeout T      for opening TO (10s)\n"
 	"  --read-timeout T         the longest silence while a reply is owed (off)\n"
-	"  --idle-timeout T         the longest silence at all (off)\n"
+	"  --idle-timeout T         the longest silence at all (off; sessions of http: 30m)\n"
 	"  --drain-timeout T        for sessions under way when told to stop (5s)\n"
 	"  --max-children N         child processes at once (64)\n"
 	"  --pass-env NAME,...      variables that children see beside PATH, HOME, ...;\n"
 	"                           * for all\n"
 	"  --env NAME=VALUE         set for children; may be repeated\n"
-	"  --insecure               let other machines reach a listener with children\n"
+	"  --insecure               let other machines reach a listener with children, or of\n"
+	"                           http without a token\n"
 	"  --self-signed            for trying out: a listener of tls makes a certificate,\n"
 	"                           and prints its fingerprint\n"
 	"  --log-level LEVEL        error, warn, info, debug or trace (warn)\n"
 	"  --log-format FORMAT      text or json (text)\n"
+	"of messages:\n"
+	"  --session per|shared     a server for each session, or one for all (per)\n"
+	"  --max-message-size N     bytes, such as 1MiB (10MiB)\n"
+	"  --server NAME=CMD        a server at /NAME and the path; may be repeated\n"
+	"  --servers FILE           such servers in JSON, in the form {\"mcpServers\": {...}}\n"
+	"  --token-file FILE        clients need a token of it: one a line; read again on\n"
+	"                           SIGHUP\n"
+	"  --allow-origin ORIGIN    a web site that may come, beside this machine's own; may be\n"
+	"                           repeated\n"
+	"  --allow-host HOST        a name that clients may call the listener by; may be\n"
+	"                           repeated\n"
 	"\n"
 	"exit status: 0 done or stopped by a signal, 1 something outside failed, 2 usage\n";
 
 struct bridge_command {
 	weft_bridge_options options;
-	struct flag_list env, pass_env_given;
+	struct flag_list env, pass_env_given, servers, origins, hosts;
+	const char *session;
+	uint64_t message_size_max;
 	struct flag_list pass_env;
 	const char *log_level_name, *log_format;
 	weft_log_level log_level;
@@ -82,7 +108,8 @@ struct bridge_command {
 
 void command_bridge_help(void)
 {
-	(void)fputs(help_text, stdout);
+	(void)fputs(help_ends, stdout);
+	(void)fputs(help_flags, stdout);
 }
 
 /* ---- arguments ---- */
@@ -130,15 +157,26 @@ static int log_flags(struct bridge_command *c)
 	return 0;
 }
 
+static int session_flags(struct bridge_command *c)
+{
+	if (c->session && strcmp(c->session, "shared") == 0)
+		c->options.session_shared = true;
+	else if (c->session && strcmp(c->session, "per") != 0)
+		return say_usage("--session: \"%s\" is not per or shared", c->session);
+	if (c->message_size_max > SIZE_MAX)
+		return say_usage("--max-message-size: too large for this machine");
+	c->options.message_size_max = (size_t)c->message_size_max;
+	return 0;
+}
+
 static int arguments(struct bridge_command *c, const char *const *argv, bool *wants_help)
 {
-	static char http[] = "http and ws endpoints", http_listen[] = "listen:http and listen:ws";
 	weft_bridge_options *o = &c->options;
 	const struct flag table[] = {
 		{ "max-connections", FLAG_COUNT, &o->connections_max, 0, false },
 		{ "connect-timeout", FLAG_DURATION, &o->connect_timeout_ns, INT64_MAX, false },
 		{ "read-timeout", FLAG_DURATION, &o->read_timeout_ns, 0, false },
-		{ "idle-timeout", FLAG_DURATION, &o->idle_timeout_ns, 0, false },
+		{ "idle-timeout", FLAG_DURATION, &o->idle_timeout_ns, INT64_MAX, false },
 		{ "drain-timeout", FLAG_DURATION, &o->drain_timeout_ns, INT64_MAX, true },
 		{ "max-children", FLAG_COUNT, &o->children_max, 0, false },
 		{ "pass-env", FLAG_LIST, &c->pass_env_given, 0, false },
@@ -147,12 +185,13 @@ static int arguments(struct bridge_command *c, const char *const *argv, bool *wa
 		{ "self-signed", FLAG_SWITCH, &o->self_signed, 0, false },
 		{ "log-level", FLAG_TEXT, &c->log_level_name, 0, false },
 		{ "log-format", FLAG_TEXT, &c->log_format, 0, false },
-		{ "session", FLAG_LATER, http, 0, false },
-		{ "max-message-size", FLAG_LATER, http, 0, false },
-		{ "token-file", FLAG_LATER, http_listen, 0, false },
-		{ "allow-origin", FLAG_LATER, http_listen, 0, false },
-		{ "allow-host", FLAG_LATER, http_listen, 0, false },
-		{ "server", FLAG_LATER, http_listen, 0, false },
+		{ "session", FLAG_TEXT, &c->session, 0, false },
+		{ "max-message-size", FLAG_SIZE, &c->message_size_max, 0, false },
+		{ "token-file", FLAG_TEXT, &o->token_file, 0, false },
+		{ "allow-origin", FLAG_LIST, &c->origins, 0, false },
+		{ "allow-host", FLAG_LIST, &c->hosts, 0, false },
+		{ "server", FLAG_LIST, &c->servers, 0, false },
+		{ "servers", FLAG_TEXT, &o->servers_file, 0, false },
 	};
 	const char *ends[2] = { NULL, NULL };
 	struct flags flags = { .table = table,
@@ -167,7 +206,11 @@ static int arguments(struct bridge_command *c, const char *const *argv, bool *wa
 	o->from = ends[0];
 	o->to = ends[1];
 	o->command = flags.command;
-	return log_flags(c);
+	o->servers = c->servers.items;
+	o->allow_origins = c->origins.items;
+	o->allow_hosts = c->hosts.items;
+	status = session_flags(c);
+	return status ? status : log_flags(c);
 }
 
 /* ---- running ---- */
@@ -175,7 +218,7 @@ static int arguments(struct bridge_command *c, const char *const *argv, bool *wa
 static void reload(struct bridge_command *c)
 {
 	weft_bridge_event event = {
-		.level = WEFT_LOG_INFO, .peer = "", .text = "certificates read again"
+		.level = WEFT_LOG_INFO, .peer = "", .text = "certificates and tokens read again"
 	};
 
 	event.err = weft_bridge_reload(c->bridge);
@@ -211,11 +254,14 @@ static weft_err signal_fiber(void *arg)
 static void say_ready(const struct bridge_command *c)
 {
 	const char *name = weft_bridge_name(c->bridge), *to = weft_bridge_to_name(c->bridge);
+	const char *server, *url;
 
 	if (strncmp(c->options.from, "listen:", strlen("listen:")) == 0)
 		say("listening on %s", name);
 	else if (strcmp(name, "stdio:") != 0)
 		say("connected to %s", name);
+	for (size_t i = 0; (url = weft_bridge_server(c->bridge, i, &server)) != NULL; i++)
+		say("server %s is at %s", server, url);
 	if (to)
 		say("TO is listening on %s", to);
 	if (weft_bridge_fingerprint(c->bridge))
@@ -244,15 +290,16 @@ static weft_err serve(struct bridge_command *c)
 
 static bool is_tls(const char *endpoint)
 {
-	return endpoint && (strstr(endpoint, "tls://") != NULL);
+	return endpoint && (strstr(endpoint, "tls://") || strstr(endpoint, "https://"));
 }
 
 static weft_err main_fiber(void *arg)
 {
 	static const int numbers[] = { SIGINT, SIGTERM, SIGHUP };
 	struct bridge_command *c = arg;
-	/* without TLS a hang-up ends the process, as ever */
-	unsigned count = is_tls(c->options.from) || is_tls(c->options.to) ? 3 : 2;
+	/* without anything to read again a hang-up ends the process, as ever */
+	unsigned count =
+		is_tls(c->options.from) || is_tls(c->options.to) || c->options.token_file ? 3 : 2;
 	weft_err err;
 
 	c->has_run = true;

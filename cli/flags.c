@@ -197,7 +197,6 @@ static int value_set(const struct flag *flag, const char *value)
 	case FLAG_LIST:
 		return list_add(flag, value);
 	case FLAG_SWITCH:
-	case FLAG_LATER:
 		break;
 	}
 	return 0;
@@ -222,9 +221,6 @@ static int flag_unknown(const struct flags *flags, const char *text, size_t len)
 /* value: what follows '=' or a letter; NULL: the next argument, over which *next is moved. */
 static int flag_set(const struct flag *flag, const char *value, const char *const **next)
 {
-	if (flag->kind == FLAG_LATER)
-		return say_usage("--%s comes with %s, which this build does not carry yet",
-			flag->name, (const char *)flag->to);
 	if (flag->kind == FLAG_SWITCH) {
 		if (value)
 			return say_usage("--%s takes no value", flag->name);

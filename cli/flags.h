@@ -15,7 +15,6 @@ enum flag_kind {
 	FLAG_DURATION, /* int64_t, ns; see flag_duration */
 	FLAG_TEXT,     /* const char * */
 	FLAG_LIST,     /* struct flag_list: may be given again, and appends */
-	FLAG_LATER,    /* to: const char *, what it comes with; refused */
 };
 
 #define FLAG_LIST_MAX 256

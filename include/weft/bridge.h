@@ -11,7 +11,10 @@ WEFT_BEGIN_DECLS
  * weft_bridge: accepts sessions at one endpoint and opens another for each.
  *
  * Endpoints are URIs as the manual of weft(1) describes: stdio:, exec:CMD, tcp://, tls://,
- * unix:, mux+tcp://, mux+tls://, mux+unix:, with "listen:" in front for listeners.
+ * unix:, mux+tcp://, mux+tls://, mux+unix:, http://, https://, sse+http://, with "listen:" in
+ * front for listeners. Between two that carry bytes, bytes are carried. http:, https: and sse+http:
+ * carry JSON-RPC messages, as the Model Context Protocol has them; the endpoint beside one of
+ * these carries a message a line.
  * Lifetime: one owner.  Threads: stop, reload and stats from anywhere, also from a plain
  * thread; run once, from a fiber.  Blocking: open, run.
  */
@@ -35,33 +38,49 @@ typedef struct weft_bridge_options {
 	size_t children_max;	    /* 0: 64 */
 	int64_t connect_timeout_ns; /* 0: 10 s */
 	int64_t read_timeout_ns;    /* longest silence while a reply is owed; 0: off */
-	int64_t idle_timeout_ns;    /* 0: off for bytes */
+	int64_t idle_timeout_ns;    /* 0: off for bytes, 30 min for messages; INT64_MAX: off */
 	int64_t drain_timeout_ns;   /* negative: 5 s; 0: at once */
 	int64_t child_grace_ns;	    /* 0: 2 s */
 	const char *const *env;	    /* for children, as in weft_process_options */
 	const char *const *pass_env;
 	bool insecure;	  /* allow a child behind a listener that leaves loopback */
 	bool self_signed; /* listeners of TLS that name no certificate make one for themselves */
+
+	/* Where messages are carried. */
+	bool session_shared;	 /* one server for all sessions, in place of one each */
+	size_t message_size_max; /* bytes; 0: 10 MiB */
+	/* Servers with names behind a listener of http:, in place of to and command, each at
+	 * /NAME and FROM's path: "NAME=CMD ARG..." */
+	const char *const *servers;
+	const char *servers_file;	  /* more of them: JSON with a member "mcpServers" */
+	const char *token_file;		  /* who may come: a token a line; NULL: anybody */
+	const char *const *allow_origins; /* Origin fields beside the listener's own */
+	const char *const *allow_hosts;	  /* Host fields beside those of loopback */
+
 	/* Called in whatever fiber it happens; strings are valid during the call. Must not
 	 * call the bridge but for weft_bridge_stop. NULL: events go to weft_log. */
 	void (*on_event)(void *user, const weft_bridge_event *event);
 	void *user;
 } weft_bridge_options;
 
-#define WEFT_BRIDGE_OPTIONS_DEFAULT                                                          \
-	{                                                                                    \
-		NULL, NULL, NULL, 0, 0, 0, 0, 0, -1, 0, NULL, NULL, false, false, NULL, NULL \
+#define WEFT_BRIDGE_OPTIONS_DEFAULT                                                               \
+	{                                                                                         \
+		NULL, NULL, NULL, 0, 0, 0, 0, 0, -1, 0, NULL, NULL, false, false, false, 0, NULL, \
+			NULL, NULL, NULL, NULL, NULL, NULL                                        \
 	}
 
 /* Checks every option and both endpoints, and reads the files that endpoints of TLS name; opens
  * no socket, so that it may be called outside a runtime. Errors: WEFT_EINVAL with a detail that
  * names what, where, why; WEFT_ENOSYS (TLS, where the library has none). */
 WEFT_API WEFT_MUST_CHECK weft_err weft_bridge_check(const weft_bridge_options *options);
-/* Checks, then opens FROM: binds its listener, or connects to the mux peer whose streams
+/* In a fiber, whose scope its sessions' fibers end with. Checks, then opens FROM: binds its listener, or connects to the mux peer whose streams
  * it is to accept. Binds TO's listener, if it has one. Strings are copied.
  * Errors: as check; as weft_listen; as weft_dial. */
 WEFT_API WEFT_MUST_CHECK weft_err weft_bridge_open(
 	weft_bridge **out, const weft_bridge_options *options);
+/* The address of the n-th server of those that have names, from 0, at a listener of http:, and its
+ * name; NULL: there is none. Until free. */
+WEFT_API const char *weft_bridge_server(const weft_bridge *bridge, size_t n, const char **name);
 /* What FROM listens on, with the real port, or has connected to; "stdio:" for stdio.
  * Until free. */
 WEFT_API const char *weft_bridge_name(const weft_bridge *bridge);
@@ -70,7 +89,7 @@ WEFT_API const char *weft_bridge_to_name(const weft_bridge *bridge);
 /* The fingerprint of the certificate that was made for options.self_signed, as
  * weft_tls_client_options.fingerprint and "?fingerprint=" take it; NULL: none was. */
 WEFT_API const char *weft_bridge_fingerprint(const weft_bridge *bridge);
-/* Reads the files of TLS again: what is accepted or dialled later uses what they hold now. On
+/* Reads the files of TLS, and of tokens, again: what is accepted or dialled later uses what they hold now. On
  * an error what was read before stays in use. Blocks on files. Errors: WEFT_EINVAL, as check. */
 WEFT_API WEFT_MUST_CHECK weft_err weft_bridge_reload(weft_bridge *bridge);
 /*

@@ -6,6 +6,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "bridge/endpoint_tls.h"
+#include "bridge/messages.h"
 #include "bridge/session.h"
 #include "net/process_env.h"
 
@@ -109,7 +110,7 @@ static weft_err env_check(struct weft_bridge *b)
 	bool is_given = (o->env && o->env[0]) || (o->pass_env && o->pass_env[0]);
 	weft_err err;
 
-	if (is_given && b->to.kind != ENDPOINT_EXEC)
+	if (is_given && b->to.kind != ENDPOINT_EXEC && b->servers.count == 0)
 		return err_setf(
 			WEFT_EINVAL, "an environment is for a child process, and TO is none");
 	err = names_copy(&b->env, o->env, "env", true);
@@ -132,13 +133,19 @@ static weft_err endpoints_check(struct weft_bridge *b)
 
 	if (!o->from)
 		return err_setf(WEFT_EINVAL, "FROM is missing");
-	if (!o->to && !o->command)
+	if (b->servers.count && (o->to || o->command))
+		return err_setf(WEFT_EINVAL,
+			"servers with names are in the place of TO: leave %s out",
+			o->to ? "TO" : "-- and the command");
+	if (!o->to && !o->command && !b->servers.count)
 		return err_setf(WEFT_EINVAL, "TO is missing: an endpoint, or -- and a command");
 	if (o->to && o->command)
 		return err_setf(WEFT_EINVAL, "both TO \"%.128s\" and a command are given", o->to);
 	err = endpoint_check(&b->from, o->from, "FROM");
 	if (err)
 		return err;
+	if (b->servers.count)
+		return WEFT_OK;
 	if (o->to)
 		return endpoint_check(&b->to, o->to, "TO");
 	err = endpoint_command(&b->to, o->command);
@@ -150,9 +157,6 @@ static weft_err pairing_check(const struct weft_bridge *b)
 	const struct endpoint *from = &b->from, *to = &b->to;
 	const weft_bridge_options *o = &b->options;
 
-	if (endpoint_is_messages(from) || endpoint_is_messages(to))
-		return err_setf(WEFT_EINVAL,
-			"this build does not carry http:, https:, sse+http: and sse+https: yet");
 	if (from->kind == ENDPOINT_EXEC)
 		return err_setf(WEFT_EINVAL,
 			"FROM \"%.128s\": a child process accepts no sessions: it can only be TO",
@@ -165,16 +169,28 @@ static weft_err pairing_check(const struct weft_bridge *b)
 		return err_setf(WEFT_EINVAL,
 			"TO \"%.128s\": TO is dialled, one connection a session: leave listen: out",
 			o->to);
-	if (from->kind == ENDPOINT_STDIO && to->kind == ENDPOINT_STDIO)
+	if (from->kind == ENDPOINT_STDIO && to->kind == ENDPOINT_STDIO && !b->servers.count)
 		return err_setf(WEFT_EINVAL, "stdio: can't be both FROM and TO");
 	if (to->kind == ENDPOINT_EXEC && from->is_listener && !from->is_local && !o->insecure &&
-		!from->tls.client_ca)
+		!from->tls.client_ca && from->kind != ENDPOINT_HTTP)
 		return err_setf(WEFT_EINVAL,
 			"FROM \"%.128s\": anybody who reaches it could run %.128s; listen on "
 			"127.0.0.1, [::1] or localhost, ask for certificates with tls:// and "
 			"client-ca=, or allow it with --insecure",
 			o->from, to->words.argv[0]);
 	return WEFT_OK;
+}
+
+static weft_err servers_check(struct weft_bridge *b)
+{
+	const weft_bridge_options *o = &b->options;
+	weft_err err = WEFT_OK;
+
+	for (size_t i = 0; !err && o->servers && o->servers[i]; i++)
+		err = servers_add(&b->servers, o->servers[i]);
+	if (!err && o->servers_file)
+		err = servers_load(&b->servers, o->servers_file);
+	return err;
 }
 
 /* One certificate for both ends, if both need one. */
@@ -235,9 +251,15 @@ static weft_err configured(struct weft_bridge **out, const weft_bridge_options *
 	b->options = *options;
 	err = numbers_check(&b->options);
 	if (!err)
+		err = servers_check(b);
+	if (!err)
 		err = endpoints_check(b);
 	if (!err)
 		err = pairing_check(b);
+	if (!err)
+		err = messages_check(b);
+	if (!bridge_has_messages(b) && b->options.idle_timeout_ns == INT64_MAX)
+		b->options.idle_timeout_ns = 0;
 	if (!err)
 		err = env_check(b);
 	if (!err)
@@ -268,13 +290,28 @@ static weft_err program_check(const char *name)
 	return err;
 }
 
+/* As the user would write it: with the real port and the path. */
+static char *http_name_of(const struct endpoint *e, const char *address)
+{
+	const char *scheme = e->tls.is_on ? "https" : "http";
+	size_t size = strlen(scheme) + strlen(address) + strlen(e->http.path) + 1;
+	char *name = mem_alloc(size);
+
+	if (name)
+		(void)snprintf(name, size, "%s%s%s", scheme, address + strlen("tcp"), e->http.path);
+	return name;
+}
+
 /* As the user would write it: with the real port, and the scheme it is of. */
 static char *name_of(const struct endpoint *e, const char *address)
 {
 	const char *mux = endpoint_is_mux(e) ? "mux+" : "";
 	size_t size = strlen(mux) + strlen(address) + 1;
-	char *name = mem_alloc(size);
+	char *name;
 
+	if (e->kind == ENDPOINT_HTTP)
+		return http_name_of(e, address);
+	name = mem_alloc(size);
 	if (!name)
 		return NULL;
 	(void)snprintf(name, size, "%s%s", mux, address);
@@ -320,6 +357,8 @@ static weft_err from_open(struct weft_bridge *b)
 		return weft_conn_stdio(&b->first);
 	if (!b->from.is_listener)
 		return from_dial(b);
+	if (b->from.kind == ENDPOINT_HTTP) /* its server counts, and says 503 */
+		connections_max = 0;
 	/* the streams are counted; a mux session that was lost may be found out late */
 	if (endpoint_is_mux(&b->from))
 		connections_max += ENDPOINT_MUX_SESSIONS_MAX;
@@ -327,12 +366,14 @@ static weft_err from_open(struct weft_bridge *b)
 	if (err)
 		return err;
 	/* A name may stand for another address than it seems. */
-	if (b->to.kind == ENDPOINT_EXEC && !b->options.insecure && !b->from.tls.client_ca &&
+	if ((b->to.kind == ENDPOINT_EXEC || b->from.kind == ENDPOINT_HTTP) &&
+		!b->options.insecure && !b->from.tls.client_ca && !b->options.token_file &&
 		!endpoint_address_is_local(weft_listener_name(b->listener)))
 		return err_setf(WEFT_EAUTH,
-			"listen on %s: not a loopback address, and TO is a child process: "
-			"--insecure would allow it",
-			b->name);
+			"listen on %s: not a loopback address, and %s: --insecure would allow it",
+			b->name,
+			b->from.kind == ENDPOINT_HTTP ? "anybody would be let in"
+						      : "TO is a child process");
 	return WEFT_OK;
 }
 
@@ -361,10 +402,12 @@ weft_err weft_bridge_open(weft_bridge **out, const weft_bridge_options *options)
 	err = weft_buf_pool_create(&b->pool, &pool);
 	if (!err)
 		err = weft_cancel_create(&b->stopping, NULL);
-	if (!err)
+	if (!err && !b->servers.count)
 		err = to_open(b);
 	if (!err)
 		err = from_open(b);
+	if (!err && bridge_has_messages(b))
+		err = messages_open(b);
 	if (err)
 		weft_bridge_free(b);
 	else
@@ -388,7 +431,12 @@ weft_err weft_bridge_reload(weft_bridge *bridge)
 
 	if (!err && bridge->to_tls)
 		err = weft_tls_reload(bridge->to_tls);
-	return endpoint_tls_error(err);
+	return err ? endpoint_tls_error(err) : messages_reload(bridge);
+}
+
+const char *weft_bridge_server(const weft_bridge *bridge, size_t n, const char **name)
+{
+	return messages_server(bridge, n, name);
 }
 
 const char *weft_bridge_to_name(const weft_bridge *bridge)
@@ -400,6 +448,7 @@ void weft_bridge_free(weft_bridge *bridge)
 {
 	if (!bridge)
 		return;
+	messages_fini(bridge);
 	weft_listener_free(bridge->listener);
 	weft_listener_free(bridge->to_listener);
 	weft_conn_free(bridge->first);
@@ -408,6 +457,7 @@ void weft_bridge_free(weft_bridge *bridge)
 	mux_pool_fini(&bridge->to_pool);
 	weft_cancel_unref(bridge->stopping);
 	weft_buf_pool_free(bridge->pool);
+	servers_fini(&bridge->servers);
 	words_fini(&bridge->env);
 	words_fini(&bridge->pass_env);
 	endpoint_fini(&bridge->from);
@@ -458,6 +508,12 @@ unsigned bridge_worker_for_session(struct weft_bridge *bridge)
 	return stats.fibers > fewest.fibers + CROWD ? least : beside;
 }
 
+static weft_err start(struct weft_bridge *b, weft_scope *sessions, unsigned worker, weft_conn *conn)
+{
+	return b->messages ? messages_take(b, sessions, worker, conn)
+			   : session_start(b, sessions, worker, conn);
+}
+
 /* What was accepted: a session, or a mux session that brings them. */
 static void take(struct weft_bridge *b, weft_scope *sessions, weft_conn *conn)
 {
@@ -467,7 +523,7 @@ static void take(struct weft_bridge *b, weft_scope *sessions, weft_conn *conn)
 		mux_side_take(&b->from_mux, conn);
 		return;
 	}
-	err = session_start(b, sessions, bridge_worker_for_session(b), conn);
+	err = start(b, sessions, bridge_worker_for_session(b), conn);
 	if (err)
 		start_failed(b, conn, err);
 	else if (b->to.kind == ENDPOINT_STDIO)
@@ -498,13 +554,15 @@ static weft_err serve(struct weft_bridge *b, weft_scope *sessions)
 	weft_conn *first = b->first;
 	weft_err err;
 
+	if (b->from.kind == ENDPOINT_HTTP)
+		return messages_serve(b, sessions);
 	if (b->listener)
 		return serve_listener(b, sessions);
 	if (endpoint_is_mux(&b->from)) {
 		b->first = NULL;
 		err = mux_side_dial(&b->from_mux, first);
 	} else {
-		err = session_start(b, sessions, weft_worker_self(), first);
+		err = start(b, sessions, weft_worker_self(), first);
 		if (!err)
 			b->first = NULL;
 	}
@@ -517,11 +575,13 @@ static void warn_end(const struct weft_bridge *b, const struct endpoint *e, cons
 	const char *mux = endpoint_is_mux(e) ? "mux+" : "";
 	char text[TEXT_MAX];
 
+	if (endpoint_is_messages(e) && !e->tls.insecure)
+		return;
 	if (e->tls.insecure)
 		(void)snprintf(text, sizeof(text),
-			"%stls://%s: any certificate is taken (insecure=1): whoever is on the way may "
+			"%s%s://%s: any certificate is taken (insecure=1): whoever is on the way may "
 			"read and change all of it",
-			mux, e->tls.host);
+			mux, endpoint_is_messages(e) ? "https" : "tls", e->tls.host);
 	else if (!*mux || endpoint_address_is_local(name ? name + strlen(mux) : e->address))
 		return;
 	else if (!e->tls.is_on)
@@ -607,7 +667,8 @@ weft_err weft_bridge_run(weft_bridge *bridge)
 void weft_bridge_stop(weft_bridge *bridge)
 {
 	weft_cancel_trigger(bridge->stopping, WEFT_OK);
-	if (bridge->listener)
+	/* a server of HTTP closes its own */
+	if (bridge->listener && bridge->from.kind != ENDPOINT_HTTP)
 		weft_listener_close(bridge->listener);
 }
 
@@ -632,6 +693,7 @@ void weft_bridge_stats_get(const weft_bridge *bridge, weft_bridge_stats *out)
 		.sessions_now = (size_t)counter_get(&c->sessions_now),
 		.children_now = (size_t)counter_get(&c->children_now),
 	};
+	messages_stats_get(bridge, out);
 	for (unsigned i = 0; i < BRIDGE_CELLS; i++) {
 		out->bytes_in += counter_get(&c->cells[i].bytes_in);
 		out->bytes_out += counter_get(&c->cells[i].bytes_out);

@@ -8,6 +8,7 @@
 #include "bridge/endpoint.h"
 #include "bridge/mux_pool.h"
 #include "bridge/mux_side.h"
+#include "bridge/servers.h"
 
 #include <weft/bridge.h>
 #include <weft/cancel.h>
@@ -36,6 +37,8 @@ struct weft_bridge {
 	weft_tls *from_tls, *to_tls;			/* of endpoints with TLS; else NULL */
 	char fingerprint[WEFT_TLS_FINGERPRINT_LEN + 1]; /* of what is self-signed; "": nothing is */
 	struct words env, pass_env;			/* argv NULL: not given */
+	struct server_list servers;			/* with names; none: TO */
+	struct messages *messages;			/* NULL: bytes are carried */
 	weft_buf_pool *pool;
 	char *name, *to_name;	    /* of what listens or was dialled; owned; may be NULL */
 	weft_listener *listener;    /* FROM; NULL for stdio: and for what is dialled */
@@ -56,6 +59,13 @@ struct weft_bridge {
 static inline bool bridge_has_one_session(const struct weft_bridge *bridge)
 {
 	return bridge->from.kind == ENDPOINT_STDIO || bridge->to.kind == ENDPOINT_STDIO;
+}
+
+/* Whether it carries messages, not bytes. */
+static inline bool bridge_has_messages(const struct weft_bridge *bridge)
+{
+	return endpoint_is_messages(&bridge->from) || endpoint_is_messages(&bridge->to) ||
+		bridge->servers.count > 0;
 }
 
 static inline bool bridge_is_cutting(const struct weft_bridge *bridge)

@@ -7,6 +7,7 @@
 #include "bridge/backoff.h"
 #include "bridge/bridge.h"
 #include "bridge/endpoint_tls.h"
+#include "bridge/messages.h"
 #include "bridge/session.h"
 
 #include <weft/sim.h>
@@ -104,7 +105,9 @@ static void begin_session(struct mux_side *side, weft_mux *mux, weft_stream *str
 	weft_err err = weft_stream_conn_own(&conn, stream);
 
 	if (!err)
-		err = session_start(b, side->sessions, bridge_worker_for_session(b), conn);
+		err = b->messages
+			? messages_take(b, side->sessions, bridge_worker_for_session(b), conn)
+			: session_start(b, side->sessions, bridge_worker_for_session(b), conn);
 	if (err == WEFT_ECAPACITY)
 		tell_refusal(side, mux);
 	else if (err)
