@@ -42,7 +42,7 @@ class OnTheWeb(Case):
         self.assertEqual(client.echo("from a string", number="a-b"), "from a string")
         self.assertEqual(client.ask("nothing/such")["error"]["code"], -32601)
         self.assertEqual(bridge.children(), 1)
-        self.assertEqual(client.end(), 200)
+        self.assertEqual(client.end(), 204)
         until(lambda: bridge.children() == 0, "the child to end with its session")
         self.assertEqual(bridge.stop(), 0)
 
@@ -81,7 +81,7 @@ class OnTheWeb(Case):
         for number, client in enumerate(clients):
             self.assertEqual(client.echo(f"n{number}"), f"n{number}")
         for client in clients:
-            self.assertEqual(client.end(), 200)
+            self.assertEqual(client.end(), 204)
         until(lambda: bridge.children() == 0, "all children to end")
 
     def test_one_child_serves_all_sessions_where_it_is_shared(self):

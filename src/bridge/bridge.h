@@ -58,7 +58,8 @@ struct weft_bridge {
 /* With stdio: at an end, one session is all there is, and its error the bridge's. */
 static inline bool bridge_has_one_session(const struct weft_bridge *bridge)
 {
-	return bridge->from.kind == ENDPOINT_STDIO || bridge->to.kind == ENDPOINT_STDIO;
+	return bridge->from.kind == ENDPOINT_STDIO ||
+		(bridge->to.kind == ENDPOINT_STDIO && bridge->servers.count == 0);
 }
 
 /* Whether it carries messages, not bytes. */

@@ -125,6 +125,10 @@ static void launch(struct link *link, struct flight *flight, weft_message *messa
 		err = link_send_own(link, message);
 	}
 	link_leave(link);
+	/* a transport that is over will say so, and why: the sweep then tells that, which is more
+	 * than a broken pipe */
+	if (is_flying && (err == WEFT_ERESET || err == WEFT_ECLOSED))
+		return;
 	if (err && (!is_flying || link_take(link, number, &flight)))
 		crash(link, flight, err);
 }

@@ -58,10 +58,10 @@ static weft_err listener_only(const struct weft_bridge *b)
 		const char *name;
 		bool is_given;
 	} given[] = {
-		{ "token_file", o->token_file != NULL },
-		{ "allow_origins", is_list(o->allow_origins) },
-		{ "allow_hosts", is_list(o->allow_hosts) },
-		{ "servers", b->servers.count > 0 },
+		{ "token_file (--token-file)", o->token_file != NULL },
+		{ "allow_origins (--allow-origin)", is_list(o->allow_origins) },
+		{ "allow_hosts (--allow-host)", is_list(o->allow_hosts) },
+		{ "servers (--server, --servers)", b->servers.count > 0 },
 	};
 
 	for (size_t i = 0; i < sizeof(given) / sizeof(given[0]); i++) {
@@ -85,13 +85,14 @@ weft_err messages_check(const struct weft_bridge *bridge)
 		if (o->session_shared || o->message_size_max)
 			return err_setf(WEFT_EINVAL,
 				"%s: goes with http: endpoints only; here bytes are carried",
-				o->session_shared ? "session_shared" : "message_size_max");
+				o->session_shared ? "session_shared (--session shared)"
+						  : "message_size_max (--max-message-size)");
 		return WEFT_OK;
 	}
 	for (size_t i = 0; is_list(o->allow_origins) && o->allow_origins[i]; i++) {
 		if (strcmp(o->allow_origins[i], "*") == 0)
 			return err_setf(WEFT_EINVAL,
-				"allow_origins: \"*\" would let any web site in: name those that may");
+				"allow_origins (--allow-origin): \"*\" would let any web site in: name those that may");
 	}
 	if (from->kind == ENDPOINT_HTTP && !from->is_local && !o->token_file &&
 		!from->tls.client_ca && !o->insecure)
