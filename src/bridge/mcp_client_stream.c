@@ -150,7 +150,7 @@ static weft_err get_init(struct get *g, struct mcp_client *c)
 
 static weft_err get_open(weft_sse_client **out, struct get *g, const struct mcp_client *c)
 {
-	char url[WEFT_HTTP_URL_MAX / 4];
+	char url[1024];
 
 	if (weft_http_url_format(&c->remote->url, url, sizeof(url)) >= sizeof(url))
 		return err_setf(WEFT_EINVAL, "the URL is too long");
