@@ -276,7 +276,7 @@ void relay_tell(const struct relay *relay, const struct relay_session *session,
 /* To the client, who may be slow: see the top. Taken. WEFT_OK: sent, or queued. An error that is
  * the session's end has ended it; others (WEFT_EMSGSIZE, WEFT_ENOTFOUND) are of the message. */
 weft_err session_send_own(struct relay_session *session, weft_message *message);
-/* From its own fiber. */
+/* Sends what is queued, until there is no more or the session is over. In its own fiber. */
 void session_queue_run(struct relay_session *session);
 void session_queue_init(struct session_queue *queue);
 void session_queue_fini(struct session_queue *queue);

@@ -7,6 +7,9 @@
 
 #include <stdio.h>
 
+#define QUEUE_LOOK_NS INT64_C(500000000)    /* a send that waits is looked after */
+#define QUEUE_STALL_NS INT64_C(30000000000) /* without progress: the session ends */
+
 /* ---- life ---- */
 
 bool session_enter(struct relay_session *session)
@@ -175,21 +178,36 @@ static weft_err queue_add_own(struct relay_session *session, weft_message *messa
 		"the client does not read: %zu messages wait for it already", options->queue_max);
 }
 
-/* The only one who takes something out. */
+/* One that waits for its client. WEFT_ETIMEDOUT: it still does. */
+static weft_err queue_send(struct relay_session *session, const struct queued *queued)
+{
+	weft_message copy;
+
+	weft_message_ref(&copy, &queued->message);
+	return weft_transport_send_own(session->client, &copy, weft_after_ns(QUEUE_LOOK_NS));
+}
+
 void session_queue_run(struct relay_session *session)
 {
+	struct session_queue *queue = &session->queue;
+	weft_deadline next = WEFT_FOREVER, patience = 0;
 	struct queued *queued;
+	weft_err err;
 
-	while ((queued = queue_first(&session->queue))) {
-		size_t size = queued->message.text.len;
-		weft_err err =
-			weft_transport_send_own(session->client, &queued->message, WEFT_FOREVER);
-
-		queue_remove(&session->queue, queued, size);
-		if (err && err != WEFT_ENOTFOUND)
-			session_fail(session, err, weft_error_detail());
-		if (err == WEFT_ECANCELED)
-			return;
+	while ((queued = queue_first(queue)) && !session_is_due(session, &next)) {
+		if (patience == 0)
+			patience = weft_after_ns(QUEUE_STALL_NS);
+		err = queue_send(session, queued);
+		if (err == WEFT_ECANCELED) {
+			session->is_cancelled = true;
+		} else if (err != WEFT_ETIMEDOUT) {
+			queue_remove(queue, queued, queued->message.text.len);
+			patience = 0;
+			if (err && err != WEFT_ENOTFOUND)
+				session_fail(session, err, weft_error_detail());
+		} else if (weft_now() >= patience) {
+			session_fail(session, err, "the client does not read what is sent to it");
+		}
 	}
 }
 

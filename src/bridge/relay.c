@@ -324,19 +324,20 @@ static void session_end(struct relay_session *session)
 	weft_shield_end();
 }
 
-/* Why it was over; the caller's error then. */
+/* Why it was over; the caller's error then. A client that has gone is no failure, and neither is
+ * what could not be sent to it any more. */
 static weft_err verdict(struct relay_session *session)
 {
+	bool is_failed = word_get(&session->is_failed), is_ended = word_get(&session->is_ended);
+	weft_err err = is_failed ? session->fail_err : WEFT_OK;
+
 	if (session->is_cancelled)
 		return err_set(WEFT_ECANCELED);
-	if (word_get(&session->is_ended) && session->end_err == WEFT_ECLOSED)
-		return WEFT_OK;
-	if (word_get(&session->is_failed) && session->fail_err != WEFT_ECLOSED)
-		return session->fail_err ? err_setf(session->fail_err, "%s", session->fail_text)
-					 : WEFT_OK;
-	if (word_get(&session->is_ended) && session->end_err)
-		return err_setf(session->end_err, "%s", session->end_text);
-	return WEFT_OK;
+	if (is_ended && (err == WEFT_OK || err == WEFT_ECLOSED || err == WEFT_ERESET))
+		return session->end_err == WEFT_ECLOSED
+			? WEFT_OK
+			: err_setf(session->end_err, "%s", session->end_text);
+	return err ? err_setf(err, "%s", session->fail_text) : WEFT_OK;
 }
 
 /* ---- sessions ---- */
