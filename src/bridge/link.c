@@ -168,7 +168,10 @@ weft_err link_enter_soon(struct link *link, const struct relay_session *session)
 
 weft_err link_send_own(struct link *link, weft_message *message)
 {
-	return weft_transport_send_own(link->server, message, WEFT_FOREVER);
+	weft_err err = weft_transport_send_own(link->server, message, WEFT_FOREVER);
+
+	message->text = (weft_buf)WEFT_BUF_EMPTY; /* was taken, whoever has let go of it */
+	return err;
 }
 
 /* ---- flights ---- */

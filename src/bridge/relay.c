@@ -280,7 +280,7 @@ static void detach(struct relay_session *session)
 static void abandon(struct link *link, struct flight *flight, void *arg)
 {
 	char digits[WEFT_JSON_INTEGER_SIZE];
-	weft_message message;
+	weft_message message = { 0 };
 
 	(void)arg;
 	if (!say_cancelled(link->relay, &message,
