@@ -293,7 +293,7 @@ void talker_open(struct talker *talker, struct relay *relay)
 
 	memset(talker, 0, sizeof(*talker));
 	options.inbox_max = 1; /* who does not receive, does not */
-	want_ok(weft_transport_pair(ends, 0, &options));
+	want_ok(weft_transport_pair(ends, TALKER_ROOM, &options));
 	talker->relay = relay;
 	talker->end = ends[0];
 	talker->relays = ends[1];

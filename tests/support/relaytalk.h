@@ -24,6 +24,7 @@
 #include "bridge/relay.h"
 
 #define FAKE_HELD_MAX 64
+#define TALKER_ROOM 8 /* messages that lie on the way to a client that does not read */
 
 struct fake {
 	const char *version; /* of initialize; NULL: it does not know that */
