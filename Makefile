@@ -7,7 +7,7 @@ CTEST = ctest --output-on-failure -j $(JOBS)
 UNITS = $(CTEST) -LE '^peers$$'
 
 .PHONY: help setup setup-bench setup-peers build run test test-release test-peers bench bench-sync bench-mux \
-	bench-http model asan tsan debug aarch64 fuzz fuzz-long lint format install clean coverage soak
+	bench-http bench-bridge model asan tsan debug aarch64 fuzz fuzz-long lint format install clean coverage soak
 
 help: ## This list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 16
@@ -82,6 +82,10 @@ bench-mux: build ## The mux beside raw TCP, Go's smux and yamux
 bench-http: build ## HTTP and TLS beside nginx, h2o, libmicrohttpd, libcurl, Go, undici, OpenSSL
 	cmake --build build -j $(JOBS) --target benches
 	bench/run http
+
+bench-bridge: build ## The bridge beside supergateway, mcp-proxy, socat (make setup-peers)
+	cmake --build build -j $(JOBS) --target benches
+	bench/run bridge
 
 lint: ## Layers, atomics, formats, clang-tidy, cppcheck, man pages
 	$(CONFIGURE) debug
