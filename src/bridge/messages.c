@@ -159,12 +159,16 @@ static void nothing(void *user)
 /* A child's line on stderr. */
 static void child_said(void *user, const char *name, const char *line)
 {
-	struct message_server *s = user;
-	char text[4096 + SERVER_NAME_MAX];
+	const struct message_server *s = user;
+	size_t size = strlen(name) + strlen(line) + 3;
+	char *text = mem_alloc(size);
 	weft_bridge_event event = { .level = WEFT_LOG_INFO, .peer = "", .text = text };
 
-	(void)snprintf(text, sizeof(text), "%s: %s", name, line);
+	if (!text)
+		return;
+	(void)snprintf(text, size, "%s: %s", name, line);
 	bridge_event(s->bridge, &event);
+	mem_free(text);
 }
 
 static weft_err words_append(struct words *to, const struct words *from)
