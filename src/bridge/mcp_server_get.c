@@ -52,7 +52,7 @@ static weft_err serve(
 
 static weft_err get_listener(struct mcps_ask *ask)
 {
-	struct mcps_writer writer = { 0 };
+	struct mcps_writer writer = { .is_replaced = false };
 	struct mcps_stream *stream = NULL;
 	weft_err err = mcps_listen(ask->session, &writer, &stream);
 
@@ -78,7 +78,7 @@ static weft_err get_lost(struct mcps_ask *ask, weft_json request_id)
 
 static weft_err get_resumed(struct mcps_ask *ask, const char *event_id)
 {
-	struct mcps_writer writer = { 0 };
+	struct mcps_writer writer = { .is_replaced = false };
 	struct mcps_resume resume = { 0 };
 	char id[MCPS_CURSOR_ID_MAX];
 	struct mcps_cursor cursor;

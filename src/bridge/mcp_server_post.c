@@ -132,7 +132,7 @@ static bool check_id(struct mcps_ask *ask, weft_json id)
 
 static weft_err post_request(struct mcps_ask *ask, struct asking *a)
 {
-	struct mcps_writer writer = { 0 };
+	struct mcps_writer writer = { .is_replaced = false };
 	weft_err err = WEFT_ENOMEM;
 
 	a->ask = ask;
@@ -317,7 +317,7 @@ static weft_err answer_batch(struct asking *a)
 
 static weft_err post_batch(struct mcps_ask *ask)
 {
-	struct mcps_writer writer = { 0 };
+	struct mcps_writer writer = { .is_replaced = false };
 	struct asking a = { .ask = ask,
 		.session = ask->session,
 		.writer = &writer,

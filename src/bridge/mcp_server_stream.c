@@ -265,10 +265,11 @@ static weft_err wait_for_room(
 {
 	int64_t patience_ns = mcps_transport_options(s->server)->send_timeout_ns;
 	weft_deadline limit = weft_after_ns(patience_ns);
-	struct mcps_room room = { 0 };
+	struct mcps_room room;
 	weft_err err = WEFT_OK;
 
 	until = until < limit ? until : limit;
+	bell_clear(&room.bell);
 	list_init(&room.link);
 	list_push_back(&s->room, &room.link);
 	while (!err) {

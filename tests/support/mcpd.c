@@ -324,8 +324,8 @@ static size_t put(char *out, size_t at, size_t size, const char *name, const cha
 void mcp_say(weft_conn *conn, const struct mcp_say *request)
 {
 	char head[2048];
-	size_t len = request->body ? strlen(request->body) : 0, at;
 	bool is_post = !request->method;
+	size_t len = is_post && request->body ? strlen(request->body) : 0, at;
 
 	at = (size_t)snprintf(head, sizeof(head), "%s %s HTTP/1.1\r\nHost: x\r\n",
 		request->method ? request->method : "POST", request->path ? request->path : "/mcp");
