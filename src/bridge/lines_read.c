@@ -15,14 +15,15 @@
 #include <stdio.h>
 #include <string.h>
 
-#define LITTLE_SIZE ((size_t)1024)	 /* the reader's own memory */
-#define BLOCK_SIZE ((size_t)8192)	 /* of the pool, at first */
-#define HOT_NS INT64_C(200000000)	 /* that a block is kept without a byte */
-#define TAKE_MIN ((size_t)2048)		 /* a message below that is always copied */
-#define TURN_BYTES ((size_t)512 * 1024)	 /* read before others get a turn */
-#define TURN_MESSAGES 256		 /* the same */
-#define MEMORY_WAIT_NS INT64_C(10000000) /* before memory is asked for again */
-#define MEMORY_WAITS_MAX 100		 /* one after the other; then the transport is lost */
+#define LITTLE_SIZE ((size_t)1024) /* the reader's own memory */
+#define HEADROOM ((size_t)64)	   /* before the bytes in a block: for ids that are rewritten */
+#define BLOCK_SIZE ((size_t)8192 - HEADROOM) /* of the pool, at first */
+#define HOT_NS INT64_C(200000000)	     /* that a block is kept without a byte */
+#define TAKE_MIN ((size_t)2048)		     /* a message below that is always copied */
+#define TURN_BYTES ((size_t)512 * 1024)	     /* read before others get a turn */
+#define TURN_MESSAGES 256		     /* the same */
+#define MEMORY_WAIT_NS INT64_C(10000000)     /* before memory is asked for again */
+#define MEMORY_WAITS_MAX 100		     /* one after the other; then the transport is lost */
 
 struct reader {
 	struct lines *lines;
@@ -73,14 +74,14 @@ static weft_err alloc(struct reader *r, weft_buf *out, size_t size)
 static weft_err move_to_block(struct reader *r, size_t size)
 {
 	weft_buf block;
-	weft_err err = alloc(r, &block, size);
+	weft_err err = alloc(r, &block, HEADROOM + size);
 
 	if (err)
 		return err;
-	memcpy(block.data, r->bytes + r->begin, r->end - r->begin);
+	memcpy(block.data + HEADROOM, r->bytes + r->begin, r->end - r->begin);
 	weft_buf_unref(&r->block);
 	r->block = block;
-	r->bytes = (char *)block.data;
+	r->bytes = (char *)block.data + HEADROOM;
 	r->cap = size;
 	r->end -= r->begin;
 	r->begin = 0;
@@ -186,7 +187,7 @@ static weft_err take_block(struct reader *r, size_t len, size_t taken, weft_mess
 	weft_buf text = weft_buf_ref(&r->block);
 	weft_err err = WEFT_OK;
 
-	text.data += r->begin;
+	text.data += HEADROOM + r->begin;
 	text.len = len;
 	r->begin += taken;
 	if (r->begin < r->end)

@@ -5,9 +5,12 @@
  */
 #include "bridge/message.h"
 
+#include "base/buf_block.h"
 #include "base/err.h"
 
 #include <string.h>
+
+#define MOVED_MAX 512 /* bytes that an edit moves within the block */
 
 /* The spans of an envelope lie one behind the other. */
 #define SPANS \
@@ -239,6 +242,61 @@ static void follow_in_place(weft_message *message, const weft_json_edit *edits, 
 	}
 }
 
+/* Where the edits begin and end, in bytes of the text, and by how many it grows. */
+struct extent {
+	size_t begin, end;
+	ptrdiff_t growth;
+};
+
+static struct extent extent_of(const weft_message *m, const weft_json_edit *edits, unsigned count)
+{
+	struct extent e = { m->text.len, 0, 0 };
+
+	for (unsigned i = 0; i < count; i++) {
+		size_t at = (size_t)(edits[i].old.text - (const char *)m->text.data);
+
+		if (!edits[i].old.text)
+			continue;
+		e.begin = at < e.begin ? at : e.begin;
+		e.end = at + edits[i].old.len > e.end ? at + edits[i].old.len : e.end;
+		e.growth += (ptrdiff_t)edits[i].value.len - (ptrdiff_t)edits[i].old.len;
+	}
+	return e;
+}
+
+/*
+ * What is before the last edit, or behind the first, moves into the block's room there, if that is
+ * little: an id near either end of a large text costs no copy of the rest. False: it can't, or the
+ * edits are wrong.
+ */
+static bool edit_in_room(weft_message *m, const weft_json_edit *edits, unsigned count)
+{
+	char moved[MOVED_MAX], *text = (char *)m->text.data;
+	struct extent e = extent_of(m, edits, count);
+	size_t before = (size_t)(m->text.data - m->text.block->data), len;
+	size_t behind = weft_buf_room(&m->text) - m->text.len;
+	char *to;
+
+	if (e.begin > e.end || e.end > m->text.len)
+		return false;
+	if (e.growth <= (ptrdiff_t)before &&
+		!weft_json_edit_write(
+			(weft_json){ text, e.end }, edits, count, moved, sizeof(moved), &len)) {
+		to = text - e.growth;
+		m->text.data = (uint8_t *)to;
+	} else if (e.growth <= (ptrdiff_t)behind &&
+		!weft_json_edit_write((weft_json){ text + e.begin, m->text.len - e.begin }, edits,
+			count, moved, sizeof(moved), &len)) {
+		to = text + e.begin;
+	} else {
+		return false;
+	}
+	memcpy(to, moved, len);
+	m->text.len = (size_t)((ptrdiff_t)m->text.len + e.growth);
+	follow(m, text, edits, count);
+	return true;
+}
+
 static weft_err edit_anew(
 	weft_message *message, weft_buf_pool *pool, const weft_json_edit *edits, unsigned count)
 {
@@ -276,8 +334,8 @@ weft_err weft_message_edit(
 			(char *)message->text.data, message->text.len, edits, count);
 		if (!err)
 			follow_in_place(message, edits, count);
-		if (err != WEFT_EMSGSIZE)
-			return err;
+		if (err != WEFT_EMSGSIZE || edit_in_room(message, edits, count))
+			return err == WEFT_EMSGSIZE ? WEFT_OK : err;
 	}
 	return edit_anew(message, pool, edits, count);
 }

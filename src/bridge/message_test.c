@@ -206,6 +206,45 @@ START_TEST(changes_keep_the_envelope_right)
 }
 END_TEST
 
+/* A large text stays where it is when ids at either end of it grow into the room there. */
+START_TEST(a_change_near_an_end_moves_little)
+{
+	static const char begin[] = "{" V ",\"id\":1,\"method\":\"m\",\"params\":[\"";
+	static const char end[] = "\"],\"id\":1," V ",\"method\":\"m\"}";
+	size_t size = 100000, room = 50;
+
+	for (int at_end = 0; at_end < 2; at_end++) {
+		const char *head = at_end ? "{\"params\":[\"" : begin,
+			   *tail = at_end ? end : "\"]}";
+		weft_json_edit edit = { { NULL, 0 }, { "\"much longer\"", 13 } };
+		const uint8_t *filling;
+		weft_message m;
+		weft_buf buf;
+
+		ck_assert_int_eq(weft_buf_alloc(&buf, NULL, size + 2 * room), WEFT_OK);
+		memset(buf.data, 'x', buf.len);
+		weft_buf_advance(&buf, room);
+		buf.len = size;
+		memcpy(buf.data, head, strlen(head));
+		memcpy(buf.data + size - strlen(tail), tail, strlen(tail));
+		filling = buf.data + size / 2;
+		ck_assert_int_eq(weft_message_own(&m, &buf, NULL), WEFT_OK);
+		ck_assert_int_eq(m.rpc.kind, WEFT_JSONRPC_REQUEST);
+		for (int i = 0; i < 3; i++) { /* 12 more, 13 more in place, 12 more */
+			edit.old = m.rpc.id;
+			edit.value = i == 1 ? (weft_json){ "7", 1 }
+					    : (weft_json){ "\"much longer\"", 13 };
+			ck_assert_int_eq(weft_message_edit(&m, NULL, &edit, 1), WEFT_OK);
+			is_as_scanned(&m);
+			is_span(&m, m.rpc.id, edit.value.text);
+			ck_assert(filling > m.text.data && filling < m.text.data + m.text.len);
+			ck_assert_uint_eq(*filling, 'x');
+		}
+		weft_message_fini(&m);
+	}
+}
+END_TEST
+
 START_TEST(a_change_that_makes_no_message_changes_nothing)
 {
 	weft_message m = make(CALL("1", "2"));
@@ -275,6 +314,7 @@ static void message_tests(TCase *tc)
 	t_add(tc, a_text_is_taken_as_it_is);
 	t_add(tc, a_draft_becomes_a_message);
 	t_add_loop(tc, changes_keep_the_envelope_right, 0, 300);
+	t_add(tc, a_change_near_an_end_moves_little);
 	t_add(tc, a_change_that_makes_no_message_changes_nothing);
 	t_add(tc, a_batch_gives_its_elements);
 	t_add(tc, messages_under_failing_malloc);
