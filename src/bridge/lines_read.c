@@ -36,7 +36,8 @@ struct reader {
 	size_t seen;	   /* bytes from begin on that hold no line end */
 	size_t turn_bytes;
 	unsigned turn_messages;
-	bool is_skipping; /* within a line that is too large, of which there are: */
+	bool is_skipping;  /* within a line that is too large, of which there are: */
+	bool skips_blanks; /* nothing else so far */
 	weft_buf head;
 	weft_jsonrpc_skim skim;
 	char little[LITTLE_SIZE];
@@ -94,9 +95,27 @@ static size_t line_max(const struct reader *r)
 	return r->limits.size_max + 2;
 }
 
+static bool is_blank(const char *line, size_t len)
+{
+	for (size_t i = 0; i < len; i++) {
+		if (line[i] != ' ' && line[i] != '\t' && line[i] != '\r')
+			return false;
+	}
+	return true;
+}
+
+/* len more bytes of a line that is too large. */
+static void skip(struct reader *r, size_t len)
+{
+	const char *bytes = r->bytes + r->begin;
+
+	r->skips_blanks = r->skips_blanks && is_blank(bytes, len);
+	weft_jsonrpc_skim_bytes(&r->skim, bytes, len);
+}
+
 static void skip_all(struct reader *r)
 {
-	weft_jsonrpc_skim_bytes(&r->skim, r->bytes + r->begin, r->end - r->begin);
+	skip(r, r->end - r->begin);
 	r->begin = r->end = r->seen = 0;
 }
 
@@ -113,6 +132,7 @@ static weft_err begin_skipping(struct reader *r)
 		return err;
 	memcpy(r->head.data, r->bytes + r->begin, len);
 	r->is_skipping = true;
+	r->skips_blanks = true;
 	weft_jsonrpc_skim_init(&r->skim);
 	skip_all(r);
 	if (r->cap > BLOCK_SIZE)
@@ -172,15 +192,6 @@ static void deliver(struct reader *r, weft_message *message)
 	weft_transport_deliver_own(r->lines->transport, message);
 }
 
-static bool is_blank(const char *line, size_t len)
-{
-	for (size_t i = 0; i < len; i++) {
-		if (line[i] != ' ' && line[i] != '\t' && line[i] != '\r')
-			return false;
-	}
-	return true;
-}
-
 /* The block itself becomes the message's; what is behind it moves on. */
 static weft_err take_block(struct reader *r, size_t len, size_t taken, weft_message *out)
 {
@@ -237,10 +248,14 @@ static weft_err take_skipped(struct reader *r, size_t len, size_t taken)
 	weft_message message;
 	weft_err err;
 
-	weft_jsonrpc_skim_bytes(&r->skim, r->bytes + r->begin, len);
+	skip(r, len);
 	r->begin += taken;
 	r->seen = 0;
 	r->is_skipping = false;
+	if (r->skips_blanks) {
+		weft_buf_unref(&r->head);
+		return WEFT_OK;
+	}
 	do {
 		err = message_too_large(
 			&message, r->pool, (char *)r->head.data, r->head.len, &r->skim);
