@@ -238,8 +238,11 @@ static weft_err add_routes(weft_mcp_server *server, weft_http_server *http)
 		{ "POST", server->path, mcps_post, server },
 		{ "GET", server->path, mcps_get, server },
 		{ "DELETE", server->path, mcps_delete, server },
+		{ "GET", server->sse_path, mcps_sse_get, server },
+		{ "POST", server->messages_path, mcps_sse_post, server },
 	};
-	weft_err err = http_server_routes(http, routes, sizeof(routes) / sizeof(routes[0]));
+	size_t count = sizeof(routes) / sizeof(routes[0]) - (server->options.sse_off ? 2 : 0);
+	weft_err err = http_server_routes(http, routes, count);
 
 	return err ? err_wrap(err, "mcp server: path %s", server->path) : WEFT_OK;
 }

@@ -112,6 +112,7 @@ struct mcps_stream {
 	struct mcps_stream
 		*batch;	  /* a reference: the stream that its answer goes to; NULL: itself */
 	int64_t own_id;	  /* STATELESS: what the transport knows the request by */
+	bool is_endless;  /* subscriptions/listen: no answer is due */
 	bool is_listener; /* of a GET: for what belongs to no request */
 	uint32_t id_len, token_len;
 	const char *token; /* the request's progress token, as it stands; NULL: none */
@@ -216,6 +217,8 @@ void mcps_session_unref(struct mcps_session *session);
 struct mcps_session *mcps_session_find(weft_mcp_server *server, const char *id);
 /* Ends it. Idempotent, from anywhere; the rest is the keeper's. */
 void mcps_session_end(struct mcps_session *session, enum mcps_end why);
+/* One that has ended is not in server->stateless any more. */
+void mcps_stateless_forget(struct mcps_session *session);
 const char *mcps_end_text(const struct mcps_session *session);
 static inline bool mcps_session_has_ended(const struct mcps_session *session)
 {
@@ -265,6 +268,8 @@ WEFT_MUST_CHECK weft_err mcps_stream_put(struct mcps_session *session, struct mc
  * others), those of weft_buf_alloc. */
 WEFT_MUST_CHECK weft_err mcps_stream_gather(
 	struct mcps_session *session, struct mcps_stream *stream, weft_buf *out);
+/* No answer will come, and none is due. */
+void mcps_stream_finish(struct mcps_session *session, struct mcps_stream *stream);
 /* An answer of its requests can't come. */
 void mcps_stream_lose(struct mcps_session *session, struct mcps_stream *stream);
 /* The writer has sent stream->next. */
@@ -299,6 +304,10 @@ bool mcps_request_fail(struct mcps_session *session, struct mcps_stream *stream,
 bool mcps_request_drop(struct mcps_session *session, struct mcps_stream *stream);
 /* The request with that id is no more, if there is one. */
 void mcps_request_forget(struct mcps_session *session, weft_json id);
+/* The same with a reference; NULL: there is none. */
+struct mcps_stream *mcps_request_find(struct mcps_session *session, weft_json id);
+/* The one there is, with a reference; NULL: there is none, or are several. */
+struct mcps_stream *mcps_request_only(struct mcps_session *session);
 /* All of them. */
 void mcps_requests_fail(struct mcps_session *session, const char *why);
 /* Those that came before then. */
@@ -361,9 +370,52 @@ weft_err mcps_serve(weft_http_exchange *x, const struct mcps_serving *serving);
 /* A stream of which nothing is kept any more: an error for its request. */
 weft_err mcps_serve_lost(struct mcps_ask *ask, weft_json id);
 
+/* ---- mcp_server_post.c ---- */
+/* A request, and what is done with its answer. */
+struct mcps_asking {
+	struct mcps_ask *ask; /* with its session and its message */
+	struct mcps_session *session;
+	struct mcps_stream *stream;
+	struct mcps_writer *writer;
+	const weft_http_fields *fields; /* of the response */
+	enum mcps_version version;
+	weft_deadline until; /* for an answer */
+	bool is_initialize;
+};
+/* ask, fields, version and is_initialize are set. */
+weft_err mcps_post_request(struct mcps_asking *asking);
+/* What a request's id may be in this protocol: not null, nor endless. True: go on. */
+bool mcps_check_id(struct mcps_ask *ask, weft_json id);
+/* Why it can't be among those that wait. */
+bool mcps_refuse_request(struct mcps_ask *ask, weft_err err);
+/* Why there is no session. */
+bool mcps_refuse_session(struct mcps_ask *ask, weft_err err);
+
+/* ---- mcp_server_stateless.c ---- */
+/* In server->stateless: the session there has a reference to the principal. */
+static inline weft_map_key mcps_stateless_key(const struct mcps_principal *principal)
+{
+	return weft_map_int((uint64_t)(uintptr_t)principal);
+}
+bool mcps_is_stateless(const struct mcps_ask *ask);
+weft_err mcps_post_stateless(struct mcps_ask *ask);
+/* The request gets an id, and a progress token, of our own. */
+WEFT_MUST_CHECK weft_err mcps_stateless_adopt(
+	struct mcps_session *session, struct mcps_stream *stream, weft_message *request);
+/* Its client's own again. */
+WEFT_MUST_CHECK weft_err mcps_stateless_give_back(
+	struct mcps_session *session, const struct mcps_stream *stream, weft_message *message);
+/* The handler leaves: a request that was not answered is cancelled. */
+void mcps_stateless_leave(struct mcps_session *session, struct mcps_stream *stream);
+/* What is no answer. */
+weft_err mcps_stateless_route(
+	struct mcps_session *session, weft_message *message, weft_deadline until);
+
 /* ---- handlers ---- */
 weft_err mcps_post(weft_http_exchange *x, void *arg);
 weft_err mcps_get(weft_http_exchange *x, void *arg);
 weft_err mcps_delete(weft_http_exchange *x, void *arg);
+weft_err mcps_sse_get(weft_http_exchange *x, void *arg);
+weft_err mcps_sse_post(weft_http_exchange *x, void *arg);
 
 #endif

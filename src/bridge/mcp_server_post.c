@@ -3,7 +3,8 @@
  * POST, in the era of sessions: a message, or a batch (2025-03-26 alone).
  *
  * Of the common case, a request that is answered in JSON: see mcp_server.h for what it costs. What
- * else waits here does so as a stream: a client that goes is no cancellation, and may come back for it.
+ * else waits here does so as a stream: a client that goes is no cancellation, and may come back for
+ * it.
  */
 #include "base/err.h"
 #include "bridge/mcp_server.h"
@@ -14,25 +15,25 @@ static const weft_json no_id = { NULL, 0 };
 
 /* ---- one request ---- */
 
-/* What is done with its answer. */
-struct asking {
-	struct mcps_ask *ask;
-	struct mcps_session *session;
-	struct mcps_stream *stream;
-	struct mcps_writer *writer;
-	const weft_http_fields *fields; /* of the response */
-	enum mcps_version version;
-	weft_deadline until; /* for an answer */
-	bool is_initialize;
-};
-
 static weft_json id_of(const struct mcps_stream *stream)
 {
 	return (weft_json){ stream->id, stream->id_len };
 }
 
+/* Of an answer that is an error. */
+static unsigned error_status(const struct mcps_asking *a)
+{
+	int64_t code;
+
+	if (a->session->kind == MCPS_STATELESS)
+		return weft_json_integer(a->stream->answer.rpc.error_code, &code)
+			? 200
+			: mcps_error_status(code);
+	return mcps_session_has_ended(a->session) ? 404 : 200;
+}
+
 /* As JSON. The answer to initialize is where the client learns of its session, if it has one. */
-static weft_err reply_answer(struct asking *a)
+static weft_err reply_answer(struct mcps_asking *a)
 {
 	const weft_message *answer = &a->stream->answer;
 	const weft_http_fields *fields = a->fields;
@@ -47,8 +48,7 @@ static weft_err reply_answer(struct asking *a)
 	if (answer->rpc.kind == WEFT_JSONRPC_ERROR) {
 		if (a->is_initialize)
 			fields = a->ask->server->json;
-		if (mcps_session_has_ended(a->session))
-			status = 404;
+		status = error_status(a);
 	}
 	err = weft_http_exchange_reply(
 		a->ask->x, status, fields, answer->text.data, answer->text.len, WEFT_FOREVER);
@@ -57,7 +57,7 @@ static weft_err reply_answer(struct asking *a)
 	return err;
 }
 
-static weft_err serve_events(struct asking *a)
+static weft_err serve_events(struct mcps_asking *a)
 {
 	struct mcps_serving serving = {
 		.session = a->session,
@@ -72,7 +72,7 @@ static weft_err serve_events(struct asking *a)
 }
 
 /* Until it is answered, or has to be sent as events. */
-static weft_err await_answer(struct asking *a)
+static weft_err await_answer(struct mcps_asking *a)
 {
 	weft_deadline json = weft_after_ns(a->ask->server->options.json_wait_ns);
 	struct mcps_stream *stream = a->stream;
@@ -93,7 +93,7 @@ static weft_err await_answer(struct asking *a)
 }
 
 /* The request is with the server now, or was answered with an error. */
-static weft_err wait_and_reply(struct asking *a)
+static weft_err wait_and_reply(struct mcps_asking *a)
 {
 	weft_err err = await_answer(a);
 
@@ -104,7 +104,7 @@ static weft_err wait_and_reply(struct asking *a)
 	return serve_events(a);
 }
 
-static bool refuse_request(struct mcps_ask *ask, weft_err err)
+bool mcps_refuse_request(struct mcps_ask *ask, weft_err err)
 {
 	weft_json id = ask->message.rpc.id;
 
@@ -118,8 +118,7 @@ static bool refuse_request(struct mcps_ask *ask, weft_err err)
 	return mcps_refuse(ask, 503, WEFT_JSONRPC_INTERNAL_ERROR, id, "out of memory");
 }
 
-/* What a request's id may be in this protocol: not null. */
-static bool check_id(struct mcps_ask *ask, weft_json id)
+bool mcps_check_id(struct mcps_ask *ask, weft_json id)
 {
 	if (weft_json_type_of(id) == WEFT_JSON_NULL)
 		return mcps_refuse(ask, 400, WEFT_JSONRPC_INVALID_REQUEST, id,
@@ -130,35 +129,49 @@ static bool check_id(struct mcps_ask *ask, weft_json id)
 	return true;
 }
 
-static weft_err post_request(struct mcps_ask *ask, struct asking *a)
+/* Among those that wait; on an error nothing has changed. */
+static weft_err begin_request(struct mcps_asking *a)
+{
+	weft_message *request = &a->ask->message;
+	int64_t timeout_ns = a->ask->server->options.response_timeout_ns;
+	weft_err err = WEFT_OK;
+
+	a->stream = mcps_stream_make(&request->rpc, a->writer);
+	if (!a->stream)
+		return err_set(WEFT_ENOMEM);
+	if (a->session->kind == MCPS_STATELESS)
+		err = mcps_stateless_adopt(a->session, a->stream, request);
+	if (!err)
+		err = mcps_request_add(a->session, a->stream);
+	a->until = timeout_ns && !a->stream->is_endless ? weft_after_ns(timeout_ns) : WEFT_FOREVER;
+	return err;
+}
+
+weft_err mcps_post_request(struct mcps_asking *asking)
 {
 	struct mcps_writer writer = { .is_replaced = false };
-	weft_err err = WEFT_ENOMEM;
+	struct mcps_session *session = asking->ask->session;
+	weft_err err;
 
-	a->ask = ask;
-	a->session = ask->session;
-	a->writer = &writer;
-	a->stream = mcps_stream_make(&ask->message.rpc, &writer);
-	if (a->stream)
-		err = mcps_request_add(ask->session, a->stream);
+	asking->session = session;
+	asking->writer = &writer;
+	err = begin_request(asking);
 	if (err) {
-		(void)refuse_request(ask, err);
-		goto out;
+		(void)mcps_refuse_request(asking->ask, err);
+	} else {
+		if (!mcps_session_deliver(session, &asking->ask->message))
+			(void)mcps_request_fail(session, asking->stream, mcps_end_text(session));
+		err = wait_and_reply(asking);
+		if (session->kind == MCPS_STATELESS)
+			mcps_stateless_leave(session, asking->stream);
 	}
-	a->until = ask->server->options.response_timeout_ns
-		? weft_after_ns(ask->server->options.response_timeout_ns)
-		: WEFT_FOREVER;
-	if (!mcps_session_deliver(ask->session, &ask->message))
-		(void)mcps_request_fail(ask->session, a->stream, mcps_end_text(ask->session));
-	err = wait_and_reply(a);
-out:
-	mcps_stream_unref(weft_map_word(a->stream));
+	mcps_stream_unref(weft_map_word(asking->stream));
 	return err;
 }
 
 /* ---- initialize ---- */
 
-static bool refuse_session(struct mcps_ask *ask, weft_err err)
+bool mcps_refuse_session(struct mcps_ask *ask, weft_err err)
 {
 	weft_json id = ask->message.rpc.id;
 
@@ -180,16 +193,16 @@ static enum mcps_version asked_version(const struct mcps_ask *ask)
 
 static weft_err post_initialize(struct mcps_ask *ask)
 {
-	struct asking a = { .version = asked_version(ask), .is_initialize = true };
+	struct mcps_asking a = { .ask = ask, .version = asked_version(ask), .is_initialize = true };
 	weft_http_fields *fields = NULL;
 	weft_err err;
 
-	if (!check_id(ask, ask->message.rpc.id))
+	if (!mcps_check_id(ask, ask->message.rpc.id))
 		return WEFT_OK;
 	err = mcps_session_make(&ask->session, ask->server, ask->principal, MCPS_SESSIONS,
 		weft_http_exchange_peer(ask->x));
 	if (err) {
-		(void)refuse_session(ask, err);
+		(void)mcps_refuse_session(ask, err);
 		return WEFT_OK;
 	}
 	err = weft_http_fields_copy(&fields, ask->server->json);
@@ -201,7 +214,7 @@ static weft_err post_initialize(struct mcps_ask *ask)
 			"out of memory");
 	} else {
 		a.fields = fields;
-		err = post_request(ask, &a);
+		err = mcps_post_request(&a);
 	}
 	weft_http_fields_free(fields);
 	return err;
@@ -209,13 +222,32 @@ static weft_err post_initialize(struct mcps_ask *ask)
 
 /* ---- messages that have no answer ---- */
 
+/* The request that a notification cancels, with a reference; NULL: none. */
+static struct mcps_stream *cancelled_by(const struct mcps_ask *ask)
+{
+	const weft_jsonrpc *rpc = &ask->message.rpc;
+
+	if (rpc->kind != WEFT_JSONRPC_NOTIFICATION || !rpc->request_id.text ||
+		!weft_json_string_is(rpc->method, "notifications/cancelled"))
+		return NULL;
+	return mcps_request_find(ask->session, rpc->request_id);
+}
+
 static weft_err post_message(struct mcps_ask *ask)
 {
-	if (!mcps_session_deliver(ask->session, &ask->message)) {
-		(void)mcps_refuse_ended(ask);
-		return WEFT_OK;
+	struct mcps_stream *cancelled = cancelled_by(ask);
+	bool is_there = mcps_session_deliver(ask->session, &ask->message);
+
+	if (cancelled) {
+		/* the server need not answer it any more: so its stream ends here */
+		(void)mcps_request_fail(
+			ask->session, cancelled, "the client has cancelled the request");
+		mcps_stream_unref(weft_map_word(cancelled));
 	}
-	return mcps_reply_accepted(ask->x);
+	if (is_there)
+		return mcps_reply_accepted(ask->x);
+	(void)mcps_refuse_ended(ask);
+	return WEFT_OK;
 }
 
 /* ---- batches ---- */
@@ -238,7 +270,7 @@ static bool check_batch(struct mcps_ask *ask, size_t *requests)
 				"Invalid request: %s, in a batch", element.fault);
 		if (element.kind != WEFT_JSONRPC_REQUEST)
 			continue;
-		if (!check_id(ask, element.id))
+		if (!mcps_check_id(ask, element.id))
 			return false;
 		if (weft_json_string_is(element.method, "initialize"))
 			return mcps_refuse(ask, 400, WEFT_JSONRPC_INVALID_REQUEST, element.id,
@@ -291,7 +323,7 @@ static weft_err add_elements(struct mcps_ask *ask, struct mcps_stream *batch)
 }
 
 /* As an array, if all answers come soon, and nothing else does; or else as events. */
-static weft_err answer_batch(struct asking *a)
+static weft_err answer_batch(struct mcps_asking *a)
 {
 	weft_deadline json = weft_after_ns(a->ask->server->options.json_wait_ns);
 	weft_buf text;
@@ -318,7 +350,7 @@ static weft_err answer_batch(struct asking *a)
 static weft_err post_batch(struct mcps_ask *ask)
 {
 	struct mcps_writer writer = { .is_replaced = false };
-	struct asking a = { .ask = ask,
+	struct mcps_asking a = { .ask = ask,
 		.session = ask->session,
 		.writer = &writer,
 		.fields = ask->server->json,
@@ -333,7 +365,7 @@ static weft_err post_batch(struct mcps_ask *ask)
 		return post_message(ask);
 	a.stream = mcps_stream_make(NULL, &writer);
 	if (!a.stream) {
-		(void)refuse_request(ask, WEFT_ENOMEM);
+		(void)mcps_refuse_request(ask, WEFT_ENOMEM);
 		return WEFT_OK;
 	}
 	a.stream->unanswered = (unsigned)requests;
@@ -341,7 +373,7 @@ static weft_err post_batch(struct mcps_ask *ask)
 	err = add_elements(ask, a.stream);
 	if (err) {
 		mcps_stream_give_up(ask->session, a.stream, &writer);
-		(void)refuse_request(ask, err);
+		(void)mcps_refuse_request(ask, err);
 	} else {
 		if (!mcps_session_deliver(ask->session, &ask->message))
 			mcps_requests_fail(ask->session, mcps_end_text(ask->session));
@@ -356,20 +388,20 @@ static weft_err post_batch(struct mcps_ask *ask)
 static weft_err post_in_session(struct mcps_ask *ask)
 {
 	const weft_jsonrpc *rpc = &ask->message.rpc;
-	struct asking a = { .fields = ask->server->json, .version = ask->version };
+	struct mcps_asking a = { .ask = ask, .fields = ask->server->json, .version = ask->version };
 
 	if (rpc->kind == WEFT_JSONRPC_BATCH)
 		return post_batch(ask);
 	if (rpc->kind != WEFT_JSONRPC_REQUEST)
 		return post_message(ask);
-	if (!check_id(ask, rpc->id))
+	if (!mcps_check_id(ask, rpc->id))
 		return WEFT_OK;
 	if (weft_json_string_is(rpc->method, "initialize")) {
 		(void)mcps_refuse(ask, 400, WEFT_JSONRPC_INVALID_REQUEST, rpc->id,
 			"Invalid request: the session is initialized already");
 		return WEFT_OK;
 	}
-	return post_request(ask, &a);
+	return mcps_post_request(&a);
 }
 
 static bool is_initialize(const weft_jsonrpc *rpc)
@@ -381,8 +413,14 @@ static weft_err post(struct mcps_ask *ask)
 {
 	const weft_jsonrpc *rpc = &ask->message.rpc;
 
+	if (mcps_is_stateless(ask))
+		return mcps_post_stateless(ask);
 	if (ask->version == MCPS_VERSION_UNKNOWN) {
 		(void)mcps_refuse_version(ask, rpc->id, ask->version_text);
+		return WEFT_OK;
+	}
+	if (ask->server->options.sessions_off) {
+		(void)mcps_refuse_version(ask, rpc->id, ask->version_text ? ask->version_text : "");
 		return WEFT_OK;
 	}
 	if (!ask->session && is_initialize(rpc) &&

@@ -83,11 +83,58 @@ bool mcps_request_drop(struct mcps_session *session, struct mcps_stream *stream)
 	return take_stream(session, stream);
 }
 
+struct mcps_stream *mcps_request_find(struct mcps_session *session, weft_json id)
+{
+	uint64_t value;
+
+	if (!weft_map_get(session->pending, weft_map_bytes(id.text, id.len), &value))
+		return NULL;
+	return weft_map_pointer(value);
+}
+
 void mcps_request_forget(struct mcps_session *session, weft_json id)
 {
 	struct mcps_stream *stream = take(session, weft_map_bytes(id.text, id.len));
 
 	mcps_stream_unref(weft_map_word(stream));
+}
+
+/* ---- where a GET's stream is meant ---- */
+
+/* The youngest stream of a GET that is being sent. */
+static struct mcps_stream *listener_locked(const struct mcps_session *s)
+{
+	for (struct list *it = s->streams.prev; it != &s->streams; it = it->prev) {
+		struct mcps_stream *stream = container_of(it, struct mcps_stream, link);
+
+		if (stream->is_listener && stream->writer)
+			return stream;
+	}
+	return NULL;
+}
+
+/* There, or where it waits for one. Takes the message. */
+static weft_err put_on_listener(struct mcps_session *s, weft_message *message, weft_deadline until)
+{
+	struct mcps_stream *stream;
+	weft_err err;
+
+	if (message->rpc.kind == WEFT_JSONRPC_NONE)
+		return err_set(WEFT_ENOMEM); /* of an error that could not be made */
+	mcps_lock(s);
+	stream = listener_locked(s);
+	if (stream)
+		mcps_stream_ref(weft_map_word(stream));
+	else
+		stream = mcps_held_locked(s);
+	mcps_unlock(s);
+	if (!stream) {
+		weft_message_fini(message);
+		return err_setf(WEFT_ENOMEM, "event: out of memory");
+	}
+	err = mcps_stream_put(s, stream, message, false, until);
+	mcps_stream_unref(weft_map_word(stream));
+	return err;
 }
 
 /* ---- answers ---- */
@@ -98,6 +145,8 @@ static weft_err answer(struct mcps_session *s, struct mcps_stream *stream, weft_
 {
 	weft_parker *parker = stream->parker;
 
+	if (s->kind == MCPS_SSE)
+		return put_on_listener(s, message, until);
 	if (stream->batch) {
 		stream = stream->batch;
 	} else if (word_get(&stream->phase) == MCPS_WAITING) {
@@ -157,7 +206,7 @@ static bool collect(void *arg, weft_map_key key, uint64_t value)
 	struct mcps_stream *stream = weft_map_pointer(value);
 
 	(void)key;
-	if (stream->born_at >= some->before)
+	if (stream->born_at >= some->before || (stream->is_endless && some->before != WEFT_FOREVER))
 		return true;
 	mcps_stream_ref(value);
 	some->streams[some->count++] = stream;
@@ -249,6 +298,18 @@ static struct mcps_stream *find_by_token(struct mcps_session *s, weft_json token
 	return stream_of_request(search.stream);
 }
 
+struct mcps_stream *mcps_request_only(struct mcps_session *session)
+{
+	struct search search = { 0 };
+
+	if (weft_map_iterate(session->pending, search_step, &search))
+		search.count = 2;
+	if (search.count == 1)
+		return search.stream;
+	mcps_stream_unref(weft_map_word(search.stream));
+	return NULL;
+}
+
 static bool ends_with(weft_json method, const char *end)
 {
 	size_t len = strlen(end);
@@ -261,18 +322,6 @@ static bool is_of_no_request(const weft_jsonrpc *rpc)
 {
 	return ends_with(rpc->method, "/list_changed") ||
 		weft_json_string_is(rpc->method, "notifications/resources/updated");
-}
-
-/* The youngest stream of a GET that is being sent. */
-static struct mcps_stream *listener_locked(const struct mcps_session *s)
-{
-	for (struct list *it = s->streams.prev; it != &s->streams; it = it->prev) {
-		struct mcps_stream *stream = container_of(it, struct mcps_stream, link);
-
-		if (stream->is_listener && stream->writer)
-			return stream;
-	}
-	return NULL;
 }
 
 /* Takes the reference in search. */
@@ -320,18 +369,12 @@ static struct mcps_stream *find_stream(struct mcps_session *s, const weft_jsonrp
 static weft_err route(struct mcps_session *s, weft_message *message, weft_deadline until)
 {
 	struct mcps_stream *stream = find_stream(s, &message->rpc);
-	struct search none = { 0 };
 	weft_err err;
 
-	if (stream && !mcps_stream_open(s, stream)) {
+	if (!stream || !mcps_stream_open(s, stream)) {
 		/* it was answered meanwhile */
 		mcps_stream_unref(weft_map_word(stream));
-		stream = choose(s, &none);
-	}
-	if (!stream) {
-		weft_message_fini(message);
-		return err_setf(
-			WEFT_ENOMEM, "%s: out of memory", weft_transport_name(s->transport));
+		return put_on_listener(s, message, until);
 	}
 	err = mcps_stream_put(s, stream, message, false, until);
 	mcps_stream_unref(weft_map_word(stream));
@@ -349,6 +392,8 @@ static weft_err send_answer(struct mcps_session *s, weft_message *message, weft_
 		return err_setf(WEFT_ENOTFOUND, "%s: nobody waits for this answer",
 			weft_transport_name(s->transport));
 	}
+	if (s->kind == MCPS_STATELESS && mcps_stateless_give_back(s, stream, message))
+		weft_message_fini(message);
 	err = answer(s, stream, message, until);
 	mcps_stream_unref(weft_map_word(stream));
 	return err;
@@ -367,5 +412,7 @@ weft_err mcps_send_own(void *user, weft_message *message, weft_deadline until)
 		return err_setf(WEFT_EINVAL, "%s: batches can't be sent",
 			weft_transport_name(s->transport));
 	}
-	return route(s, message, until);
+	if (s->kind == MCPS_STATELESS)
+		return mcps_stateless_route(s, message, until);
+	return s->kind == MCPS_SSE ? put_on_listener(s, message, until) : route(s, message, until);
 }

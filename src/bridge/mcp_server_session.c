@@ -202,11 +202,24 @@ static weft_err transport_make(struct mcps_session *s, const char *peer)
 		&s->transport, transport_ops(s->kind), s, name, mcps_transport_options(s->server));
 }
 
+static bool is_session(void *arg, uint64_t value)
+{
+	return weft_map_pointer(value) == arg;
+}
+
+void mcps_stateless_forget(struct mcps_session *session)
+{
+	(void)weft_map_remove_if(session->server->stateless, mcps_stateless_key(session->principal),
+		is_session, session);
+}
+
 /* Out of the tables, and of the counts. */
 static void leave_tables(struct mcps_session *s)
 {
 	if (s->kind != MCPS_STATELESS)
 		(void)weft_map_remove(s->server->sessions, weft_map_text(s->id), NULL);
+	else
+		mcps_stateless_forget(s);
 	give_client(s);
 	(void)counter_sub(&s->server->stats.sessions_now, 1);
 }

@@ -293,6 +293,15 @@ static void lose_locked(struct mcps_stream *stream)
 		bell_ring(&stream->writer->bell);
 }
 
+void mcps_stream_finish(struct mcps_session *session, struct mcps_stream *stream)
+{
+	mcps_lock(session);
+	stream->unanswered = 0;
+	if (stream->writer)
+		bell_ring(&stream->writer->bell);
+	mcps_unlock(session);
+}
+
 void mcps_stream_lose(struct mcps_session *session, struct mcps_stream *stream)
 {
 	mcps_lock(session);

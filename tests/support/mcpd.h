@@ -19,6 +19,10 @@
  *	silent			no answer
  *	fail			an error, code 7
  *	bye			closes the session
+ *	tools/call, server/discover	null
+ *	subscriptions/listen	acknowledged; no answer
+ *	poke			a notifications/tools/list_changed for that subscription, then null
+ *	hang_up			a notifications/cancelled for it, then null
  */
 #include "support/httpd.h"
 
@@ -37,7 +41,8 @@ struct mcpd {
 	unsigned cancelled; /* notifications/cancelled among them */
 	unsigned answers;   /* responses that came */
 	unsigned requests;
-	char last[512]; /* the last message's text */
+	char subscription[32]; /* the id of the last subscriptions/listen */
+	char last[512];	       /* the last message's text */
 };
 
 /* Zero is a good value of each; json_wait_ns is then a minute. */
