@@ -71,14 +71,9 @@ static weft_err alloc(struct reader *r, weft_buf *out, size_t size)
 	return err;
 }
 
-/* A block of that size, with what was not taken yet. */
-static weft_err move_to_block(struct reader *r, size_t size)
+/* A block for size bytes, with what was not taken yet. */
+static void use_block(struct reader *r, weft_buf block, size_t size)
 {
-	weft_buf block;
-	weft_err err = alloc(r, &block, HEADROOM + size);
-
-	if (err)
-		return err;
 	memcpy(block.data + HEADROOM, r->bytes + r->begin, r->end - r->begin);
 	weft_buf_unref(&r->block);
 	r->block = block;
@@ -86,7 +81,25 @@ static weft_err move_to_block(struct reader *r, size_t size)
 	r->cap = size;
 	r->end -= r->begin;
 	r->begin = 0;
-	return WEFT_OK;
+}
+
+static weft_err move_to_block(struct reader *r, size_t size)
+{
+	weft_buf block;
+	weft_err err = alloc(r, &block, HEADROOM + size);
+
+	if (!err)
+		use_block(r, block, size);
+	return err;
+}
+
+/* More comes than the reader's own memory has room for: a block, if there is one. */
+static void warm(struct reader *r)
+{
+	weft_buf block;
+
+	if (!weft_buf_alloc(&block, r->pool, HEADROOM + BLOCK_SIZE))
+		use_block(r, block, BLOCK_SIZE);
 }
 
 /* The most bytes of a line that is not too large, its end included. */
@@ -144,6 +157,7 @@ static weft_err begin_skipping(struct reader *r)
 static weft_err make_room(struct reader *r)
 {
 	size_t len = r->end - r->begin, max = line_max(r), size;
+	weft_err err;
 
 	if (len == 0)
 		r->begin = r->end = 0;
@@ -160,7 +174,9 @@ static weft_err make_room(struct reader *r)
 	size = r->cap * 2 < BLOCK_SIZE ? BLOCK_SIZE : r->cap * 2;
 	if (size > max && max > BLOCK_SIZE)
 		size = max;
-	return move_to_block(r, size);
+	err = move_to_block(r, size);
+	/* what there is no memory for is too large, too */
+	return err == WEFT_ENOMEM || err == WEFT_ECAPACITY ? begin_skipping(r) : err;
 }
 
 static weft_err read_more(struct reader *r)
@@ -183,6 +199,8 @@ static weft_err read_more(struct reader *r)
 		return err;
 	r->end += got;
 	r->turn_bytes += got;
+	if (r->end == sizeof(r->little) && !r->block.data)
+		warm(r);
 	return WEFT_OK;
 }
 

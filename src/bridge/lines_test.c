@@ -2,6 +2,7 @@
 /* Messages a line, over conns in memory that give and take as the test says. */
 #include "support/both.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -379,6 +380,28 @@ static weft_err large_body(void *arg)
 	return WEFT_OK;
 }
 
+/* What the pool can't hold is passed over as what is over the limit is. */
+BOTH_TEST(a_message_without_memory_for_it_is_passed_over)
+{
+	weft_transport_options options = WEFT_TRANSPORT_OPTIONS_DEFAULT;
+	weft_buf_pool_options pool_options = { .live_max = 100 * 1024 };
+	weft_fiber *fiber;
+	struct talk t;
+	struct saying s;
+
+	want_ok(weft_buf_pool_create(&options.pool, &pool_options));
+	talk_open_with(&t, 0, &options);
+	s = (struct saying){ t.peer, 200000, 1, "\n" };
+	want_ok(weft_spawn(&fiber, "say", say_filled, &s));
+	expect_invalid(&t, WEFT_EMSGSIZE, "77");
+	want_ok(weft_fiber_join(fiber, NULL, WEFT_FOREVER));
+	say(&t, PING "\n");
+	expect(&t, WEFT_JSONRPC_REQUEST, PING);
+	talk_close(&t);
+	weft_buf_pool_free(options.pool);
+	return WEFT_OK;
+}
+
 START_TEST(a_large_message_goes_through)
 {
 	both_run_epoll(large_body);
@@ -489,6 +512,60 @@ BOTH_TEST(a_peer_that_takes_little_is_not_given_up)
 	free(back);
 	return WEFT_OK;
 }
+
+struct thread {
+	struct crowd crowd;
+	pthread_t thread;
+};
+
+static void *crowd_thread(void *arg)
+{
+	struct thread *t = arg;
+
+	want_ok(crowd_fiber(&t->crowd));
+	return NULL;
+}
+
+static weft_err threads_body(void *arg)
+{
+	struct thread threads[3];
+	unsigned next[3] = { 0 };
+	weft_transport *ends[2];
+	weft_conn *conns[2];
+	weft_message m;
+
+	(void)arg;
+	want_ok(weft_conn_pair(conns, 3000));
+	for (int i = 0; i < 2; i++)
+		want_ok(weft_transport_lines_own(&ends[i], conns[i], NULL));
+	for (int i = 0; i < 3; i++) {
+		threads[i].crowd = (struct crowd){ ends[0], 100, 1000 };
+		want(!pthread_create(&threads[i].thread, NULL, crowd_thread, &threads[i]));
+	}
+	for (unsigned n = 0; n < 300; n++) {
+		unsigned long who;
+		unsigned number, i;
+
+		want_ok(weft_transport_receive(ends[1], &m, WEFT_FOREVER));
+		want(sscanf(m.rpc.params.text, "{\"who\":%lu,\"n\":%u", &who, &number) == 2);
+		for (i = 0; i < 3 && who != (uintptr_t)&threads[i].crowd; i++)
+			;
+		want(i < 3 && number == next[i]);
+		next[i]++;
+		weft_message_fini(&m);
+	}
+	for (int i = 0; i < 3; i++)
+		pthread_join(threads[i].thread, NULL);
+	weft_transport_free(ends[0]);
+	weft_transport_free(ends[1]);
+	return WEFT_OK;
+}
+
+START_TEST(plain_threads_may_send)
+{
+	both_run_epoll(threads_body);
+}
+END_TEST
 
 /* ---- ends ---- */
 
@@ -754,11 +831,13 @@ static void lines_tests(TCase *tc)
 	both_add(tc, a_batch_comes_as_its_elements);
 	both_add(tc, only_what_is_over_the_limit_is_passed_over);
 	both_add(tc, memory_is_bounded_and_given_back);
+	both_add(tc, a_message_without_memory_for_it_is_passed_over);
 	t_add(tc, a_large_message_goes_through);
 	both_add(tc, what_can_not_be_sent_is_refused);
 	both_add(tc, a_slow_peer_makes_senders_wait);
 	both_add(tc, a_peer_that_takes_nothing_is_given_up);
 	both_add(tc, a_peer_that_takes_little_is_not_given_up);
+	t_add(tc, plain_threads_may_send);
 	both_add(tc, after_the_peers_end_something_can_be_sent);
 	both_add(tc, a_reset_is_told);
 	both_add(tc, closing_sends_what_is_pending);

@@ -51,7 +51,7 @@ weft_err message_too_large(weft_message *out, weft_buf_pool *pool, const char *b
 	m.rpc.kind = WEFT_JSONRPC_INVALID;
 	m.rpc.fault_code = WEFT_JSONRPC_INVALID_REQUEST;
 	m.rpc.fault_offset = len;
-	m.rpc.fault = "over the limit";
+	m.rpc.fault = "too large";
 	*out = m;
 	return WEFT_OK;
 }
@@ -69,15 +69,20 @@ static weft_err cut(weft_message *out, weft_buf_pool *pool, const char *text, si
 /* What the scan has found wrong. */
 static void adopt_invalid(weft_message *m)
 {
-	weft_buf whole = m->text;
+	weft_message beginning;
 
 	m->err = weft_jsonrpc_check(&m->rpc);
 	if (m->err != WEFT_EMSGSIZE)
 		return;
 	m->would_be = WEFT_JSONRPC_INVALID;
 	/* without memory it stays whole, with the id only if that came early */
-	if (cut(m, NULL, (const char *)whole.data, whole.len) == WEFT_OK)
-		weft_buf_unref(&whole);
+	if (cut(&beginning, NULL, (const char *)m->text.data, m->text.len))
+		return;
+	weft_buf_unref(&m->text);
+	beginning.rpc.fault = m->rpc.fault;
+	beginning.rpc.fault_code = m->rpc.fault_code;
+	beginning.rpc.fault_offset = m->rpc.fault_offset;
+	*m = beginning; /* no span of the old text is left */
 }
 
 void message_adopt(weft_message *out, weft_buf text, const weft_json_limits *limits)
