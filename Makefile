@@ -6,8 +6,8 @@ CONFIGURE = tools/configure.sh
 CTEST = ctest --output-on-failure -j $(JOBS)
 UNITS = $(CTEST) -LE '^peers$$'
 
-.PHONY: help setup setup-bench setup-peers build run test test-release test-peers bench bench-sync bench-mux \
-	bench-http bench-bridge model asan tsan debug aarch64 fuzz fuzz-long lint format install clean coverage soak
+.PHONY: help setup setup-bench setup-peers build run run-tunnel test test-release test-peers bench bench-sync \
+	bench-mux bench-http bench-bridge model asan tsan debug aarch64 fuzz fuzz-long lint format install clean coverage soak
 
 help: ## This list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 16
@@ -23,8 +23,10 @@ build: ## Release build: build/weft, build/libweft.so, build/libweft.a
 	$(CONFIGURE) release
 	cmake --build build -j $(JOBS)
 
-run: build ## Show the bridge at work
+run: build ## An MCP server, the bridge in front of it, a call through each transport
 	tools/run.sh
+run-tunnel: build ## A file server, a tunnel to it, a file through both
+	tools/run-tunnel.sh
 
 test: build ## Build with ASan, UBSan, LSan and run every test
 	$(CONFIGURE) asan

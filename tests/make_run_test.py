@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 # weft-test: timeout=180
-"""The file server of the examples, and make run as somebody at a terminal meets it."""
+"""The file server of the examples; make run and make run-tunnel as somebody at a terminal meets
+them."""
 import glob
 import hashlib
+import json
 import os
 import pty
 import re
@@ -20,7 +22,6 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "sup
 from weftlib import PATIENCE, connect, read_all, until  # noqa: E402
 
 SERVER = os.path.join(os.environ["WEFT_EXAMPLES"], "file_server")
-RUN = os.path.join(os.environ["WEFT_SRC"], "tools", "run.sh")
 
 
 def answer_of(sock):
@@ -131,14 +132,21 @@ class FileServer(unittest.TestCase):
                               for n in os.listdir(fds)), "every file is closed again")
 
 
-class MakeRun(unittest.TestCase):
+class Shown(unittest.TestCase):
+    """A script of make's, as somebody at a terminal meets it."""
+    script = None
+
     def setUp(self):
         self.temp = tempfile.TemporaryDirectory()
-        self.env = {**os.environ, "TMPDIR": self.temp.name, "WEFT_RUN_MIB": "4"}
+        self.addCleanup(self.temp.cleanup)
+        # what it runs has the folder's name among its arguments
+        os.symlink(os.environ["WEFT_EXAMPLES"], os.path.join(self.temp.name, "examples"))
+        self.work = os.path.join(self.temp.name, "work")
+        os.mkdir(self.work)
+        self.env = {**os.environ, "TMPDIR": self.work, "WEFT_RUN_MIB": "4",
+                    "WEFT_EXAMPLES": os.path.join(self.temp.name, "examples")}
         self.env.pop("WEFT_RUN_ONCE", None)
-
-    def tearDown(self):
-        self.temp.cleanup()
+        self.path = os.path.join(os.environ["WEFT_SRC"], "tools", self.script)
 
     def mentions(self):
         """Processes that have the test's folder among their arguments."""
@@ -152,47 +160,94 @@ class MakeRun(unittest.TestCase):
                 pass
         return found
 
-    def test_stays_up_until_interrupted_and_leaves_nothing(self):
+    def at_a_terminal(self, last_words, look, keys):
+        """Runs it until it has said last_words, then look(text), then types keys; its status."""
         pid, terminal = pty.fork()
         if pid == 0:
-            os.execvpe("bash", ["bash", RUN], self.env)
+            os.execvpe("bash", ["bash", self.path], self.env)
         text = b""
         end = time.monotonic() + 2 * PATIENCE
         try:
-            while b"Ctrl-C" not in text:
+            while last_words not in text:
                 self.assertLess(time.monotonic(), end, text)
                 if select.select([terminal], [], [], 1)[0]:
                     text += os.read(terminal, 65536)
-            url = re.search(rb"still up: http://127\.0\.0\.1:(\d+)/data", text)
-            self.assertTrue(url, text)
-            with connect(int(url.group(1))) as sock:
-                sock.sendall(b"GET /data HTTP/1.0\r\n\r\n")
-                body = read_all(sock).split(b"\r\n\r\n", 1)[1]
-            said = re.search(rb"sha256 ([0-9a-f]{64}): as sent", text).group(1).decode()
-            self.assertEqual(hashlib.sha256(body).hexdigest(), said)
+            look(text.replace(b"\r\n", b"\n"))
             self.assertTrue(self.mentions())
-            self.assertRegex(text, rb"through the tunnel [\d.]+ GiB/s, direct [\d.]+ GiB/s: \d+ %")
-            os.write(terminal, b"\x03")
-            status = until(lambda: os.waitpid(pid, os.WNOHANG)[1], "run.sh ends")
+            os.write(terminal, keys)
+            status = until(lambda: [status for ended, status in [os.waitpid(pid, os.WNOHANG)]
+                                    if ended], f"{self.script} ends")[0]
             pid = 0
-            self.assertEqual(os.waitstatus_to_exitcode(status), 130)
         finally:
             if pid:
                 os.kill(pid, signal.SIGKILL)
                 os.waitpid(pid, 0)
             os.close(terminal)
-        self.assertEqual(os.listdir(self.temp.name), [])
+        self.assertEqual(os.listdir(self.work), [])
         self.assertEqual(self.mentions(), [])
+        return os.waitstatus_to_exitcode(status)
+
+    def assert_closed(self, port):
         with socket.socket() as sock:
-            self.assertNotEqual(sock.connect_ex(("127.0.0.1", int(url.group(1)))), 0)
+            self.assertNotEqual(sock.connect_ex(("127.0.0.1", port)), 0)
 
     def refused(self, words, **env):
-        done = subprocess.run(["bash", RUN], env={**self.env, **env}, stdin=subprocess.DEVNULL,
-                              capture_output=True, timeout=PATIENCE, check=False)
+        done = subprocess.run(["bash", self.path], env={**self.env, **env},
+                              stdin=subprocess.DEVNULL, capture_output=True, timeout=PATIENCE,
+                              check=False)
         self.assertEqual(done.returncode, 1)
         self.assertIn(words, done.stderr.decode())
         self.assertEqual(done.stderr.count(b"\n"), 1, done.stderr)
-        self.assertEqual(os.listdir(self.temp.name), [])
+        self.assertEqual(os.listdir(self.work), [])
+
+
+class MakeRun(Shown):
+    script = "run.sh"
+
+    def look(self, text):
+        """The line that it shows does what it says when it is pasted."""
+        port = re.search(rb"still up: http://127\.0\.0\.1:(\d+)/mcp", text)
+        self.assertTrue(port, text)
+        self.port = int(port.group(1))
+        (line,) = [line for line in text.decode().splitlines() if line.startswith("curl ")]
+        for _ in range(2):
+            done = subprocess.run(["sh", "-c", line], capture_output=True, timeout=PATIENCE,
+                                  check=False)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            answer = json.loads(done.stdout)
+            self.assertEqual(answer["result"]["content"][0]["text"], "42")
+
+    def test_stays_up_until_enter_and_leaves_nothing(self):
+        self.assertEqual(self.at_a_terminal(b"Enter ends it", self.look, b"\n"), 0)
+        self.assert_closed(self.port)
+
+    def test_an_interrupt_leaves_nothing(self):
+        self.assertEqual(self.at_a_terminal(b"Enter ends it", self.look, b"\x03"), 130)
+        self.assert_closed(self.port)
+
+    def test_what_is_missing_is_named(self):
+        self.refused("make build", WEFT=os.path.join(self.temp.name, "weft"))
+        self.refused("mcp_server is missing", WEFT_EXAMPLES=self.temp.name)
+        self.refused("the bridge did not start", WEFT="/bin/false")
+
+
+class MakeRunTunnel(Shown):
+    script = "run-tunnel.sh"
+
+    def look(self, text):
+        url = re.search(rb"still up: http://127\.0\.0\.1:(\d+)/data", text)
+        self.assertTrue(url, text)
+        self.port = int(url.group(1))
+        with connect(self.port) as sock:
+            sock.sendall(b"GET /data HTTP/1.0\r\n\r\n")
+            body = read_all(sock).split(b"\r\n\r\n", 1)[1]
+        said = re.search(rb"sha256 ([0-9a-f]{64}): as sent", text).group(1).decode()
+        self.assertEqual(hashlib.sha256(body).hexdigest(), said)
+        self.assertRegex(text, rb"through the tunnel [\d.]+ GiB/s, direct [\d.]+ GiB/s: \d+ %")
+
+    def test_stays_up_until_interrupted_and_leaves_nothing(self):
+        self.assertEqual(self.at_a_terminal(b"Ctrl-C", self.look, b"\x03"), 130)
+        self.assert_closed(self.port)
 
     def test_what_is_missing_is_named(self):
         self.refused("make build", WEFT=os.path.join(self.temp.name, "weft"))
