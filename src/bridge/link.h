@@ -53,6 +53,7 @@
 #define LINK_OLD "2025-11-25"	   /* the last one with them */
 
 #define LINK_SERVER_LOST (-32000) /* JSON-RPC: what the relay says where a server should */
+#define LINK_CANCELLED (-32800)	  /* ... and of what the client has cancelled */
 #define LINK_VERSION_UNSUPPORTED (-32022)
 #define LINK_HEADER_MISMATCH (-32020)
 #define LINK_CAPABILITY_MISSING (-32021)
@@ -97,6 +98,7 @@ struct relay_session {
 	uint64_t number;
 	weft_transport *client;
 	weft_parker *owner;	   /* relay_serve's fiber */
+	bool answers_all;	   /* a request of its client's is an exchange that has to end */
 	struct list in_relay;	   /* in relay->sessions */
 	struct list in_link;	   /* shared: in link->sessions, under link->sessions_lock */
 	struct word64 flights;	   /* how many requests are in flight, SESSION_WAITED */

@@ -283,6 +283,9 @@ static void up_cancelled(struct relay_session *session, weft_message *message)
 		(void)!link_send_own(link, message);
 		link_leave(link);
 	}
+	/* over HTTP there is somebody who waits, whatever it has cancelled */
+	if (session->answers_all)
+		flight_refuse(flight, LINK_CANCELLED, none, "cancelled, as the client has asked");
 	flight_drop(link, flight);
 }
 

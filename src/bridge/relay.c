@@ -201,6 +201,7 @@ static struct relay_session *session_create(
 	session->relay = relay;
 	session->client = client;
 	session->owner = weft_parker_self();
+	session->answers_all = strcmp(weft_transport_kind(client), "http") == 0;
 	session->number = counter_add(last ? last : &relay->session_last, 1) + 1;
 	session->over_at = timeout_ns ? weft_after_ns(timeout_ns) : WEFT_FOREVER;
 	counter_set(&session->active_at, (uint64_t)weft_now());

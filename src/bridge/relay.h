@@ -8,9 +8,9 @@
  *
  * What holds, whatever breaks when (link.h says how):
  *  - A request of a client's is answered once, by the server's answer or by an error that says
- *    what became of it; or its session has ended. Not answered is what the client has cancelled
- *    (MCP, cancellation: no answer is to follow): who keeps something open for an answer lets go
- *    of it at notifications/cancelled.
+ *    what became of it; or its session has ended. What the client has cancelled is not answered
+ *    (MCP, cancellation: none is to follow), but over HTTP, where each request is an exchange
+ *    that has to end: there it is an error.
  *  - No message reaches another session than its own.
  *  - A server that is lost is started again, and initialized as before; its clients don't notice,
  *    but for errors in answer to what was in flight.
