@@ -210,7 +210,8 @@ static bool learn_by_initialize(struct link *link)
 	return is_known;
 }
 
-static void learn_revisions(struct link *link)
+/* From the client's session. False: it has none. */
+static bool learn_by_welcome(struct link *link)
 {
 	char version[SPEAKS_MAX - 2], list[SPEAKS_MAX];
 	bool has_session;
@@ -218,25 +219,14 @@ static void learn_revisions(struct link *link)
 	rt_lock_acquire(&link->lock);
 	has_session = link->welcome.text.data != NULL;
 	rt_lock_release(&link->lock);
-	if (has_session) {
-		version_welcomed(link, version, sizeof(version));
-		(void)snprintf(list, sizeof(list), "[%s]", version);
-		if (speaks_set(link, json_of(list)))
-			return;
-	} else if (learn_by_initialize(link)) {
-		return;
-	}
-	if (!link->speaks)
-		(void)speaks_set(link, json_of("[]"));
+	if (!has_session)
+		return false;
+	version_welcomed(link, version, sizeof(version));
+	(void)snprintf(list, sizeof(list), "[%s]", version);
+	return speaks_set(link, json_of(list));
 }
 
-static void era_set(struct link *link, enum link_era era)
-{
-	(void)word_swap(&link->era, (uint32_t)era);
-	link_announce(link);
-}
-
-void link_probe(struct link *link)
+static enum link_era discover(struct link *link)
 {
 	static const char params[] =
 		"{\"_meta\":{\"io.modelcontextprotocol/protocolVersion\":\"" LINK_MODERN "\","
@@ -244,25 +234,45 @@ void link_probe(struct link *link)
 		"\"io.modelcontextprotocol/clientInfo\":{\"name\":\"weft\",\"version\":\"" WEFT_VERSION
 		"\"}}}";
 	int64_t timeout_ns = link->relay->options.connect_timeout_ns;
-	enum link_era era = LINK_ERA_UNKNOWN;
+	enum link_era era;
 	weft_message reply;
 
+	if (timeout_ns > PROBE_TIMEOUT_NS)
+		timeout_ns = PROBE_TIMEOUT_NS;
+	if (link_call(link, "server/discover", json_of(params), &reply, weft_after_ns(timeout_ns)))
+		return LINK_ERA_UNKNOWN;
+	era = era_of(link, &reply);
+	weft_message_fini(&reply);
+	return era;
+}
+
+/*
+ * One question, once: a server that is killed by it is none that knows it. A server that does not know
+ * it may be in any state then: if no session has begun, it is to be another that is asked what it speaks.
+ */
+void link_probe(struct link *link)
+{
+	enum link_era era = LINK_ERA_UNKNOWN;
+
 	if (!link->is_probed) {
-		/* once: one that it kills is none that knows it */
 		link->is_probed = true;
-		if (!link_call(link, "server/discover", json_of(params), &reply,
-			    weft_after_ns(timeout_ns < PROBE_TIMEOUT_NS ? timeout_ns
-									: PROBE_TIMEOUT_NS))) {
-			era = era_of(link, &reply);
-			weft_message_fini(&reply);
+		era = discover(link);
+		if (era == LINK_ERA_UNKNOWN && learn_by_welcome(link))
+			era = LINK_ERA_OLD;
+		if (era == LINK_ERA_UNKNOWN) {
+			(void)word_swap(&link->is_tainted, 1);
+			link_want(link, LINK_WANT_RESTART);
+			return;
 		}
-	}
-	if (era == LINK_ERA_UNKNOWN && !word_get(&link->is_lost))
-		learn_revisions(link);
-	if (era == LINK_ERA_UNKNOWN && link->speaks)
+	} else if (learn_by_welcome(link) || learn_by_initialize(link)) {
 		era = LINK_ERA_OLD;
-	if (era != LINK_ERA_UNKNOWN)
-		era_set(link, era);
+	} else if (!word_get(&link->is_lost)) {
+		era = speaks_set(link, json_of("[]")) ? LINK_ERA_OLD : LINK_ERA_UNKNOWN;
+	}
+	if (era == LINK_ERA_UNKNOWN)
+		return; /* lost meanwhile, or without memory: tried again */
+	(void)word_swap(&link->era, (uint32_t)era);
+	link_announce(link);
 }
 
 /* ---- silence ---- */

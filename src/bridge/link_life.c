@@ -17,6 +17,8 @@
 
 #define LASTED_NS INT64_C(10000000000) /* a server that was there so long did not start in vain */
 
+#define AGAIN_NS INT64_C(10000000) /* what was in vain for want of memory */
+
 static const weft_json none;
 
 enum watched { WATCHED_OVER, WATCHED_LOST, WATCHED_RESTART };
@@ -183,6 +185,8 @@ static enum watched watch(struct link *link)
 			return WATCHED_RESTART;
 		if ((wants & LINK_WANT_ERA) && word_get(&link->era) == LINK_ERA_UNKNOWN) {
 			link_probe(link);
+			if (!word_get(&link->era) && !link_is_over(link, &next))
+				link_wait(link, weft_after_ns(AGAIN_NS));
 			continue;
 		}
 		link_silence(link, &next);

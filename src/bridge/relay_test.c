@@ -458,7 +458,7 @@ BOTH_TEST(a_request_without_a_session_is_refused_for_an_old_server)
 		want(strcmp(s.fake.client, "\"weft\"") == 0);
 		/* a session does not begin with a server that was asked such things */
 		talker_initialize(&t);
-		want(counter_get(&s.fake.started) == 2);
+		want(counter_get(&s.fake.started) == 3);
 		talker_say(&t,
 			"{\"jsonrpc\":\"2.0\",\"id\":2,\"method\":\"who\",\"params\":{" MODERN
 			"}}");
