@@ -223,6 +223,9 @@ WEFT_API const weft_http_fields *weft_http_response_trailers(const weft_http_res
 /* Where redirects led, without fragment; NULL: none was followed, and it came from the request's
  * own URL. Valid until free. */
 WEFT_API const char *weft_http_response_url(const weft_http_response *response);
+/* As `endless` of the request, now that the head tells whether it may go on for ever. By its
+ * owner, before the body is read. */
+WEFT_API void weft_http_response_endless_set(weft_http_response *response, bool endless);
 /* Bytes that the body will have, by its Content-Length; -1: not known. */
 WEFT_API int64_t weft_http_response_length(const weft_http_response *response);
 

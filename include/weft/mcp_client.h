@@ -11,7 +11,7 @@ WEFT_BEGIN_DECLS
  * mcp_server.h.
  */
 typedef enum weft_mcp_era {
-	WEFT_MCP_AUTO,	    /* as the first message and the server's answers say */
+	WEFT_MCP_AUTO,	    /* as each message, and the server's answer to initialize, say */
 	WEFT_MCP_SESSIONS,  /* 2025-03-26 to 2025-11-25 */
 	WEFT_MCP_STATELESS, /* 2026-07-28 */
 	WEFT_MCP_SSE,	    /* HTTP+SSE, 2024-11-05 */
@@ -24,9 +24,13 @@ typedef struct weft_mcp_client_options {
 	/* What each request is like: fields, tls, proxy and so on, as in weft_sse_client_options;
 	 * borrowed until free. NULL: the defaults. */
 	const weft_http_request *request;
-	int64_t response_timeout_ns; /* for an answer; 0: none */
-	int64_t idle_timeout_ns;     /* a stream without a byte is lost; 0: 60 s; negative: never */
-	unsigned attempts_max;	     /* to resume a stream; 0: 5 */
+	/* For an answer, of whatever streams; 0: none. subscriptions/listen has none. */
+	int64_t response_timeout_ns;
+	/* A stream without a byte is lost; 0: never, for not every server sends comments. Of the
+	 * HTTP client: whether connections are kept alive (weft_net_options), and
+	 * stall_timeout_ns for answers that are no streams. */
+	int64_t idle_timeout_ns;
+	unsigned attempts_max; /* to open a stream again, in a row; 0: 5 */
 	size_t requests_max;	     /* unanswered: WEFT_ECAPACITY; 0: 1000 */
 } weft_mcp_client_options;
 
@@ -37,11 +41,21 @@ typedef struct weft_mcp_client_options {
 
 /*
  * Sessions with the server at url, "sse+" in front of it or not. The HTTP client is referenced.
- * What of a session can be mended by itself is: a stream that breaks is resumed (Last-Event-ID,
- * retry). A session that the server does not know any more (404) is at its end: WEFT_ERESET; who wants
- * another connects again. A request whose answer can't come any more is answered with an error in
- * its place, so that each request that was sent gets exactly one answer, or the session ends.
- * Errors: WEFT_EINVAL, WEFT_ENOMEM.
+ *
+ * What of a session can be mended by itself is: a stream that breaks is opened again, from the last
+ * event on (Last-Event-ID, retry). The session is at its end, WEFT_ERESET, when the server does not
+ * know it any more (404), or the stream of its own messages or of HTTP+SSE is lost for good; who
+ * wants another connects again. A request whose answer can't come any more is answered with an error
+ * in its place (code -32000, or the server's own): each request that was sent gets exactly one
+ * answer, or the session ends. One that was cancelled (notifications/cancelled) gets none from
+ * then on; its response is closed.
+ *
+ * Connecting waits for nothing but the stream of HTTP+SSE, where the URL or the options ask for
+ * that: the first message connects. With WEFT_MCP_AUTO a server that answers initialize with 400,
+ * 404 or 405 is asked for HTTP+SSE, and a message is of the era without sessions if it names its
+ * revision (_meta) or is server/discover.
+ *
+ * Errors: WEFT_EINVAL, WEFT_EMSGSIZE (the URL), WEFT_ENOMEM.
  */
 WEFT_API WEFT_MUST_CHECK weft_err weft_outgoing_mcp(weft_outgoing **out, weft_http_client *http,
 	const char *url, const weft_mcp_client_options *options);

@@ -70,8 +70,8 @@ typedef struct weft_sse_client_options {
 /*
  * Connects; until counts for this first attempt. options may be NULL.
  * Errors: WEFT_EINVAL (names the field); WEFT_ECLOSED (status 204: the server has nothing
- * more to say), WEFT_EAUTH (401, 403, 407), WEFT_ENOTFOUND (404, 410), WEFT_EREFUSED (any other
- * status but 200), WEFT_EPROTO (not text/event-stream), those of weft_http_client_send,
+ * more to say), WEFT_EAUTH (401, 403, 407), WEFT_ENOTFOUND (404, 410), WEFT_ENOSYS (405, 501: there
+ * is no stream), WEFT_EREFUSED (any other status but 200), WEFT_EPROTO (not text/event-stream), those of weft_http_client_send,
  * WEFT_ENOMEM.
  */
 WEFT_API WEFT_MUST_CHECK weft_err weft_sse_client_open(weft_sse_client **out,
@@ -86,7 +86,7 @@ WEFT_API WEFT_MUST_CHECK weft_err weft_sse_client_open(weft_sse_client **out,
  * an attempt to connect goes on), WEFT_ECANCELED (the caller), WEFT_ENOMEM.
  * Final, and returned again: WEFT_ECLOSED (closed here, by status 204, or with the HTTP client),
  * WEFT_EAUTH, WEFT_ENOTFOUND, WEFT_EREFUSED, WEFT_EPROTO (as open, now of an attempt to connect
- * again), WEFT_EINVAL (an id that no header field can carry), WEFT_ENOSYS (a redirect to https
+ * again), WEFT_EINVAL (an id that no header field can carry), WEFT_ENOSYS (as open; or a redirect to https
  * in a library without TLS), WEFT_ECAPACITY (attempts_max in a row have failed).
  */
 WEFT_API WEFT_MUST_CHECK weft_err weft_sse_client_next(

@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#define IDLE_DEFAULT_NS INT64_C(60000000000)
 #define ATTEMPTS_DEFAULT 5
 #define REQUESTS_DEFAULT 1000
 #define GOODBYE_NS INT64_C(2000000000) /* for the DELETE of a session */
@@ -23,52 +22,44 @@ bool mcp_is_initialize(const weft_message *message)
 		weft_json_string_is(message->rpc.method, "initialize");
 }
 
-static bool same_id(weft_json a, weft_json b)
+bool mcp_is_stateless(const struct mcp_client *c, const weft_message *message)
 {
-	int64_t left, right;
-
-	if (a.len == b.len && memcmp(a.text, b.text, a.len) == 0)
+	switch (c->remote->options.era) {
+	case WEFT_MCP_STATELESS:
 		return true;
-	return weft_json_integer(a, &left) == WEFT_OK && weft_json_integer(b, &right) == WEFT_OK &&
-		left == right;
-}
-
-bool mcp_is_answer(const weft_message *message, const weft_message *request)
-{
-	return (message->rpc.kind == WEFT_JSONRPC_RESPONSE ||
-		       message->rpc.kind == WEFT_JSONRPC_ERROR) &&
-		message->rpc.id.text && same_id(message->rpc.id, request->rpc.id);
-}
-
-void mcp_deliver(struct mcp_client *c, weft_message *message)
-{
-	weft_transport_deliver_own(c->transport, message);
-}
-
-void mcp_take(struct mcp_post *post, weft_message *message)
-{
-	if (!post->is_answered && mcp_is_answer(message, &post->message)) {
-		post->is_answered = true;
-		if (mcp_is_initialize(&post->message))
-			mcp_learn_version(post->client, message);
+	case WEFT_MCP_AUTO:
+		return message->rpc.meta_protocol_version.text ||
+			weft_json_string_is(message->rpc.method, "server/discover");
+	case WEFT_MCP_SESSIONS:
+	case WEFT_MCP_SSE:
+		break;
 	}
-	mcp_deliver(post->client, message);
+	return false;
 }
 
-void mcp_answer(struct mcp_client *c, weft_json id, int code, weft_json data, const char *text)
+weft_deadline mcp_connect_until(const struct mcp_client *c)
 {
-	weft_jsonrpc_draft draft = {
-		.kind = WEFT_JSONRPC_ERROR, .id = id, .code = code, .message = text, .data = data
-	};
-	weft_message message;
+	return weft_after_ns(c->remote->options.transport.connect_timeout_ns);
+}
 
-	if (weft_message_write(&message, c->remote->pool, &draft))
-		mcp_end(c, WEFT_ENOMEM, "no memory for an answer");
-	else
-		mcp_deliver(c, &message);
+weft_json_limits mcp_limits(const struct mcp_client *c)
+{
+	const weft_transport_options *o = &c->remote->options.transport;
+
+	return (weft_json_limits){ o->message_size_max, o->depth_max };
 }
 
 /* ---- what the server said ---- */
+
+bool mcp_has_session(struct mcp_client *c)
+{
+	bool has_session;
+
+	rt_lock_acquire(&c->lock);
+	has_session = c->session != NULL;
+	rt_lock_release(&c->lock);
+	return has_session;
+}
 
 static bool is_visible(const char *text)
 {
@@ -135,115 +126,125 @@ void mcp_learn_version(struct mcp_client *c, const weft_message *answer)
 
 /* ---- sending ---- */
 
-static weft_err over(const struct mcp_client *c)
+static weft_err over(struct mcp_client *c)
 {
-	return err_setf(c->end_err ? c->end_err : WEFT_ECLOSED, "%s",
-		*c->end_text ? c->end_text : "closed");
-}
+	char text[MCP_REASON_MAX];
+	weft_err err;
 
-/* What kind of server this is to be, by the first message that is sent to it. */
-static enum mcp_mode mode_for(struct mcp_client *c, const weft_message *message)
-{
-	enum mcp_mode mode = (enum mcp_mode)word_get(&c->mode);
-
-	if (mode != MCP_MODE_UNKNOWN)
-		return mode;
-	switch (c->remote->options.era) {
-	case WEFT_MCP_SSE:
-		return MCP_MODE_UNKNOWN; /* until the stream is open */
-	case WEFT_MCP_STATELESS:
-		mode = MCP_MODE_STATELESS;
-		break;
-	case WEFT_MCP_SESSIONS:
-		mode = MCP_MODE_SESSIONS;
-		break;
-	case WEFT_MCP_AUTO:
-		mode = message->rpc.meta_protocol_version.text ||
-				weft_json_string_is(message->rpc.method, "server/discover")
-			? MCP_MODE_STATELESS
-			: MCP_MODE_SESSIONS;
-		break;
-	}
-	/* initialize may still show that it is HTTP+SSE */
-	if (mode == MCP_MODE_STATELESS)
-		(void)word_change(&c->mode, MCP_MODE_UNKNOWN, (uint32_t)mode);
-	return mode;
-}
-
-/* Stateless: closing the stream of a request is its cancellation. */
-static weft_err cancel_post(struct mcp_client *c, const weft_message *message)
-{
-	weft_cancel *token = NULL;
-
-	if (!message->rpc.request_id.text)
-		return WEFT_OK;
 	rt_lock_acquire(&c->lock);
-	list_for_each(node, &c->in_post) {
-		struct mcp_post *p = container_of(node, struct mcp_post, node);
-
-		if (same_id(p->message.rpc.id, message->rpc.request_id))
-			token = weft_cancel_ref(p->token);
-	}
+	err = c->end_err ? c->end_err : WEFT_ECLOSED;
+	(void)snprintf(text, sizeof(text), "%s", *c->end_text ? c->end_text : "closed");
 	rt_lock_release(&c->lock);
-	if (token)
-		weft_cancel_trigger(token, WEFT_ECANCELED);
-	weft_cancel_unref(token);
+	return err_setf(err, "%s: %s", c->remote->url_text, text);
+}
+
+static weft_deadline until_of(const struct mcp_client *c, const weft_message *message)
+{
+	int64_t timeout_ns = c->remote->options.response_timeout_ns;
+
+	/* its answer comes when it has ended */
+	if (!timeout_ns || weft_json_string_is(message->rpc.method, "subscriptions/listen"))
+		return WEFT_FOREVER;
+	return weft_after_ns(timeout_ns);
+}
+
+/* message is taken on success. */
+static weft_err post_make(struct mcp_post **out, struct mcp_client *c, weft_message *message)
+{
+	struct mcp_post *p = mem_calloc(1, sizeof(*p));
+	weft_err err;
+
+	if (!p)
+		return err_set(WEFT_ENOMEM);
+	err = weft_cancel_create(&p->token, NULL);
+	if (err) {
+		mem_free(p);
+		return err;
+	}
+	p->client = c;
+	p->retry_ns = -1;
+	p->until = until_of(c, message);
+	p->is_stateless = mcp_is_stateless(c, message);
+	weft_message_move(&p->message, message);
+	rt_lock_acquire(&c->lock);
+	list_push_back(&c->in_post, &p->node);
+	rt_lock_release(&c->lock);
+	*out = p;
 	return WEFT_OK;
 }
 
-static weft_err send_request(struct mcp_client *c, weft_message *message, enum mcp_mode mode)
+static weft_err send_request(struct mcp_client *c, weft_message *message)
 {
 	struct mcp_post *p;
-	weft_err err = WEFT_OK;
+	weft_err err;
 
 	if (!counter_try_add(&c->in_flight, 1, c->remote->options.requests_max))
-		return err_setf(WEFT_ECAPACITY, "%zu requests are unanswered: no more",
-			c->remote->options.requests_max);
-	p = mem_calloc(1, sizeof(*p));
-	if (!p)
-		err = err_set(WEFT_ENOMEM);
-	if (!err) {
-		p->client = c;
-		p->retry_ns = -1;
-		list_init(&p->node);
-		weft_message_move(&p->message, message);
-		if (mode == MCP_MODE_STATELESS)
-			err = weft_cancel_create(&p->token, NULL);
+		return err_setf(WEFT_ECAPACITY, "%s: %zu requests are unanswered: no more",
+			c->remote->url_text, c->remote->options.requests_max);
+	err = post_make(&p, c, message);
+	if (err) {
+		(void)counter_sub(&c->in_flight, 1);
+		return err;
 	}
-	if (!err)
-		err = weft_scope_spawn(c->posts, "mcp request", mcp_post_fiber, p);
+	err = weft_scope_spawn(c->posts, "mcp request", mcp_post_fiber, p);
 	if (!err)
 		return WEFT_OK;
-	(void)counter_sub(&c->in_flight, 1);
-	if (p) {
-		weft_cancel_unref(p->token);
-		weft_message_fini(&p->message);
-		mem_free(p);
-	}
+	(void)mcp_claim(c, p);
+	mcp_post_free(p);
 	return err == WEFT_ECANCELED ? over(c) : err;
+}
+
+/*
+ * Nobody waits for the answer any more: the request's response is closed, which a server without
+ * sessions takes for the cancellation. One with sessions is told before.
+ */
+static weft_err send_cancel(struct mcp_client *c, const weft_message *message, weft_deadline until)
+{
+	weft_cancel *token = NULL;
+	bool is_stateless;
+	weft_err err = WEFT_OK;
+
+	if (!mcp_claim_id(c, message->rpc.request_id, &token, &is_stateless))
+		return WEFT_OK; /* it was answered */
+	if (!is_stateless)
+		err = mcp_post_note(c, message, until);
+	weft_cancel_trigger(token, WEFT_ECANCELED);
+	weft_cancel_unref(token);
+	return err;
+}
+
+static weft_err send_other(struct mcp_client *c, const weft_message *message, weft_deadline until)
+{
+	bool is_initialized = weft_json_string_is(message->rpc.method, "notifications/initialized");
+	weft_err err;
+
+	if (message->rpc.kind == WEFT_JSONRPC_BATCH)
+		return err_setf(WEFT_EINVAL, "%s: a batch: its messages are to be sent one by one",
+			c->remote->url_text);
+	if (message->rpc.kind != WEFT_JSONRPC_NOTIFICATION &&
+		c->remote->options.era == WEFT_MCP_STATELESS)
+		return err_setf(WEFT_ENOTFOUND, "%s: a server without sessions asks nothing",
+			c->remote->url_text);
+	if (weft_json_string_is(message->rpc.method, "notifications/cancelled") &&
+		message->rpc.request_id.text)
+		return send_cancel(c, message, until);
+	err = mcp_post_note(c, message, until);
+	if (!err && is_initialized)
+		mcp_listen(c);
+	return err;
 }
 
 static weft_err client_send(void *user, weft_message *message, weft_deadline until)
 {
 	struct mcp_client *c = user;
-	enum mcp_mode mode;
 	weft_err err;
 
-	if (word_get(&c->ended_word)) {
-		weft_message_fini(message);
-		return over(c);
-	}
-	mode = mode_for(c, message);
-	if (message->rpc.kind == WEFT_JSONRPC_REQUEST)
-		err = send_request(c, message, mode);
-	else if (mode == MCP_MODE_STATELESS)
-		err = weft_json_string_is(message->rpc.method, "notifications/cancelled")
-			? cancel_post(c, message)
-			: WEFT_OK; /* there is nobody to hear it */
+	if (word_get(&c->ended_word))
+		err = over(c);
+	else if (message->rpc.kind == WEFT_JSONRPC_REQUEST)
+		err = send_request(c, message);
 	else
-		err = mcp_post_note(c, message, until);
-	if (!err && weft_json_string_is(message->rpc.method, "notifications/initialized"))
-		mcp_listen(c);
+		err = send_other(c, message, until);
 	weft_message_fini(message);
 	return err;
 }
@@ -259,18 +260,24 @@ void mcp_end(struct mcp_client *c, weft_err err, const char *text)
 		word_put(&c->ended_word, 1);
 	}
 	rt_lock_release(&c->lock);
-	weft_cancel_trigger(c->ending, WEFT_OK);
+	weft_cancel_trigger(c->ending, WEFT_ECLOSED);
 }
 
-/* The server need not wait for the session's time-out. */
+void mcp_session_lost(struct mcp_client *c)
+{
+	mcp_end(c, WEFT_ERESET, "the server does not know the session any more (404)");
+}
+
+/* The server need not wait for the session's time-out. Nobody else is there any more. */
 static void say_goodbye(struct mcp_client *c)
 {
 	weft_http_request request = c->remote->request;
 	weft_http_response *response = NULL;
 	weft_http_fields *fields = NULL;
 
-	if (!c->session || c->end_err == WEFT_ERESET || word_get(&c->mode) == MCP_MODE_SSE)
+	if (c->said_goodbye || !c->session || c->end_err == WEFT_ERESET)
 		return;
+	c->said_goodbye = true;
 	if (!mcp_fields(&fields, c, NULL)) {
 		request.method = "DELETE";
 		request.url_parsed = &c->remote->url;
@@ -288,8 +295,7 @@ static weft_err life_fiber(void *arg)
 
 	(void)!weft_cancel_wait(c->ending, WEFT_FOREVER);
 	weft_shield_begin();
-	if (!word_get(&c->ended_word))
-		mcp_end(c, WEFT_ECLOSED, "");
+	mcp_end(c, WEFT_ECLOSED, ""); /* the runtime's end, if nobody else's */
 	weft_scope_cancel(c->posts);
 	(void)!weft_scope_wait(c->posts, WEFT_FOREVER);
 	weft_transport_deliver_end(c->transport, c->end_err, c->end_text);
@@ -315,9 +321,12 @@ static void client_free(void *user)
 {
 	struct mcp_client *c = user;
 
-	(void)!weft_scope_wait(c->life, WEFT_FOREVER);
+	if (c->life)
+		(void)!weft_scope_wait(c->life, WEFT_FOREVER);
 	weft_scope_free(c->life);
 	weft_scope_free(c->posts);
+	say_goodbye(c); /* if it was never started */
+	weft_mutex_free(c->opening);
 	weft_cancel_unref(c->opened);
 	weft_cancel_unref(c->ending);
 	weft_http_url_fini(&c->endpoint);
@@ -341,37 +350,44 @@ static weft_err client_make(struct mcp_client *c, const struct mcp_remote *remot
 	c->remote = remote;
 	list_init(&c->in_post);
 	if (!err)
-		err = weft_cancel_create(&c->opened, NULL);
+		err = weft_mutex_create(&c->opening);
 	if (!err)
 		err = rt_scope_create_root(&c->life);
-	return err ? err : rt_scope_create_root(&c->posts);
+	if (!err)
+		err = rt_scope_create_root(&c->posts);
+	if (!err)
+		err = weft_transport_create(&c->transport, &client_ops, c, remote->url_text,
+			&remote->options.transport);
+	return err;
 }
 
 static weft_err remote_connect(void *user, weft_transport **out, weft_deadline until)
 {
 	const struct mcp_remote *remote = user;
 	struct mcp_client *c = mem_calloc(1, sizeof(*c));
-	char name[MCP_REASON_MAX];
 	weft_err err;
 
-	(void)until; /* the first message connects */
 	if (!c)
 		return err_set(WEFT_ENOMEM);
 	err = client_make(c, remote);
-	(void)weft_http_url_format(&remote->url, name, sizeof(name));
-	if (!err)
-		err = weft_transport_create(
-			&c->transport, &client_ops, c, name, &remote->options.transport);
 	if (err) {
-		weft_scope_free(c->life);
-		weft_scope_free(c->posts);
-		weft_cancel_unref(c->opened);
-		weft_cancel_unref(c->ending);
-		mem_free(c);
+		client_free(c);
 		return err;
 	}
-	if (remote->options.era == WEFT_MCP_SSE)
+	/* otherwise the first message connects */
+	if (remote->options.era == WEFT_MCP_SSE) {
 		transport_set_kind(c->transport, "sse");
+		err = mcp_sse_open(c, until);
+	}
+	if (err) {
+		struct err_slot kept = { .err = WEFT_OK };
+
+		err_slot_copy(&kept, err_slot_self());
+		weft_transport_free(c->transport);
+		err_slot_copy(err_slot_self(), &kept);
+		err_slot_fini(&kept);
+		return err;
+	}
 	*out = c->transport;
 	return WEFT_OK;
 }
@@ -384,6 +400,7 @@ static void remote_free(void *user)
 
 	weft_http_client_unref(remote->http);
 	weft_http_url_fini(&remote->url);
+	mem_free(remote->url_text);
 	mem_free(remote);
 }
 
@@ -403,11 +420,12 @@ static weft_err options_fill(struct mcp_remote *remote, const weft_mcp_client_op
 	if (err)
 		return err_wrap(err, "transport");
 	o->transport = transport;
-	remote->pool = transport.pool;
+	if (o->era < WEFT_MCP_AUTO || o->era > WEFT_MCP_SSE)
+		return err_setf(WEFT_EINVAL, "era: %d is none", (int)o->era);
 	if (o->response_timeout_ns < 0)
 		return err_setf(WEFT_EINVAL, "response_timeout_ns: negative");
-	if (o->idle_timeout_ns == 0)
-		o->idle_timeout_ns = IDLE_DEFAULT_NS;
+	if (o->idle_timeout_ns < 0)
+		return err_setf(WEFT_EINVAL, "idle_timeout_ns: negative");
 	if (o->attempts_max == 0)
 		o->attempts_max = ATTEMPTS_DEFAULT;
 	if (o->requests_max == 0)
@@ -415,29 +433,45 @@ static weft_err options_fill(struct mcp_remote *remote, const weft_mcp_client_op
 	return WEFT_OK;
 }
 
+static weft_err url_take(struct mcp_remote *remote, const char *url)
+{
+	static const char sse[] = "sse+";
+	size_t size;
+	weft_err err;
+
+	if (strncmp(url, sse, strlen(sse)) == 0) {
+		url += strlen(sse);
+		remote->options.era = WEFT_MCP_SSE;
+	}
+	err = weft_http_url_parse(&remote->url, url);
+	if (err)
+		return err;
+	if (remote->url.userinfo)
+		return err_setf(WEFT_EINVAL, "%s: userinfo in the URL is not for setting",
+			remote->url.authority);
+	size = weft_http_url_format(&remote->url, NULL, 0) + 1;
+	remote->url_text = mem_alloc(size);
+	if (!remote->url_text)
+		return err_set(WEFT_ENOMEM);
+	(void)weft_http_url_format(&remote->url, remote->url_text, size);
+	return WEFT_OK;
+}
+
 weft_err weft_outgoing_mcp(weft_outgoing **out, weft_http_client *http, const char *url,
 	const weft_mcp_client_options *options)
 {
 	static const weft_outgoing_ops ops = { remote_connect, remote_free };
-	static const char sse[] = "sse+";
 	struct mcp_remote *remote = mem_calloc(1, sizeof(*remote));
 	weft_err err;
 
 	if (!remote)
 		return err_set(WEFT_ENOMEM);
 	err = options_fill(remote, options);
-	if (!err && strncmp(url, sse, strlen(sse)) == 0) {
-		url += strlen(sse);
-		remote->options.era = WEFT_MCP_SSE;
-	}
 	if (!err)
-		err = weft_http_url_parse(&remote->url, url);
+		err = url_take(remote, url);
 	if (!err) {
-		char name[MCP_REASON_MAX];
-
 		remote->http = weft_http_client_ref(http);
-		(void)weft_http_url_format(&remote->url, name, sizeof(name));
-		err = weft_outgoing_create(out, &ops, remote, name);
+		err = weft_outgoing_create(out, &ops, remote, remote->url_text);
 	}
 	if (err)
 		remote_free(remote);

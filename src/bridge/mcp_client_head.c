@@ -80,9 +80,12 @@ static bool method_is(const weft_message *message, const char *name)
 
 static weft_err stateless_fields(weft_http_fields *fields, const weft_message *message)
 {
-	weft_err err =
-		string_set(fields, "MCP-Protocol-Version", message->rpc.meta_protocol_version);
+	weft_err err = weft_http_fields_set(fields, "MCP-Protocol-Version", MCP_STATELESS_VERSION);
 
+	/* what the message itself says: the server compares */
+	if (!err)
+		err = string_set(fields, "MCP-Protocol-Version",
+			message->rpc.meta_protocol_version);
 	if (!err)
 		err = string_set(fields, "Mcp-Method", message->rpc.method);
 	if (!err && (method_is(message, "tools/call") || method_is(message, "prompts/get")))
@@ -120,7 +123,7 @@ weft_err mcp_fields(weft_http_fields **out, struct mcp_client *c, const weft_mes
 		err = weft_http_fields_set(fields, "Content-Type", "application/json");
 	if (!err && message)
 		err = weft_http_fields_set(fields, "Accept", "application/json, text/event-stream");
-	if (!err && word_get(&c->mode) == MCP_MODE_STATELESS && message)
+	if (!err && message && mcp_is_stateless(c, message))
 		err = stateless_fields(fields, message);
 	else if (!err && word_get(&c->mode) != MCP_MODE_SSE)
 		err = session_fields(fields, c);

@@ -1,114 +1,102 @@
 /* SPDX-License-Identifier: MIT */
 /* A request's way to an MCP server and back; see mcp_client.h. */
-#include "bridge/mcp_client.h"
-
 #include "base/err.h"
 #include "base/mem.h"
+#include "bridge/mcp_client.h"
 
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #define SHOWN_MAX ((size_t)200) /* bytes of a server's that an error repeats */
 #define ERROR_BODY_MAX ((size_t)65536)
 
 /* ---- one POST ---- */
 
-weft_err mcp_post(struct mcp_client *c, const weft_message *message, weft_http_response **out,
+/* The response's head is there. Errors: as weft_http_client_send. */
+static weft_err post(struct mcp_client *c, const weft_message *message, weft_http_response **out,
 	weft_deadline until)
 {
 	const struct mcp_remote *remote = c->remote;
 	weft_http_request request = remote->request;
+	bool is_old = word_get(&c->mode) == MCP_MODE_SSE && !mcp_is_stateless(c, message);
 	weft_http_fields *fields = NULL;
 	weft_err err = mcp_fields(&fields, c, message);
 
 	if (err)
 		return err;
 	request.method = "POST";
-	request.url_parsed = word_get(&c->mode) == MCP_MODE_SSE ? &c->endpoint : &remote->url;
+	request.url_parsed = is_old ? &c->endpoint : &remote->url;
 	request.fields = fields;
 	request.body = message->text.data;
 	request.body_size = message->text.len;
-	request.endless = true; /* a stream may be silent for long; see mcp_stream_read */
+	request.endless = true; /* if it is a stream, which may be silent for long */
 	err = weft_http_client_send(remote->http, &request, out, until);
 	weft_http_fields_free(fields);
 	return err;
 }
 
+/* RFC 9110, section 8.3.1: without regard to case, parameters behind it. */
 static bool has_type(const weft_http_response *response, const char *type)
 {
 	const char *given =
 		weft_http_fields_get(weft_http_response_fields(response), "Content-Type");
 	size_t len = strlen(type);
 
-	return given && strncmp(given, type, len) == 0 &&
-		(given[len] == '\0' || given[len] == ';' || given[len] == ' ');
+	return given && strncasecmp(given, type, len) == 0 &&
+		(given[len] == '\0' || given[len] == ';' || given[len] == ' ' ||
+			given[len] == '\t');
 }
 
 /* ---- what is no success ---- */
 
-/* Its beginning, on one line. */
-static void body_show(char *out, size_t size, const weft_buf *body)
+/* What a status that is no success comes with; empty if it does not come. */
+static weft_buf error_body(const struct mcp_client *c, weft_http_response *response)
 {
-	size_t len = body->len < size - 1 ? body->len : size - 1;
-
-	for (size_t i = 0; i < len; i++)
-		out[i] = body->data[i] < ' ' || body->data[i] > '~' ? ' ' : (char)body->data[i];
-	out[len] = '\0';
-}
-
-weft_err mcp_status_error(
-	const struct mcp_client *c, weft_http_response *response, char *text, size_t size)
-{
-	unsigned status = weft_http_response_status(response);
-	char url[MCP_REASON_MAX], shown[SHOWN_MAX] = "";
 	weft_buf body = WEFT_BUF_EMPTY;
 
-	(void)weft_http_url_format(&c->remote->url, url, sizeof(url));
-	if (!weft_http_response_read_all(response, &body, ERROR_BODY_MAX,
-		    weft_after_ns(c->remote->options.transport.connect_timeout_ns)))
-		body_show(shown, sizeof(shown), &body);
-	weft_buf_unref(&body);
-	(void)snprintf(text, size, "%s: %u %s%s%s%s", url, status, weft_http_status_text(status),
-		status == 401 ? " (it wants a token: #header-file=)" : "", *shown ? ": " : "",
-		shown);
-	if (status == 401 || status == 403)
-		return WEFT_EAUTH;
-	return status == 404 ? WEFT_ENOTFOUND : WEFT_EPROTO;
+	weft_http_response_endless_set(response, false);
+	(void)!weft_http_response_read_all(response, &body, ERROR_BODY_MAX, mcp_connect_until(c));
+	return body;
 }
 
-static bool is_session_lost(struct mcp_client *c, const weft_http_response *response)
+/* The status and the beginning of the body, on one line. */
+static weft_err status_error(
+	const struct mcp_client *c, const weft_http_response *response, const weft_buf *body)
 {
-	return weft_http_response_status(response) == 404 && c->session &&
-		word_get(&c->mode) != MCP_MODE_SSE;
+	unsigned status = weft_http_response_status(response);
+	char shown[SHOWN_MAX];
+	size_t len = body->len < sizeof(shown) - 1 ? body->len : sizeof(shown) - 1;
+
+	for (size_t i = 0; i < len; i++)
+		shown[i] = body->data[i] < ' ' || body->data[i] > '~' ? ' '
+								      : (char)body->data[i];
+	shown[len] = '\0';
+	return err_setf(status == 401 || status == 403 ? WEFT_EAUTH
+				: status == 404	       ? WEFT_ENOTFOUND
+						       : WEFT_EPROTO,
+		"%s: status %u (%s)%s%s%s", c->remote->url_text, status,
+		weft_http_status_text(status),
+		status == 401 ? ", the server wants a token or another one" : "",
+		len ? ": " : "", shown);
 }
 
-static void session_lost(struct mcp_client *c)
+static bool is_session_lost(
+	struct mcp_client *c, const weft_message *message, const weft_http_response *response)
 {
-	mcp_end(c, WEFT_ERESET, "the server does not know the session any more (404)");
+	return weft_http_response_status(response) == 404 && mcp_has_session(c) &&
+		!mcp_is_stateless(c, message);
 }
 
-/* ---- requests ---- */
-
-static void refuse(struct mcp_post *p, const char *text)
+/* Such as only servers of today give: there is no use in asking for the old transport. */
+static bool is_todays(const weft_jsonrpc *error)
 {
-	p->is_answered = true;
-	mcp_answer(p->client, p->message.rpc.id, MCP_LOST, (weft_json){ NULL, 0 }, text);
-}
+	int64_t code;
 
-/* The answer goes to the stream that is open, or will be. */
-static weft_err post_by_sse(struct mcp_post *p, weft_deadline until)
-{
-	weft_err err = mcp_sse_open(p->client, until);
-
-	if (!err)
-		err = mcp_post_note(p->client, &p->message, until);
-	p->is_answered = err == WEFT_OK;
-	return err;
-}
-
-static weft_deadline connect_until(const struct mcp_client *c)
-{
-	return weft_after_ns(c->remote->options.transport.connect_timeout_ns);
+	return weft_json_integer(error->error_code, &code) == WEFT_OK &&
+		(code == MCP_HEADER_MISMATCH || code == MCP_CAPABILITY_MISSING ||
+			code == MCP_VERSION_UNSUPPORTED ||
+			code == WEFT_JSONRPC_METHOD_NOT_FOUND);
 }
 
 /* A server of before Streamable HTTP does not know POST there. */
@@ -119,195 +107,218 @@ static bool may_be_old(const struct mcp_post *p, unsigned status)
 		(status == 400 || status == 404 || status == 405);
 }
 
-static void try_old(struct mcp_post *p, const char *why)
+static weft_err run_by_sse(struct mcp_post *p);
+
+/* error NULL: the body was none; text: what is to be said then. */
+static weft_err try_old(struct mcp_post *p, const weft_jsonrpc *error, const char *text)
 {
-	char text[2 * MCP_REASON_MAX + 64];
-
-	if (post_by_sse(p, connect_until(p->client)) == WEFT_OK)
-		return;
-	(void)snprintf(text, sizeof(text), "%s; as HTTP+SSE: %s", why, weft_error_detail());
-	refuse(p, text);
-}
-
-/* A JSON-RPC error in the body of a response is the answer, whatever its status. */
-static bool take_error(struct mcp_post *p, weft_http_response *response)
-{
-	struct mcp_client *c = p->client;
-	weft_buf body = WEFT_BUF_EMPTY;
-	weft_jsonrpc rpc;
-	int64_t code;
-	char *text;
-	size_t len = 0;
-
-	if (!has_type(response, "application/json") ||
-		weft_http_response_read_all(response, &body, ERROR_BODY_MAX, connect_until(c)))
-		return false;
-	if (weft_jsonrpc_scan(&rpc, (const char *)body.data, body.len, NULL) !=
-			WEFT_JSONRPC_ERROR ||
-		weft_json_integer(rpc.error_code, &code) || code < INT32_MIN || code > INT32_MAX) {
-		weft_buf_unref(&body);
-		return false;
-	}
-	text = mem_alloc(rpc.error_message.len);
-	if (text &&
-		!weft_json_string_decode(rpc.error_message, text, rpc.error_message.len - 1, &len))
-		text[len] = '\0';
-	p->is_answered = true;
-	mcp_answer(c, p->message.rpc.id, (int)code, rpc.error_data, text ? text : "error");
-	mem_free(text);
-	weft_buf_unref(&body);
-	return true;
-}
-
-static void refused(struct mcp_post *p, weft_http_response *response)
-{
-	struct mcp_client *c = p->client;
-	unsigned status = weft_http_response_status(response);
-	char text[MCP_REASON_MAX + SHOWN_MAX];
-
-	if (is_session_lost(c, response)) {
-		p->is_answered = true; /* by the end */
-		session_lost(c);
-		return;
-	}
-	if (!may_be_old(p, status) && take_error(p, response))
-		return;
-	(void)mcp_status_error(c, response, text, sizeof(text));
-	if (may_be_old(p, status))
-		try_old(p, text);
-	else
-		refuse(p, text);
-}
-
-static void take_json(struct mcp_post *p, weft_http_response *response, weft_deadline until)
-{
-	const struct mcp_remote *remote = p->client->remote;
-	weft_json_limits limits = { remote->options.transport.message_size_max,
-		remote->options.transport.depth_max };
-	weft_buf body = WEFT_BUF_EMPTY;
-	weft_message message;
-	weft_err err = weft_http_response_read_all(response, &body, limits.size_max, until);
+	char also[MCP_REASON_MAX];
+	weft_err err = mcp_sse_open(p->client, mcp_connect_until(p->client));
 
 	if (!err)
-		err = weft_message_own(&message, &body, &limits);
-	if (err) {
-		refuse(p, weft_error_detail());
-		return;
-	}
-	if (message.rpc.kind == WEFT_JSONRPC_INVALID) {
-		weft_message_fini(&message);
-		refuse(p, "the server's answer is no JSON-RPC message");
-		return;
-	}
-	mcp_take(p, &message);
-}
-
-static void take_answer(struct mcp_post *p, weft_http_response *response, weft_deadline until)
-{
-	struct mcp_client *c = p->client;
-
-	if (mcp_is_initialize(&p->message)) {
-		if (mcp_begin_session(c, response)) {
-			refuse(p, weft_error_detail());
-			return;
-		}
-		(void)word_change(&c->mode, MCP_MODE_UNKNOWN, MCP_MODE_SESSIONS);
-	}
-	if (has_type(response, "text/event-stream")) {
-		if (!mcp_stream_read(p, response))
-			mcp_stream_resume(p);
-	} else if (has_type(response, "application/json")) {
-		take_json(p, response, until);
-	}
-}
-
-static void run(struct mcp_post *p)
-{
-	struct mcp_client *c = p->client;
-	int64_t timeout_ns = c->remote->options.response_timeout_ns;
-	weft_deadline until = timeout_ns ? weft_after_ns(timeout_ns) : WEFT_FOREVER;
-	weft_http_response *response = NULL;
-	weft_err err;
-
-	if (c->remote->options.era == WEFT_MCP_SSE || word_get(&c->mode) == MCP_MODE_SSE) {
-		if (post_by_sse(p, connect_until(c)))
-			refuse(p, weft_error_detail());
-		return;
-	}
-	err = mcp_post(c, &p->message, &response, until);
+		return run_by_sse(p);
 	if (err == WEFT_ECANCELED)
-		return;
-	if (err)
-		refuse(p, weft_error_detail());
-	else if (weft_http_response_status(response) >= 300)
-		refused(p, response);
-	else
-		take_answer(p, response, until);
-	weft_http_response_free(response);
-}
-
-static weft_err run_until_cancelled(void *arg)
-{
-	run(arg);
+		return err;
+	if (!error)
+		return err_setf(err, "%s; as HTTP+SSE: %s", text, weft_error_detail());
+	(void)snprintf(also, sizeof(also), "; as HTTP+SSE: %s", weft_error_detail());
+	mcp_take_error(p, error, also);
 	return WEFT_OK;
 }
 
-static void enlist(struct mcp_post *p, bool is_in)
+/* A JSON-RPC error in the body is the answer, whatever the status. */
+static weft_err refused(struct mcp_post *p, weft_http_response *response)
 {
-	rt_lock_acquire(&p->client->lock);
-	if (is_in)
-		list_push_back(&p->client->in_post, &p->node);
+	struct mcp_client *c = p->client;
+	char text[MCP_REASON_MAX];
+	weft_buf body;
+	weft_jsonrpc rpc;
+	bool is_error, is_old = may_be_old(p, weft_http_response_status(response));
+	weft_err err = WEFT_OK;
+
+	if (is_session_lost(c, &p->message, response)) {
+		(void)mcp_claim(c, p);
+		mcp_session_lost(c);
+		return WEFT_OK;
+	}
+	body = error_body(c, response);
+	is_error = weft_jsonrpc_scan(&rpc, (const char *)body.data, body.len, NULL) ==
+		WEFT_JSONRPC_ERROR;
+	if (is_error && (!is_old || is_todays(&rpc))) {
+		mcp_take_error(p, &rpc, NULL);
+	} else {
+		err = status_error(c, response, &body);
+		(void)snprintf(text, sizeof(text), "%s", weft_error_detail());
+		if (is_old)
+			err = try_old(p, is_error ? &rpc : NULL, text);
+	}
+	weft_buf_unref(&body);
+	return err;
+}
+
+/* ---- answers ---- */
+
+static weft_err take_json(struct mcp_post *p, weft_http_response *response)
+{
+	struct mcp_client *c = p->client;
+	weft_json_limits limits = mcp_limits(c);
+	weft_buf body = WEFT_BUF_EMPTY;
+	weft_message message;
+	weft_err err;
+
+	weft_http_response_endless_set(response, false);
+	err = weft_http_response_read_all(response, &body, limits.size_max, p->until);
+	if (err)
+		return err_wrap(err, "the answer of %s", c->remote->url_text);
+	err = weft_message_own(&message, &body, &limits);
+	if (err)
+		return err;
+	if (message.rpc.kind == WEFT_JSONRPC_INVALID) {
+		err = weft_jsonrpc_check(&message.rpc);
+		weft_message_fini(&message);
+		return err_wrap(err, "the answer of %s", c->remote->url_text);
+	}
+	mcp_take(c, p, &message);
+	if (!p->is_answered)
+		return err_setf(WEFT_EPROTO, "%s gave something else than the answer",
+			c->remote->url_text);
+	return WEFT_OK;
+}
+
+static weft_err take_answer(struct mcp_post *p, weft_http_response *response)
+{
+	struct mcp_client *c = p->client;
+	const char *type =
+		weft_http_fields_get(weft_http_response_fields(response), "Content-Type");
+	weft_err err = WEFT_OK;
+
+	if (mcp_is_initialize(&p->message)) {
+		err = mcp_begin_session(c, response);
+		if (err)
+			return err;
+		(void)word_change(&c->mode, MCP_MODE_UNKNOWN, MCP_MODE_SESSIONS);
+	}
+	if (has_type(response, "text/event-stream"))
+		return mcp_stream_read(p, response);
+	if (has_type(response, "application/json"))
+		return take_json(p, response);
+	return err_setf(WEFT_EPROTO,
+		"%s: status %u (%s) with content type %.100s: that is no answer",
+		c->remote->url_text, weft_http_response_status(response),
+		weft_http_status_text(weft_http_response_status(response)), type ? type : "none");
+}
+
+/* HTTP+SSE: the answer comes over the stream that is open. */
+static weft_err run_by_sse(struct mcp_post *p)
+{
+	struct mcp_client *c = p->client;
+	weft_http_response *response = NULL;
+	weft_err err = post(c, &p->message, &response, p->until);
+
+	if (!err && weft_http_response_status(response) >= 300)
+		err = refused(p, response);
+	weft_http_response_free(response);
+	if (err || p->is_answered)
+		return err;
+	/* whoever claims it says so */
+	err = weft_cancel_wait(p->token, p->until);
+	if (!err)
+		p->is_answered = true;
+	return err == WEFT_ETIMEDOUT ? err_setf(err, "%s: no answer over the stream",
+					       c->remote->url_text)
+				     : err;
+}
+
+static weft_err run(void *arg)
+{
+	struct mcp_post *p = arg;
+	struct mcp_client *c = p->client;
+	weft_http_response *response = NULL;
+	weft_err err;
+
+	if (word_get(&c->mode) == MCP_MODE_SSE && !p->is_stateless)
+		return run_by_sse(p);
+	err = post(c, &p->message, &response, p->until);
+	if (!err && weft_http_response_status(response) >= 300)
+		err = refused(p, response);
+	else if (!err)
+		err = take_answer(p, response);
+	weft_http_response_free(response);
+	return err;
+}
+
+void mcp_post_free(struct mcp_post *post)
+{
+	weft_cancel_unref(post->token);
+	weft_message_fini(&post->message);
+	mem_free(post->last_id);
+	mem_free(post);
+}
+
+static void give_up(struct mcp_post *p, weft_err err)
+{
+	char text[MCP_REASON_MAX];
+
+	if (err == WEFT_ETIMEDOUT && p->until != WEFT_FOREVER && weft_now() >= p->until)
+		(void)snprintf(text, sizeof(text), "no answer within %lld ms: %s",
+			(long long)(p->client->remote->options.response_timeout_ns / 1000000),
+			weft_error_detail());
 	else
-		list_remove(&p->node);
-	rt_lock_release(&p->client->lock);
+		(void)snprintf(text, sizeof(text), "%s",
+			err ? weft_error_detail() : "the server sent no answer");
+	mcp_refuse(p, text);
 }
 
 weft_err mcp_post_fiber(void *arg)
 {
 	struct mcp_post *p = arg;
-	struct mcp_client *c = p->client;
+	weft_err err = weft_cancel_run(p->token, run, p, WEFT_FOREVER);
 
-	if (p->token) {
-		enlist(p, true);
-		if (weft_cancel_run(p->token, run_until_cancelled, p, WEFT_FOREVER) == WEFT_ENOMEM)
-			refuse(p, "no memory");
-		enlist(p, false);
-		if (weft_cancel_is_cancelled(p->token))
-			p->is_answered = true; /* nobody waits */
-	} else {
-		run(p);
-	}
-	if (!p->is_answered && !weft_cancel_is_cancelled(weft_fiber_token()))
-		refuse(p, "the server sent no answer");
-	(void)counter_sub(&c->in_flight, 1);
-	weft_cancel_unref(p->token);
-	weft_message_fini(&p->message);
-	mem_free(p);
+	if (weft_cancel_is_cancelled(p->token) || weft_cancel_is_cancelled(weft_fiber_token()))
+		(void)mcp_claim(p->client, p); /* nobody waits */
+	else if (err || !p->is_answered)
+		give_up(p, err);
+	mcp_post_free(p);
 	return WEFT_OK;
 }
 
 /* ---- what gets no answer ---- */
 
-weft_err mcp_post_note(struct mcp_client *c, const weft_message *message, weft_deadline until)
-{
-	weft_http_response *response = NULL;
-	char text[MCP_REASON_MAX + SHOWN_MAX];
-	weft_err err = WEFT_OK;
+struct note {
+	struct mcp_client *c;
+	const weft_message *message;
+	weft_deadline until;
+};
 
-	if (c->remote->options.era == WEFT_MCP_SSE)
-		err = mcp_sse_open(c, until);
-	if (!err)
-		err = mcp_post(c, message, &response, until);
+static weft_err note_run(void *arg)
+{
+	struct note *note = arg;
+	struct mcp_client *c = note->c;
+	weft_http_response *response = NULL;
+	weft_err err = post(c, note->message, &response, note->until);
+
 	if (err)
 		return err;
 	if (weft_http_response_status(response) >= 300) {
-		bool is_lost = is_session_lost(c, response);
+		weft_buf body = error_body(c, response);
+		bool is_lost = is_session_lost(c, note->message, response);
 
-		err = mcp_status_error(c, response, text, sizeof(text));
-		err = err_setf(err, "%s", text);
-		if (is_lost)
-			session_lost(c);
+		err = status_error(c, response, &body);
+		weft_buf_unref(&body);
+		if (is_lost) {
+			mcp_session_lost(c);
+			err = err_set_code(WEFT_ERESET);
+		}
 	}
 	weft_http_response_free(response);
 	return err;
+}
+
+weft_err mcp_post_note(struct mcp_client *c, const weft_message *message, weft_deadline until)
+{
+	weft_deadline at_last = weft_after_ns(c->remote->options.transport.send_timeout_ns);
+	struct note note = { c, message, until < at_last ? until : at_last };
+
+	/* whoever ends the session need not wait for the server */
+	return weft_cancel_run(c->ending, note_run, &note, WEFT_FOREVER);
 }

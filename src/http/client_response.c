@@ -35,6 +35,11 @@ const char *weft_http_response_url(const weft_http_response *r)
 	return r->url;
 }
 
+void weft_http_response_endless_set(weft_http_response *r, bool endless)
+{
+	r->endless = endless;
+}
+
 int64_t weft_http_response_length(const weft_http_response *r)
 {
 	return r->length;

@@ -87,6 +87,9 @@ static weft_err status_err(unsigned status)
 	case 404:
 	case 410:
 		return WEFT_ENOTFOUND;
+	case 405:
+	case 501:
+		return WEFT_ENOSYS;
 	default:
 		return WEFT_EREFUSED;
 	}

@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: MIT */
+/* What comes from an MCP server: whose answer it is, and that each request gets one. */
+#include "base/err.h"
+#include "base/mem.h"
+#include "bridge/mcp_client.h"
+#include "bridge/message.h"
+
+#include <weft/log.h>
+
+#include <stdio.h>
+#include <string.h>
+
+/* ---- ids ---- */
+
+/* Some servers make a text of a number. */
+static weft_json unquoted(weft_json id)
+{
+	if (weft_json_type_of(id) == WEFT_JSON_STRING)
+		return (weft_json){ id.text + 1, id.len - 2 };
+	return id;
+}
+
+bool mcp_same_id(weft_json a, weft_json b)
+{
+	int64_t left, right;
+
+	a = unquoted(a);
+	b = unquoted(b);
+	if (a.len == b.len && a.text && b.text && memcmp(a.text, b.text, a.len) == 0)
+		return true;
+	return weft_json_integer(a, &left) == WEFT_OK && weft_json_integer(b, &right) == WEFT_OK &&
+		left == right;
+}
+
+static bool has_id(const weft_message *message)
+{
+	weft_json_type type = weft_json_type_of(message->rpc.id);
+
+	return type == WEFT_JSON_STRING || type == WEFT_JSON_NUMBER;
+}
+
+/* ---- claims ---- */
+
+/* Under the lock. */
+static void unlist(struct mcp_client *c, struct mcp_post *post)
+{
+	list_remove(&post->node);
+	(void)counter_sub(&c->in_flight, 1);
+}
+
+bool mcp_claim(struct mcp_client *c, struct mcp_post *post)
+{
+	bool is_mine;
+
+	rt_lock_acquire(&c->lock);
+	is_mine = !list_is_empty(&post->node);
+	if (is_mine)
+		unlist(c, post);
+	rt_lock_release(&c->lock);
+	post->is_answered = true;
+	return is_mine;
+}
+
+bool mcp_claim_id(
+	struct mcp_client *c, weft_json id, weft_cancel **token, bool *is_stateless)
+{
+	struct mcp_post *found = NULL;
+
+	rt_lock_acquire(&c->lock);
+	list_for_each(node, &c->in_post) {
+		struct mcp_post *post = container_of(node, struct mcp_post, node);
+
+		if (!mcp_same_id(post->message.rpc.id, id))
+			continue;
+		found = post;
+		break;
+	}
+	if (found) {
+		*token = weft_cancel_ref(found->token);
+		*is_stateless = found->is_stateless;
+		unlist(c, found);
+	}
+	rt_lock_release(&c->lock);
+	return found != NULL;
+}
+
+/* ---- errors in the place of answers ---- */
+
+static void say_error(struct mcp_client *c, const weft_jsonrpc_draft *draft)
+{
+	weft_message message;
+
+	if (weft_message_write(&message, c->remote->options.transport.pool, draft))
+		mcp_end(c, WEFT_ENOMEM, "no memory for an answer");
+	else
+		weft_transport_deliver_own(c->transport, &message);
+}
+
+static void refuse_id(struct mcp_client *c, weft_json id, const char *text)
+{
+	weft_jsonrpc_draft draft = {
+		.kind = WEFT_JSONRPC_ERROR, .id = id, .code = MCP_LOST, .message = text
+	};
+
+	say_error(c, &draft);
+}
+
+void mcp_refuse(struct mcp_post *post, const char *text)
+{
+	if (mcp_claim(post->client, post))
+		refuse_id(post->client, post->message.rpc.id, text);
+}
+
+void mcp_take_error(struct mcp_post *post, const weft_jsonrpc *error, const char *also)
+{
+	size_t size = error->error_message.len + (also ? strlen(also) : 0) + 1, len = 0;
+	weft_jsonrpc_draft draft = { .kind = WEFT_JSONRPC_ERROR,
+		.id = post->message.rpc.id,
+		.data = error->error_data };
+	char *text = mem_alloc(size);
+
+	if (!mcp_claim(post->client, post)) {
+		mem_free(text);
+		return;
+	}
+	if (weft_json_integer(error->error_code, &draft.code))
+		draft.code = MCP_LOST;
+	if (!text) {
+		mcp_end(post->client, WEFT_ENOMEM, "no memory for an answer");
+		return;
+	}
+	if (weft_json_string_decode(error->error_message, text, size, &len))
+		len = 0;
+	if (also) {
+		memcpy(text + len, also, strlen(also));
+		len += strlen(also);
+	}
+	draft.message = text;
+	draft.message_len = len;
+	if (len == 0)
+		draft.message = "";
+	say_error(post->client, &draft);
+	mem_free(text);
+}
+
+/* ---- messages ---- */
+
+static void nobodys(weft_message *message, const char *what)
+{
+	weft_log(WEFT_LOG_DEBUG, "mcp", "%s: dropped", what);
+	weft_message_fini(message);
+}
+
+/* True: it is an answer, and was taken. */
+static bool take_own(struct mcp_post *post, weft_message *message)
+{
+	struct mcp_client *c = post->client;
+
+	if (!has_id(message)) {
+		if (message->rpc.kind != WEFT_JSONRPC_ERROR || post->is_answered)
+			return false;
+		mcp_take_error(post, &message->rpc, NULL);
+		weft_message_fini(message);
+		return true;
+	}
+	if (!mcp_same_id(message->rpc.id, post->message.rpc.id))
+		return false;
+	if (message->rpc.kind == WEFT_JSONRPC_INVALID) {
+		char text[MCP_REASON_MAX];
+
+		(void)snprintf(text, sizeof(text), "the server's answer is no message: %s",
+			message->rpc.fault ? message->rpc.fault : "too large");
+		mcp_refuse(post, text);
+	} else if (mcp_claim(c, post)) {
+		if (mcp_is_initialize(&post->message))
+			mcp_learn_version(c, message);
+		weft_transport_deliver_own(c->transport, message);
+		return true;
+	}
+	weft_message_fini(message);
+	return true;
+}
+
+/* Over the stream of HTTP+SSE. True: it is an answer, and was taken. */
+static bool take_shared(struct mcp_client *c, weft_message *message)
+{
+	weft_cancel *token = NULL;
+	bool is_stateless;
+
+	if (!has_id(message) || !mcp_claim_id(c, message->rpc.id, &token, &is_stateless))
+		return false;
+	if (message->rpc.kind == WEFT_JSONRPC_INVALID) {
+		refuse_id(c, message->rpc.id, "the server's answer is no message");
+		weft_message_fini(message);
+	} else {
+		weft_transport_deliver_own(c->transport, message);
+	}
+	weft_cancel_trigger(token, WEFT_OK);
+	weft_cancel_unref(token);
+	return true;
+}
+
+static void take_one(struct mcp_client *c, struct mcp_post *post, weft_message *message)
+{
+	weft_jsonrpc_kind kind = message->rpc.kind;
+	bool is_answer = kind == WEFT_JSONRPC_RESPONSE || kind == WEFT_JSONRPC_ERROR;
+
+	if (is_answer || kind == WEFT_JSONRPC_INVALID) {
+		if (post ? take_own(post, message)
+			 : word_get(&c->mode) == MCP_MODE_SSE && take_shared(c, message))
+			return;
+		if (is_answer) {
+			nobodys(message, "an answer that nobody waits for");
+			return;
+		}
+	} else if (kind == WEFT_JSONRPC_REQUEST && post && post->is_stateless) {
+		nobodys(message, "a server's request, which there are none of without sessions");
+		return;
+	}
+	weft_transport_deliver_own(c->transport, message);
+}
+
+void mcp_take(struct mcp_client *c, struct mcp_post *post, weft_message *message)
+{
+	weft_json_limits limits = mcp_limits(c);
+	weft_message element;
+	size_t at = 0;
+
+	if (message->rpc.kind != WEFT_JSONRPC_BATCH) {
+		take_one(c, post, message);
+		return;
+	}
+	while (message_batch_next(message, &at, &element, &limits))
+		take_one(c, post, &element);
+	weft_message_fini(message);
+}
+
+weft_err mcp_take_text(struct mcp_client *c, struct mcp_post *post, const char *text, size_t len)
+{
+	weft_json_limits limits = mcp_limits(c);
+	weft_message message;
+
+	if (weft_message_copy(&message, c->remote->options.transport.pool, text, len, &limits)) {
+		mcp_end(c, WEFT_ENOMEM, "no memory for a message that came");
+		return err_set(WEFT_ENOMEM);
+	}
+	mcp_take(c, post, &message);
+	return WEFT_OK;
+}
+
+void mcp_take_oversize(struct mcp_client *c, struct mcp_post *post)
+{
+	char text[MCP_REASON_MAX];
+
+	(void)snprintf(text, sizeof(text), "a message of the server's is larger than %zu bytes",
+		c->remote->options.transport.message_size_max);
+	weft_log(WEFT_LOG_WARN, "mcp", "%s: %s", c->remote->url_text, text);
+	if (post)
+		mcp_refuse(post, text);
+	else if (word_get(&c->mode) == MCP_MODE_SSE && counter_get(&c->in_flight) > 0)
+		/* somebody's answer, perhaps: whose can't be known */
+		mcp_end(c, WEFT_ERESET, text);
+}

@@ -1,0 +1,695 @@
+/* SPDX-License-Identifier: MIT */
+/* weft-test: timeout=300 */
+/* Sessions with MCP servers on the web: as they begin, go on, and end. */
+#include "support/mcpweb.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define MS INT64_C(1000000)
+#define SECOND (1000 * MS)
+
+/* ---- sessions ---- */
+
+static weft_err check_head(struct web *web, struct web_call *call)
+{
+	bool is_first = web_is(call, "initialize");
+
+	(void)web;
+	if (web_is_http(call, "POST")) {
+		want(web_text_is(web_field(call, "Content-Type"), "application/json"));
+		want(web_text_is(web_field(call, "Accept"), "application/json, text/event-stream"));
+	}
+	if (web_is_http(call, "GET"))
+		want(web_text_is(web_field(call, "Accept"), "text/event-stream"));
+	want(web_text_is(web_field(call, "Authorization"), "Bearer x"));
+	if (is_first) {
+		want(!web_field(call, "Mcp-Session-Id"));
+		want(!web_field(call, "MCP-Protocol-Version"));
+	} else {
+		want(web_text_is(web_field(call, "Mcp-Session-Id"), WEB_SESSION));
+		want(web_text_is(web_field(call, "MCP-Protocol-Version"), "2025-06-18"));
+	}
+	return WEFT_ENOTFOUND;
+}
+
+BOTH_TEST(a_session_begins_is_named_in_each_request_and_is_deleted)
+{
+	weft_http_request request = WEFT_HTTP_REQUEST_DEFAULT;
+	weft_http_fields *fields;
+	struct web w = { .options = WEFT_MCP_CLIENT_OPTIONS_DEFAULT };
+
+	want_ok(weft_http_fields_create(&fields));
+	want_ok(weft_http_fields_set(fields, "Authorization", "Bearer x"));
+	request.fields = fields;
+	w.options.request = &request;
+	web_begin(&w, check_head);
+	web_connect(&w);
+	want(strcmp(weft_transport_kind(w.t), "http") == 0);
+	want(strcmp(weft_transport_name(w.t), w.url) == 0);
+	web_initialize(&w);
+	for (int i = 1; i <= 3; i++) {
+		web_ask(&w, i, "echo", "{\"a\":1}");
+		web_hears_result(&w, i, "{\"a\":1}");
+	}
+	web_wait(&w.gets, 1);
+	web_drop(&w);
+	want(counter_get(&w.posts) == 5);
+	want(counter_get(&w.deletes) == 1);
+	web_end(&w);
+	weft_http_fields_free(fields);
+	return WEFT_OK;
+}
+
+BOTH_TEST(a_server_that_gives_no_session_is_served_without)
+{
+	struct web w = { .options = WEFT_MCP_CLIENT_OPTIONS_DEFAULT, .has_no_session = true };
+
+	web_begin(&w, NULL);
+	web_connect(&w);
+	web_initialize(&w);
+	web_ask(&w, 1, "echo", "[7]");
+	web_hears_result(&w, 1, "[7]");
+	web_drop(&w);
+	want(counter_get(&w.deletes) == 0);
+	web_end(&w);
+	return WEFT_OK;
+}
+
+static weft_err bad_session(struct web *web, struct web_call *call)
+{
+	weft_http_fields *fields = NULL;
+	weft_err err;
+
+	(void)web;
+	if (!web_is(call, "initialize"))
+		return WEFT_ENOTFOUND;
+	want_ok(weft_http_fields_create(&fields));
+	want_ok(weft_http_fields_set(fields, "Mcp-Session-Id", "with a blank"));
+	err = weft_http_exchange_reply(call->x, 200, fields, "{}", 2, WEFT_FOREVER);
+	weft_http_fields_free(fields);
+	return err;
+}
+
+BOTH_TEST(what_can_be_no_sessions_id_is_refused)
+{
+	struct web w = { .options = WEFT_MCP_CLIENT_OPTIONS_DEFAULT };
+
+	web_begin(&w, bad_session);
+	web_connect(&w);
+	web_ask(&w, 0, "initialize", NULL);
+	web_hears_error(&w, 0, -32000, "Mcp-Session-Id");
+	web_end(&w);
+	return WEFT_OK;
+}
+
+/* ---- answers ---- */
+
+static weft_err stream_answer(struct web *web, struct web_call *call)
+{
+	if (web_is(call, "answered"))
+		(void)counter_add(&web->seen, 1);
+	if (!web_is(call, "talk"))
+		return WEFT_ENOTFOUND;
+	want_ok(weft_http_exchange_sse_begin(call->x, NULL, WEFT_FOREVER));
+	want_ok(web_event(call, "1", ""));
+	want_ok(web_event(call, NULL, "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/progress\"}"));
+	want_ok(web_event(call, NULL, "{\"jsonrpc\":\"2.0\",\"id\":\"q\",\"method\":\"roots/list\"}"));
+	want_ok(web_event(call, NULL, "{\"jsonrpc\":\"2.0\",\"id\":999,\"result\":{}}"));
+	want_ok(web_event(call, NULL, "this is no JSON"));
+	want_ok(web_event_result(call, "2", "{\"said\":1}"));
+	(void)!web_event_result(call, "3", "{\"said\":2}");
+	return WEFT_OK;
+}
+
+BOTH_TEST(an_answer_may_come_as_a_stream_with_others_before_it)
+{
+	struct web w = { .options = WEFT_MCP_CLIENT_OPTIONS_DEFAULT };
+
+	web_begin(&w, stream_answer);
+	web_connect(&w);
+	web_initialize(&w);
+	for (int i = 1; i <= 2; i++) {
+		web_ask(&w, i, "talk", NULL);
+		web_hears_call(&w, "notifications/progress");
+		web_hears_call(&w, "roots/list");
+		web_hears_garbage(&w);
+		web_hears_result(&w, i, "{\"said\":1}"); /* not the answer to another, not two */
+	}
+	web_say(&w, "{\"jsonrpc\":\"2.0\",\"id\":\"q\",\"result\":{}}");
+	web_hears_nothing(&w);
+	web_end(&w);
+	return WEFT_OK;
+}
+
+static weft_err batch_answer(struct web *web, struct web_call *call)
+{
+	char text[256];
+
+	(void)web;
+	snprintf(text, sizeof(text),
+		"[{\"jsonrpc\":\"2.0\",\"method\":\"m\"},{\"jsonrpc\":\"2.0\",\"id\":%s,"
+		"\"result\":{}},{\"jsonrpc\":\"2.0\",\"id\":%s,\"result\":{}}]",
+		call->id, call->id);
+	if (web_is(call, "json"))
+		return web_reply(call, 200, "application/json", text);
+	if (!web_is(call, "stream"))
+		return WEFT_ENOTFOUND;
+	want_ok(weft_http_exchange_sse_begin(call->x, NULL, WEFT_FOREVER));
+	return web_event(call, NULL, text);
+}
+
+BOTH_TEST(a_batch_has_one_answer_too)
+{
+	struct web w = { .options = WEFT_MCP_CLIENT_OPTIONS_DEFAULT };
+
+	web_begin(&w, batch_answer);
+	web_connect(&w);
+	web_ask(&w, 1, "json", NULL);
+	web_hears_call(&w, "m");
+	web_hears_result(&w, 1, "{}");
+	web_ask(&w, 2, "stream", NULL);
+	web_hears_call(&w, "m");
+	web_hears_result(&w, 2, "{}");
+	web_hears_nothing(&w);
+	web_end(&w);
+	return WEFT_OK;
+}
+
+/* What is no answer, and the error in its place. */
+static const struct {
+	const char *method;
+	unsigned status;
+	const char *type, *body;
+	int code;
+	const char *text;
+} odd[] = {
+	{ "401", 401, "text/plain", "no", -32000, "401 (Unauthorized), the server wants a token" },
+	{ "403", 403, NULL, "", -32000, "403 (Forbidden)" },
+	{ "500", 500, "text/html", "<html>\r\n\x1b[1m oh", -32000,
+		"500 (Internal Server Error): <html>   [1m oh" },
+	{ "404", 404, NULL, "", -32000, "404" },
+	{ "307", 307, NULL, "", -32000, "307" },
+	{ "202", 202, NULL, "", -32000, "202 (Accepted) with content type none" },
+	{ "html", 200, "text/html", "<html>", -32000, "content type text/html: that is no answer" },
+	{ "jsonx", 200, "application/jsonx", "{}", -32000, "application/jsonx" },
+	{ "empty", 200, "application/json", "", -32000, "the answer of http://" },
+	{ "garbage", 200, "application/json", "{\"a\":", -32000, "the answer of http://" },
+	{ "other", 200, "application/json", "{\"jsonrpc\":\"2.0\",\"id\":12345,\"result\":{}}",
+		-32000, "something else than the answer" },
+	{ "null", 200, "application/json",
+		"{\"jsonrpc\":\"2.0\",\"id\":null,\"error\":{\"code\":-7,\"message\":\"m\\u0041\","
+		"\"data\":[1]}}",
+		-7, "mA" },
+	{ "none", 400, "application/json",
+		"{\"jsonrpc\":\"2.0\",\"error\":{\"code\":-32600,\"message\":\"bad\"}}", -32600,
+		"bad" },
+	{ "result400", 400, "application/json", "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{}}",
+		-32000, "400 (Bad Request): {" },
+};
+
+static weft_err odd_answer(struct web *web, struct web_call *call)
+{
+	(void)web;
+	for (size_t i = 0; i < sizeof(odd) / sizeof(odd[0]); i++) {
+		if (web_is(call, odd[i].method))
+			return web_reply(call, odd[i].status, odd[i].type, odd[i].body);
+	}
+	if (web_is(call, "reset"))
+		return WEFT_ERESET;
+	if (web_is(call, "nothing"))
+		return weft_http_exchange_sse_begin(call->x, NULL, WEFT_FOREVER);
+	if (!web_is(call, "invalid"))
+		return WEFT_ENOTFOUND;
+	want_ok(weft_http_exchange_sse_begin(call->x, NULL, WEFT_FOREVER));
+	return web_event(call, NULL, "{\"jsonrpc\":\"2.0\",\"id\":102,\"result\":{},\"error\":1}");
+}
+
+BOTH_TEST(what_is_no_answer_becomes_one_error_that_says_why)
+{
+	struct web w = { .options = WEFT_MCP_CLIENT_OPTIONS_DEFAULT, .has_no_session = true };
+
+	web_begin(&w, odd_answer);
+	web_connect(&w);
+	web_initialize(&w);
+	for (size_t i = 0; i < sizeof(odd) / sizeof(odd[0]); i++) {
+		web_ask(&w, (int)i, odd[i].method, NULL);
+		web_hears_error(&w, (int)i, odd[i].code, odd[i].text);
+	}
+	web_ask(&w, 100, "reset", NULL);
+	web_hears_error(&w, 100, -32000, "500");
+	web_ask(&w, 101, "nothing", NULL);
+	web_hears_error(&w, 101, -32000, "the stream broke before the answer: the server ended it");
+	web_ask(&w, 102, "invalid", NULL);
+	web_hears_error(&w, 102, -32000, "the server's answer is no message");
+	web_ask(&w, 103, "echo", NULL);
+	web_hears_result(&w, 103, "{}");
+	web_end(&w);
+	return WEFT_OK;
+}
+
+BOTH_TEST(a_server_that_is_not_there_is_an_error_that_says_so)
+{
+	struct web w = { .options = WEFT_MCP_CLIENT_OPTIONS_DEFAULT };
+
+	web_begin(&w, NULL);
+	web_connect(&w);
+	weft_http_server_stop(w.h.server);
+	want_ok(weft_http_server_wait(w.h.server, WEFT_FOREVER));
+	web_ask(&w, 1, "echo", NULL);
+	web_hears_error(&w, 1, -32000, "refused");
+	web_end(&w);
+	return WEFT_OK;
+}
+
+static char large[5000];
+
+static weft_err large_answer(struct web *web, struct web_call *call)
+{
+	char text[6000];
+
+	(void)web;
+	snprintf(text, sizeof(text), "{\"jsonrpc\":\"2.0\",\"id\":%s,\"result\":\"%s\"}", call->id,
+		large);
+	if (web_is(call, "json"))
+		return web_reply(call, 200, "application/json", text);
+	if (!web_is(call, "stream"))
+		return WEFT_ENOTFOUND;
+	want_ok(weft_http_exchange_sse_begin(call->x, NULL, WEFT_FOREVER));
+	return web_event(call, NULL, text);
+}
+
+BOTH_TEST(an_answer_that_is_too_large_is_an_error)
+{
+	struct web w = { .options = WEFT_MCP_CLIENT_OPTIONS_DEFAULT };
+	weft_message m;
+
+	memset(large, 'x', sizeof(large) - 1);
+	w.options.transport.message_size_max = 4096;
+	web_begin(&w, large_answer);
+	web_connect(&w);
+	web_ask(&w, 1, "json", NULL);
+	web_hears_error(&w, 1, -32000, "longer than 4096 bytes");
+	web_ask(&w, 2, "stream", NULL);
+	web_hears_error(&w, 2, -32000, "larger than 4096 bytes");
+	web_ask(&w, 3, "echo", NULL);
+	web_hears_result(&w, 3, "{}");
+	want_ok(weft_message_copy(&m, NULL, "[1,2]", 5, NULL));
+	want_err(WEFT_EINVAL, weft_transport_send_own(w.t, &m, WEFT_FOREVER));
+	web_end(&w);
+	return WEFT_OK;
+}
+
+static weft_err never(struct web *web, struct web_call *call)
+{
+	if (!web_is(call, "hold") && !web_is(call, "stream"))
+		return WEFT_ENOTFOUND;
+	if (web_is(call, "stream")) {
+		want_ok(weft_http_exchange_sse_begin(call->x, NULL, WEFT_FOREVER));
+		want_ok(web_event(call, "1", ""));
+	}
+	(void)counter_add(&web->seen, 1);
+	(void)web_hold(call);
+	(void)counter_add(&web->seen, 1);
+	return WEFT_OK;
+}
+
+BOTH_TEST(an_answer_that_is_late_is_an_error)
+{
+	struct web w = { .options = WEFT_MCP_CLIENT_OPTIONS_DEFAULT };
+
+	w.options.response_timeout_ns = 50 * MS;
+	web_begin(&w, never);
+	web_connect(&w);
+	web_ask(&w, 1, "hold", NULL);
+	web_hears_error(&w, 1, -32000, "no answer within 50 ms");
+	web_ask(&w, 2, "stream", NULL);
+	web_hears_error(&w, 2, -32000, "no answer within 50 ms");
+	web_wait(&w.seen, 4); /* the server saw the client go */
+	web_end(&w);
+	return WEFT_OK;
+}
+
+BOTH_TEST(requests_that_are_not_answered_are_bounded)
+{
+	struct web w = { .options = WEFT_MCP_CLIENT_OPTIONS_DEFAULT };
+	static const char one_more[] = "{\"jsonrpc\":\"2.0\",\"id\":3,\"method\":\"echo\"}";
+	weft_message m;
+
+	w.options.requests_max = 2;
+	web_begin(&w, never);
+	web_connect(&w);
+	web_ask(&w, 1, "hold", NULL);
+	web_ask(&w, 2, "stream", NULL);
+	want_ok(weft_message_copy(&m, NULL, one_more, sizeof(one_more) - 1, NULL));
+	want_err(WEFT_ECAPACITY, weft_transport_send_own(w.t, &m, WEFT_FOREVER));
+	web_wait(&w.seen, 2);
+	web_say(&w, "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/cancelled\",\"params\":"
+		    "{\"requestId\":2}}");
+	web_wait(&w.seen, 3); /* its response was closed */
+	web_ask(&w, 3, "echo", NULL);
+	web_hears_result(&w, 3, "{}");
+	want(counter_get(&w.posts) == 4); /* the server was told */
+	web_hears_nothing(&w);
+	web_end(&w);
+	return WEFT_OK;
+}
+
+/* ---- streams that break ---- */
+
+static weft_err breaks(struct web *web, struct web_call *call)
+{
+	weft_sse_event first = { .data = "", .id = "a/1", .retry_set = true, .retry_ms = 30 };
+
+	if (web_is(call, "break")) {
+		want_ok(weft_http_exchange_sse_begin(call->x, NULL, WEFT_FOREVER));
+		want_ok(weft_http_exchange_sse_send(call->x, &first, WEFT_FOREVER));
+		return WEFT_OK;
+	}
+	if (!web_is_http(call, "GET") || !web_field(call, "Last-Event-ID"))
+		return WEFT_ENOTFOUND;
+	want(web_text_is(web_field(call, "Mcp-Session-Id"), WEB_SESSION));
+	want_ok(weft_http_exchange_sse_begin(call->x, NULL, WEFT_FOREVER));
+	if (web_text_is(web_field(call, "Last-Event-ID"), "a/1"))
+		return web_event(call, "a/2", "{\"jsonrpc\":\"2.0\",\"method\":\"m\"}");
+	want(web_text_is(web_field(call, "Last-Event-ID"), "a/2"));
+	call->id = counter_get(&web->seen) % 2 ? "2" : "1";
+	return web_event_result(call, "a/3", "{\"late\":true}");
+}
+
+BOTH_TEST(a_stream_that_breaks_is_resumed_after_the_time_the_server_said)
+{
+	struct web w = { .options = WEFT_MCP_CLIENT_OPTIONS_DEFAULT };
+	weft_deadline begun;
+
+	web_begin(&w, breaks);
+	web_connect(&w);
+	web_initialize(&w);
+	web_wait(&w.gets, 1);
+	for (int i = 1; i <= 2; i++) {
+		begun = weft_now();
+		web_ask(&w, i, "break", NULL);
+		web_hears_call(&w, "m");
+		web_hears_result(&w, i, "{\"late\":true}");
+		want(weft_now() - begun >= 60 * MS); /* twice 30 */
+		(void)counter_add(&w.seen, 1);
+	}
+	want(counter_get(&w.gets) == 5);
+	web_end(&w);
+	return WEFT_OK;
+}
+
+static weft_err breaks_for_good(struct web *web, struct web_call *call)
+{
+	weft_sse_event first = { .data = "", .id = "1", .retry_set = true, .retry_ms = 1 };
+
+	if (web_is(call, "break")) {
+		want_ok(weft_http_exchange_sse_begin(call->x, NULL, WEFT_FOREVER));
+		want_ok(weft_http_exchange_sse_send(call->x, &first, WEFT_FOREVER));
+		return WEFT_OK;
+	}
+	if (!web_is_http(call, "GET") || !web_field(call, "Last-Event-ID"))
+		return WEFT_ENOTFOUND;
+	return web_reply(call, (unsigned)counter_get(&web->seen), NULL, "");
+}
+
+BOTH_TEST(attempts_to_resume_are_bounded)
+{
+	struct web w = { .options = WEFT_MCP_CLIENT_OPTIONS_DEFAULT };
+	uint64_t gets;
+
+	w.options.attempts_max = 3;
+	web_begin(&w, breaks_for_good);
+	web_connect(&w);
+	web_initialize(&w);
+	web_wait(&w.gets, 1);
+	gets = counter_get(&w.gets);
+	counter_set(&w.seen, 503);
+	web_ask(&w, 1, "break", NULL);
+	web_hears_error(&w, 1, -32000, "503");
+	want(counter_get(&w.gets) == gets + 3);
+	counter_set(&w.seen, 405); /* there is no use in asking again */
+	web_ask(&w, 2, "break", NULL);
+	web_hears_error(&w, 2, -32000, "the server ended it");
+	want(counter_get(&w.gets) == gets + 4);
+	counter_set(&w.seen, 404);
+	web_ask(&w, 3, "break", NULL);
+	web_hears_end(&w, WEFT_ERESET, "404");
+	web_end(&w);
+	return WEFT_OK;
+}
+
+/* ---- the end of sessions ---- */
+
+static weft_err forgets(struct web *web, struct web_call *call)
+{
+	if (web_is(call, "forget")) {
+		(void)counter_add(&web->seen, 1);
+		return web_reply(call, 200, "application/json",
+			"{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{}}");
+	}
+	if (!counter_get(&web->seen))
+		return WEFT_ENOTFOUND;
+	return web_reply(call, 404, "application/json",
+		"{\"jsonrpc\":\"2.0\",\"id\":null,\"error\":{\"code\":-32001,\"message\":\"?\"}}");
+}
+
+BOTH_TEST(a_session_that_the_server_forgot_is_at_its_end)
+{
+	for (int by_note = 0; by_note < 2; by_note++) {
+		static const char note[] = "{\"jsonrpc\":\"2.0\",\"method\":\"n\"}";
+		struct web w = { .options = WEFT_MCP_CLIENT_OPTIONS_DEFAULT };
+		weft_message m;
+
+		web_begin(&w, forgets);
+		web_connect(&w);
+		web_initialize(&w);
+		web_ask(&w, 1, "forget", NULL);
+		web_hears_result(&w, 1, "{}");
+		want_ok(weft_message_copy(&m, NULL, note, sizeof(note) - 1, NULL));
+		if (by_note)
+			want_err(WEFT_ERESET, weft_transport_send_own(w.t, &m, WEFT_FOREVER));
+		else
+			web_ask(&w, 2, "echo", NULL);
+		web_hears_end(&w, WEFT_ERESET, "404");
+		if (!by_note)
+			want_err(WEFT_ERESET, weft_transport_send_own(w.t, &m, WEFT_FOREVER));
+		web_drop(&w);
+		want(counter_get(&w.deletes) == 0);
+		web_end(&w);
+	}
+	return WEFT_OK;
+}
+
+static weft_err slow(struct web *web, struct web_call *call)
+{
+	if (web_is(call, "wait") || (weft_in_sim() && web_is_http(call, "DELETE"))) {
+		(void)counter_add(&web->seen, 1);
+		(void)web_hold(call);
+		return WEFT_OK;
+	}
+	return WEFT_ENOTFOUND;
+}
+
+static weft_err close_soon(void *arg)
+{
+	struct web *w = arg;
+
+	web_wait(&w->seen, 1);
+	weft_transport_close(w->t);
+	return WEFT_OK;
+}
+
+BOTH_TEST(a_close_ends_a_send_that_waits_for_the_server)
+{
+	static const char note[] = "{\"jsonrpc\":\"2.0\",\"method\":\"wait\"}";
+	struct web w = { .options = WEFT_MCP_CLIENT_OPTIONS_DEFAULT };
+	weft_fiber *fiber;
+	weft_message m;
+
+	web_begin(&w, slow);
+	web_connect(&w);
+	web_initialize(&w);
+	want_ok(weft_spawn(&fiber, "closes", close_soon, &w));
+	want_ok(weft_message_copy(&m, NULL, note, sizeof(note) - 1, NULL));
+	want_err(WEFT_ECLOSED, weft_transport_send_own(w.t, &m, WEFT_FOREVER));
+	want_ok(weft_fiber_join(fiber, NULL, WEFT_FOREVER));
+	web_hears_end(&w, WEFT_ECLOSED, "");
+	web_end(&w); /* the DELETE hangs in simulated time: not for long */
+	return WEFT_OK;
+}
+
+/* ---- the server's own messages ---- */
+
+static weft_err calls(struct web *web, struct web_call *call)
+{
+	const char *last = web_field(call, "Last-Event-ID");
+
+	if (web_is_http(call, "GET")) {
+		weft_sse_event first = { .data = "", .id = "1", .retry_set = true, .retry_ms = 1 };
+
+		if (counter_get(&web->seen) == 99)
+			return web_reply(call, 503, NULL, "");
+		want_ok(weft_http_exchange_sse_begin(call->x, NULL, WEFT_FOREVER));
+		if (!last) {
+			want_ok(weft_http_exchange_sse_send(call->x, &first, WEFT_FOREVER));
+			return web_event(call, "2",
+				"{\"jsonrpc\":\"2.0\",\"id\":\"q1\",\"method\":\"ask\"}");
+		}
+		want(web_text_is(last, "2"));
+		want_ok(web_event(call, NULL, "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{}}"));
+		want_ok(web_event(call, NULL, "{\"jsonrpc\":\"2.0\",\"method\":\"again\"}"));
+		return web_hold(call);
+	}
+	if (call->rpc.kind == WEFT_JSONRPC_RESPONSE)
+		want(strcmp(call->id, "\"q1\"") == 0 && counter_add(&web->seen, 1) == 0);
+	return WEFT_ENOTFOUND;
+}
+
+BOTH_TEST(the_servers_own_messages_come_over_a_stream_that_is_opened_again)
+{
+	struct web w = { .options = WEFT_MCP_CLIENT_OPTIONS_DEFAULT };
+
+	web_begin(&w, calls);
+	web_connect(&w);
+	web_initialize(&w);
+	web_hears_call(&w, "ask");
+	web_say(&w, "{\"jsonrpc\":\"2.0\",\"id\":\"q1\",\"result\":{}}");
+	web_wait(&w.seen, 1);
+	web_hears_call(&w, "again");
+	web_ask(&w, 7, "echo", NULL);
+	web_hears_result(&w, 7, "{}");
+	web_end(&w);
+	return WEFT_OK;
+}
+
+static weft_err calls_once(struct web *web, struct web_call *call)
+{
+	weft_sse_event first = { .data = "", .id = "1", .retry_set = true, .retry_ms = 1 };
+
+	if (!web_is_http(call, "GET"))
+		return WEFT_ENOTFOUND;
+	if (counter_add(&web->seen, 1) > 0)
+		return web_reply(call, 503, NULL, "");
+	want_ok(weft_http_exchange_sse_begin(call->x, NULL, WEFT_FOREVER));
+	return weft_http_exchange_sse_send(call->x, &first, WEFT_FOREVER);
+}
+
+BOTH_TEST(a_stream_of_the_servers_messages_that_is_lost_for_good_ends_the_session)
+{
+	struct web w = { .options = WEFT_MCP_CLIENT_OPTIONS_DEFAULT };
+
+	w.options.attempts_max = 2;
+	web_begin(&w, calls_once);
+	web_connect(&w);
+	web_initialize(&w);
+	web_hears_end(&w, WEFT_ERESET, "503");
+	want(counter_get(&w.seen) == 3); /* the one that was lost, and two */
+	web_end(&w);
+	return WEFT_OK;
+}
+
+/* ---- many, and at any moment ---- */
+
+static weft_err mixed(struct web *web, struct web_call *call)
+{
+	if (web_is(call, "hold"))
+		return never(web, call);
+	if (!web_is(call, "any"))
+		return WEFT_ENOTFOUND;
+	both_pause();
+	switch (both_random(4)) {
+	case 0:
+		return web_result(call, "1");
+	case 1:
+		return web_reply(call, 500, NULL, "");
+	case 2:
+		want_ok(weft_http_exchange_sse_begin(call->x, NULL, WEFT_FOREVER));
+		both_pause();
+		return web_event_result(call, NULL, "1");
+	default:
+		want_ok(weft_http_exchange_sse_begin(call->x, NULL, WEFT_FOREVER));
+		return WEFT_ERESET;
+	}
+}
+
+#define MANY 100
+
+BOTH_TEST(each_of_many_requests_at_once_gets_one_answer)
+{
+	struct web w = { .options = WEFT_MCP_CLIENT_OPTIONS_DEFAULT };
+	bool seen[MANY] = { false };
+
+	web_begin(&w, mixed);
+	web_connect(&w);
+	web_initialize(&w);
+	for (int i = 0; i < MANY; i++)
+		web_ask(&w, i, "any", NULL);
+	for (int i = 0; i < MANY; i++) {
+		weft_message m;
+		int64_t id = -1;
+
+		want_ok(weft_transport_receive(w.t, &m, weft_after_ms(60000)));
+		want_ok(weft_json_integer(m.rpc.id, &id));
+		want(id >= 0 && id < MANY && !seen[id]);
+		seen[id] = true;
+		weft_message_fini(&m);
+	}
+	web_hears_nothing(&w);
+	web_end(&w);
+	return WEFT_OK;
+}
+
+BOTH_TEST(a_session_may_be_closed_at_any_moment)
+{
+	struct web w = { .options = WEFT_MCP_CLIENT_OPTIONS_DEFAULT };
+
+	web_begin(&w, mixed);
+	for (int round = 0; round < 10; round++) {
+		uint64_t pauses = both_random(30);
+		weft_message m;
+
+		web_connect(&w);
+		if (both_random(4))
+			web_initialize(&w);
+		for (int i = 0; i < 5; i++)
+			web_ask(&w, i, both_random(2) ? "any" : "hold", NULL);
+		if (both_random(2))
+			web_say(&w, "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/cancelled\","
+				    "\"params\":{\"requestId\":2}}");
+		while (pauses-- > 0)
+			both_pause();
+		if (both_random(2) &&
+			!weft_transport_receive(w.t, &m, weft_after_ms((int64_t)both_random(3))))
+			weft_message_fini(&m);
+		if (both_random(2))
+			weft_transport_close(w.t);
+		web_drop(&w);
+	}
+	web_end(&w);
+	return WEFT_OK;
+}
+
+static void mcp_client_tests(TCase *tc)
+{
+	both_add(tc, a_session_begins_is_named_in_each_request_and_is_deleted);
+	both_add(tc, a_server_that_gives_no_session_is_served_without);
+	both_add(tc, what_can_be_no_sessions_id_is_refused);
+	both_add(tc, an_answer_may_come_as_a_stream_with_others_before_it);
+	both_add(tc, a_batch_has_one_answer_too);
+	both_add(tc, what_is_no_answer_becomes_one_error_that_says_why);
+	both_add(tc, a_server_that_is_not_there_is_an_error_that_says_so);
+	both_add(tc, an_answer_that_is_too_large_is_an_error);
+	both_add(tc, an_answer_that_is_late_is_an_error);
+	both_add(tc, requests_that_are_not_answered_are_bounded);
+	both_add(tc, a_stream_that_breaks_is_resumed_after_the_time_the_server_said);
+	both_add(tc, attempts_to_resume_are_bounded);
+	both_add(tc, a_session_that_the_server_forgot_is_at_its_end);
+	both_add(tc, a_close_ends_a_send_that_waits_for_the_server);
+	both_add(tc, the_servers_own_messages_come_over_a_stream_that_is_opened_again);
+	both_add(tc, a_stream_of_the_servers_messages_that_is_lost_for_good_ends_the_session);
+	both_add(tc, each_of_many_requests_at_once_gets_one_answer);
+	both_add(tc, a_session_may_be_closed_at_any_moment);
+}
+
+T_SUITE("mcp_client", mcp_client_tests)
