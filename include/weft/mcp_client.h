@@ -31,7 +31,7 @@ typedef struct weft_mcp_client_options {
 	 * stall_timeout_ns for answers that are no streams. */
 	int64_t idle_timeout_ns;
 	unsigned attempts_max; /* to open a stream again, in a row; 0: 5 */
-	size_t requests_max;	     /* unanswered: WEFT_ECAPACITY; 0: 1000 */
+	size_t requests_max;   /* unanswered: WEFT_ECAPACITY; 0: 1000 */
 } weft_mcp_client_options;
 
 #define WEFT_MCP_CLIENT_OPTIONS_DEFAULT                                         \

@@ -400,6 +400,7 @@ static void remote_free(void *user)
 
 	weft_http_client_unref(remote->http);
 	weft_http_url_fini(&remote->url);
+	mcp_tools_free(remote->tools);
 	mem_free(remote->url_text);
 	mem_free(remote);
 }
@@ -469,6 +470,8 @@ weft_err weft_outgoing_mcp(weft_outgoing **out, weft_http_client *http, const ch
 	err = options_fill(remote, options);
 	if (!err)
 		err = url_take(remote, url);
+	if (!err)
+		err = mcp_tools_create(&remote->tools);
 	if (!err) {
 		remote->http = weft_http_client_ref(http);
 		err = weft_outgoing_create(out, &ops, remote, remote->url_text);

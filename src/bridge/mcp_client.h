@@ -10,6 +10,7 @@
  *	mcp_client_post.c	a request's fiber: POST, and its answer as JSON or as a stream
  *	mcp_client_stream.c	streams: of a POST; of a GET (server's own messages; HTTP+SSE)
  *	mcp_client_head.c	header fields of a request
+ *	mcp_tools.c		tools whose arguments go into fields
  *
  * A request costs two fibers (one waits, so that the other can be cancelled), two allocations, a
  * POST. Notifications and answers are posted by whoever sends them, so that they stay in order.
@@ -24,6 +25,7 @@
  */
 #include "base/counter.h"
 #include "base/list.h"
+#include "bridge/mcp_tools.h"
 #include "rt/lock.h"
 #include "sync/word.h"
 
@@ -48,9 +50,10 @@
 struct mcp_remote {
 	weft_http_client *http; /* held */
 	weft_http_url url;
-	char *url_text; /* without userinfo and fragment */
+	char *url_text;			 /* without userinfo and fragment */
 	weft_mcp_client_options options; /* zeros replaced; era as the url says, too */
 	weft_http_request request;	 /* of the options, or the defaults */
+	struct mcp_tools *tools;	 /* what its tools/list have told; has a lock of its own */
 };
 
 /* Of the sessions era; the stateless one is a matter of each message. */
@@ -90,6 +93,9 @@ struct mcp_post {
 	weft_message message; /* the request */
 	weft_cancel *token;   /* it was cancelled; or, by HTTP+SSE, answered */
 	bool is_stateless;
+	bool is_own;	  /* the client's own tools/list: nobody gets the answer */
+	bool was_mended;  /* sent again, with other fields */
+	char *cursor;	  /* of is_own: the next page, as JSON; NULL: there is none */
 	bool is_answered; /* its own fiber has claimed it */
 	weft_deadline until;
 	char *last_id;	  /* of a stream that broke: where to go on; NULL: it can't */
@@ -119,8 +125,7 @@ bool mcp_same_id(weft_json a, weft_json b);
 /* True: the request is the caller's to answer. */
 bool mcp_claim(struct mcp_client *c, struct mcp_post *post);
 /* Likewise by its id; *token, held, is to be triggered. */
-bool mcp_claim_id(
-	struct mcp_client *c, weft_json id, weft_cancel **token, bool *is_stateless);
+bool mcp_claim_id(struct mcp_client *c, weft_json id, weft_cancel **token, bool *is_stateless);
 /* A message that came (taken): in the answer to a request, or, post NULL, over the session's own
  * stream. */
 void mcp_take(struct mcp_client *c, struct mcp_post *post, weft_message *message);

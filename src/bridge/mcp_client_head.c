@@ -73,25 +73,37 @@ static weft_err string_set(weft_http_fields *fields, const char *name, weft_json
 	return err;
 }
 
+static weft_err tool_field_set(void *user, const char *name, weft_json value)
+{
+	weft_http_fields *fields = user;
+
+	if (weft_json_type_of(value) == WEFT_JSON_STRING)
+		return string_set(fields, name, value);
+	return value_set(fields, name, value.text, value.len);
+}
+
 static bool method_is(const weft_message *message, const char *name)
 {
 	return weft_json_string_is(message->rpc.method, name);
 }
 
-static weft_err stateless_fields(weft_http_fields *fields, const weft_message *message)
+static weft_err stateless_fields(
+	weft_http_fields *fields, const struct mcp_client *c, const weft_message *message)
 {
 	weft_err err = weft_http_fields_set(fields, "MCP-Protocol-Version", MCP_STATELESS_VERSION);
 
 	/* what the message itself says: the server compares */
 	if (!err)
-		err = string_set(fields, "MCP-Protocol-Version",
-			message->rpc.meta_protocol_version);
+		err = string_set(
+			fields, "MCP-Protocol-Version", message->rpc.meta_protocol_version);
 	if (!err)
 		err = string_set(fields, "Mcp-Method", message->rpc.method);
 	if (!err && (method_is(message, "tools/call") || method_is(message, "prompts/get")))
 		err = string_set(fields, "Mcp-Name", message->rpc.name);
 	if (!err && method_is(message, "resources/read"))
 		err = string_set(fields, "Mcp-Name", message->rpc.uri);
+	if (!err && method_is(message, "tools/call"))
+		err = mcp_tools_fields(c->remote->tools, message, tool_field_set, fields);
 	return err;
 }
 
@@ -124,7 +136,7 @@ weft_err mcp_fields(weft_http_fields **out, struct mcp_client *c, const weft_mes
 	if (!err && message)
 		err = weft_http_fields_set(fields, "Accept", "application/json, text/event-stream");
 	if (!err && message && mcp_is_stateless(c, message))
-		err = stateless_fields(fields, message);
+		err = stateless_fields(fields, c, message);
 	else if (!err && word_get(&c->mode) != MCP_MODE_SSE)
 		err = session_fields(fields, c);
 	if (err)

@@ -130,7 +130,8 @@ BOTH_TEST(messages_are_posted_and_answers_come_over_the_stream)
 		web_ask(&w, i, i ? "echo" : "initialize", NULL);
 		hears_old(&w, i);
 		if (i == 0)
-			web_say(&w, "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/initialized\"}");
+			web_say(&w,
+				"{\"jsonrpc\":\"2.0\",\"method\":\"notifications/initialized\"}");
 	}
 	web_ask(&w, 10, "bad", NULL);
 	web_hears_error(&w, 10, -32000, "400 (Bad Request): not like this");
@@ -186,8 +187,9 @@ BOTH_TEST(requests_over_http_sse_are_bounded_cancelled_and_late)
 	web_wait(&w.seen, 2);
 	want_ok(weft_message_copy(&m, NULL, one_more, sizeof(one_more) - 1, NULL));
 	want_err(WEFT_ECAPACITY, weft_transport_send_own(w.t, &m, WEFT_FOREVER));
-	web_say(&w, "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/cancelled\",\"params\":"
-		    "{\"requestId\":1}}");
+	web_say(&w,
+		"{\"jsonrpc\":\"2.0\",\"method\":\"notifications/cancelled\",\"params\":"
+		"{\"requestId\":1}}");
 	want(counter_get(&w.seen) == 3);
 	web_hears_error(&w, 2, -32000, "no answer within");
 	web_ask(&w, 3, "echo", NULL);

@@ -10,6 +10,7 @@
 
 #define SHOWN_MAX ((size_t)200) /* bytes of a server's that an error repeats */
 #define ERROR_BODY_MAX ((size_t)65536)
+#define LIST_PAGES_MAX 100 /* of tools/list that the client itself asks for */
 
 /* ---- one POST ---- */
 
@@ -69,16 +70,15 @@ static weft_err status_error(
 	size_t len = body->len < sizeof(shown) - 1 ? body->len : sizeof(shown) - 1;
 
 	for (size_t i = 0; i < len; i++)
-		shown[i] = body->data[i] < ' ' || body->data[i] > '~' ? ' '
-								      : (char)body->data[i];
+		shown[i] = body->data[i] < ' ' || body->data[i] > '~' ? ' ' : (char)body->data[i];
 	shown[len] = '\0';
 	return err_setf(status == 401 || status == 403 ? WEFT_EAUTH
-				: status == 404	       ? WEFT_ENOTFOUND
+			: status == 404		       ? WEFT_ENOTFOUND
 						       : WEFT_EPROTO,
 		"%s: status %u (%s)%s%s%s", c->remote->url_text, status,
 		weft_http_status_text(status),
-		status == 401 ? ", the server wants a token or another one" : "",
-		len ? ": " : "", shown);
+		status == 401 ? ", the server wants a token or another one" : "", len ? ": " : "",
+		shown);
 }
 
 static bool is_session_lost(
@@ -95,8 +95,7 @@ static bool is_todays(const weft_jsonrpc *error)
 
 	return weft_json_integer(error->error_code, &code) == WEFT_OK &&
 		(code == MCP_HEADER_MISMATCH || code == MCP_CAPABILITY_MISSING ||
-			code == MCP_VERSION_UNSUPPORTED ||
-			code == WEFT_JSONRPC_METHOD_NOT_FOUND);
+			code == MCP_VERSION_UNSUPPORTED || code == WEFT_JSONRPC_METHOD_NOT_FOUND);
 }
 
 /* A server of before Streamable HTTP does not know POST there. */
@@ -126,7 +125,89 @@ static weft_err try_old(struct mcp_post *p, const weft_jsonrpc *error, const cha
 	return WEFT_OK;
 }
 
-/* A JSON-RPC error in the body is the answer, whatever the status. */
+/* ---- fields that the server misses ---- */
+
+static weft_err take_answer(struct mcp_post *p, weft_http_response *response);
+
+/* What tools/list is asked with: in the name of who calls the tool. */
+static weft_err list_message(weft_message *out, const struct mcp_post *call, const char *cursor)
+{
+	static const char id[] = "\"weft-tools\"";
+	weft_json meta = call->message.rpc.meta;
+	size_t size = meta.len + (cursor ? strlen(cursor) : 0) + 64;
+	weft_jsonrpc_draft draft = {
+		.kind = WEFT_JSONRPC_REQUEST, .id = { id, sizeof(id) - 1 }, .method = "tools/list"
+	};
+	char *params = mem_alloc(size);
+	weft_err err;
+
+	if (!params)
+		return err_set(WEFT_ENOMEM);
+	draft.params.text = params;
+	draft.params.len = (size_t)snprintf(params, size, "{\"_meta\":%.*s%s%s}",
+		meta.text ? (int)meta.len : 2, meta.text ? meta.text : "{}",
+		cursor ? ",\"cursor\":" : "", cursor ? cursor : "");
+	err = weft_message_write(out, NULL, &draft);
+	mem_free(params);
+	return err;
+}
+
+/* One page. *own is made anew. */
+static weft_err list_page(struct mcp_post *own)
+{
+	weft_http_response *response = NULL;
+	weft_err err = post(own->client, &own->message, &response, own->until);
+
+	if (!err && weft_http_response_status(response) >= 300)
+		err = err_setf(
+			WEFT_EPROTO, "tools/list: status %u", weft_http_response_status(response));
+	if (!err)
+		err = take_answer(own, response);
+	weft_http_response_free(response);
+	return err;
+}
+
+/* All that there are now: the call's tool is not as it was listed, or never was. */
+static weft_err list_tools(struct mcp_post *call)
+{
+	char *cursor = NULL;
+	weft_err err = WEFT_OK;
+
+	for (unsigned page = 0; !err && page < LIST_PAGES_MAX && (page == 0 || cursor); page++) {
+		struct mcp_post own = { .client = call->client,
+			.is_stateless = true,
+			.is_own = true,
+			.until = call->until,
+			.retry_ns = -1 };
+
+		list_init(&own.node);
+		err = list_message(&own.message, call, cursor);
+		if (!err)
+			err = list_page(&own);
+		weft_message_fini(&own.message);
+		mem_free(cursor);
+		cursor = own.cursor;
+	}
+	mem_free(cursor);
+	return err;
+}
+
+/* True: the same again may do, with other fields. */
+static bool mend(struct mcp_post *p, const weft_jsonrpc *error)
+{
+	int64_t code;
+
+	if (p->was_mended || !p->is_stateless || weft_json_integer(error->error_code, &code) ||
+		code != MCP_HEADER_MISMATCH ||
+		!weft_json_string_is(p->message.rpc.method, "tools/call"))
+		return false;
+	p->was_mended = true;
+	return list_tools(p) == WEFT_OK;
+}
+
+/* ---- a request that is refused ---- */
+
+/* A JSON-RPC error in the body is the answer, whatever the status. WEFT_EAGAIN: to be sent again. */
 static weft_err refused(struct mcp_post *p, weft_http_response *response)
 {
 	struct mcp_client *c = p->client;
@@ -144,7 +225,9 @@ static weft_err refused(struct mcp_post *p, weft_http_response *response)
 	body = error_body(c, response);
 	is_error = weft_jsonrpc_scan(&rpc, (const char *)body.data, body.len, NULL) ==
 		WEFT_JSONRPC_ERROR;
-	if (is_error && (!is_old || is_todays(&rpc))) {
+	if (is_error && mend(p, &rpc)) {
+		err = WEFT_EAGAIN;
+	} else if (is_error && (!is_old || is_todays(&rpc))) {
 		mcp_take_error(p, &rpc, NULL);
 	} else {
 		err = status_error(c, response, &body);
@@ -180,8 +263,8 @@ static weft_err take_json(struct mcp_post *p, weft_http_response *response)
 	}
 	mcp_take(c, p, &message);
 	if (!p->is_answered)
-		return err_setf(WEFT_EPROTO, "%s gave something else than the answer",
-			c->remote->url_text);
+		return err_setf(
+			WEFT_EPROTO, "%s gave something else than the answer", c->remote->url_text);
 	return WEFT_OK;
 }
 
@@ -224,26 +307,29 @@ static weft_err run_by_sse(struct mcp_post *p)
 	err = weft_cancel_wait(p->token, p->until);
 	if (!err)
 		p->is_answered = true;
-	return err == WEFT_ETIMEDOUT ? err_setf(err, "%s: no answer over the stream",
-					       c->remote->url_text)
-				     : err;
+	return err == WEFT_ETIMEDOUT
+		? err_setf(err, "%s: no answer over the stream", c->remote->url_text)
+		: err;
 }
 
 static weft_err run(void *arg)
 {
 	struct mcp_post *p = arg;
 	struct mcp_client *c = p->client;
-	weft_http_response *response = NULL;
+	weft_http_response *response;
 	weft_err err;
 
 	if (word_get(&c->mode) == MCP_MODE_SSE && !p->is_stateless)
 		return run_by_sse(p);
-	err = post(c, &p->message, &response, p->until);
-	if (!err && weft_http_response_status(response) >= 300)
-		err = refused(p, response);
-	else if (!err)
-		err = take_answer(p, response);
-	weft_http_response_free(response);
+	do {
+		response = NULL;
+		err = post(c, &p->message, &response, p->until);
+		if (!err && weft_http_response_status(response) >= 300)
+			err = refused(p, response);
+		else if (!err)
+			err = take_answer(p, response);
+		weft_http_response_free(response);
+	} while (err == WEFT_EAGAIN); /* once */
 	return err;
 }
 

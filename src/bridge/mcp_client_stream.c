@@ -240,8 +240,9 @@ static weft_err resume(struct mcp_post *p, const char *why)
 	}
 	if (!err || err == WEFT_ECANCELED)
 		return err;
-	return err_setf(err, "the stream broke before the answer (%s), and was not to be resumed: %s",
-		why, weft_error_detail());
+	return err_setf(err,
+		"the stream broke before the answer (%s), and was not to be resumed: %s", why,
+		weft_error_detail());
 }
 
 weft_err mcp_stream_read(struct mcp_post *post, weft_http_response *response)
@@ -285,8 +286,8 @@ static weft_err listen_fiber(void *arg)
 	if (err == WEFT_ENOTFOUND && g.was_open && mcp_has_session(c)) {
 		mcp_session_lost(c);
 	} else if (g.was_open && err != WEFT_ECANCELED && err != WEFT_ECLOSED) {
-		(void)snprintf(text, sizeof(text), "the stream of the server's messages is lost: %s",
-			weft_error_detail());
+		(void)snprintf(text, sizeof(text),
+			"the stream of the server's messages is lost: %s", weft_error_detail());
 		mcp_end(c, WEFT_ERESET, text);
 	} else if (err != WEFT_ECANCELED) {
 		weft_log(WEFT_LOG_DEBUG, "mcp", "no stream of the server's messages: %s",

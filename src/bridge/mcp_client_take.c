@@ -61,8 +61,7 @@ bool mcp_claim(struct mcp_client *c, struct mcp_post *post)
 	return is_mine;
 }
 
-bool mcp_claim_id(
-	struct mcp_client *c, weft_json id, weft_cancel **token, bool *is_stateless)
+bool mcp_claim_id(struct mcp_client *c, weft_json id, weft_cancel **token, bool *is_stateless)
 {
 	struct mcp_post *found = NULL;
 
@@ -114,9 +113,9 @@ void mcp_refuse(struct mcp_post *post, const char *text)
 void mcp_take_error(struct mcp_post *post, const weft_jsonrpc *error, const char *also)
 {
 	size_t size = error->error_message.len + (also ? strlen(also) : 0) + 1, len = 0;
-	weft_jsonrpc_draft draft = { .kind = WEFT_JSONRPC_ERROR,
-		.id = post->message.rpc.id,
-		.data = error->error_data };
+	weft_jsonrpc_draft draft = {
+		.kind = WEFT_JSONRPC_ERROR, .id = post->message.rpc.id, .data = error->error_data
+	};
 	char *text = mem_alloc(size);
 
 	if (!mcp_claim(post->client, post)) {
@@ -151,6 +150,25 @@ static void nobodys(weft_message *message, const char *what)
 	weft_message_fini(message);
 }
 
+/* What tools there are, before anybody calls one. Errors: WEFT_ENOMEM. */
+static weft_err take_tools(struct mcp_post *post, weft_message *message)
+{
+	const struct mcp_remote *remote = post->client->remote;
+	weft_json cursor;
+	weft_err err;
+
+	if (!post->is_stateless || message->rpc.kind != WEFT_JSONRPC_RESPONSE ||
+		!weft_json_string_is(post->message.rpc.method, "tools/list"))
+		return WEFT_OK;
+	err = mcp_tools_learn(remote->tools, message, remote->options.transport.pool);
+	if (err || !post->is_own || weft_json_get(&cursor, message->rpc.result, "nextCursor") ||
+		weft_json_type_of(cursor) != WEFT_JSON_STRING)
+		return err;
+	mem_free(post->cursor);
+	post->cursor = mem_strndup(cursor.text, cursor.len);
+	return post->cursor ? WEFT_OK : err_set(WEFT_ENOMEM);
+}
+
 /* True: it is an answer, and was taken. */
 static bool take_own(struct mcp_post *post, weft_message *message)
 {
@@ -171,6 +189,8 @@ static bool take_own(struct mcp_post *post, weft_message *message)
 		(void)snprintf(text, sizeof(text), "the server's answer is no message: %s",
 			message->rpc.fault ? message->rpc.fault : "too large");
 		mcp_refuse(post, text);
+	} else if (take_tools(post, message)) {
+		mcp_refuse(post, "no memory for the tools of the server");
 	} else if (mcp_claim(c, post)) {
 		if (mcp_is_initialize(&post->message))
 			mcp_learn_version(c, message);

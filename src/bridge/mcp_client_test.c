@@ -113,8 +113,10 @@ static weft_err stream_answer(struct web *web, struct web_call *call)
 		return WEFT_ENOTFOUND;
 	want_ok(weft_http_exchange_sse_begin(call->x, NULL, WEFT_FOREVER));
 	want_ok(web_event(call, "1", ""));
-	want_ok(web_event(call, NULL, "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/progress\"}"));
-	want_ok(web_event(call, NULL, "{\"jsonrpc\":\"2.0\",\"id\":\"q\",\"method\":\"roots/list\"}"));
+	want_ok(web_event(
+		call, NULL, "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/progress\"}"));
+	want_ok(web_event(
+		call, NULL, "{\"jsonrpc\":\"2.0\",\"id\":\"q\",\"method\":\"roots/list\"}"));
 	want_ok(web_event(call, NULL, "{\"jsonrpc\":\"2.0\",\"id\":999,\"result\":{}}"));
 	want_ok(web_event(call, NULL, "this is no JSON"));
 	want_ok(web_event_result(call, "2", "{\"said\":1}"));
@@ -344,8 +346,9 @@ BOTH_TEST(requests_that_are_not_answered_are_bounded)
 	want_ok(weft_message_copy(&m, NULL, one_more, sizeof(one_more) - 1, NULL));
 	want_err(WEFT_ECAPACITY, weft_transport_send_own(w.t, &m, WEFT_FOREVER));
 	web_wait(&w.seen, 2);
-	web_say(&w, "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/cancelled\",\"params\":"
-		    "{\"requestId\":2}}");
+	web_say(&w,
+		"{\"jsonrpc\":\"2.0\",\"method\":\"notifications/cancelled\",\"params\":"
+		"{\"requestId\":2}}");
 	web_wait(&w.seen, 3); /* its response was closed */
 	web_ask(&w, 3, "echo", NULL);
 	web_hears_result(&w, 3, "{}");
@@ -655,8 +658,9 @@ BOTH_TEST(a_session_may_be_closed_at_any_moment)
 		for (int i = 0; i < 5; i++)
 			web_ask(&w, i, both_random(2) ? "any" : "hold", NULL);
 		if (both_random(2))
-			web_say(&w, "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/cancelled\","
-				    "\"params\":{\"requestId\":2}}");
+			web_say(&w,
+				"{\"jsonrpc\":\"2.0\",\"method\":\"notifications/cancelled\","
+				"\"params\":{\"requestId\":2}}");
 		while (pauses-- > 0)
 			both_pause();
 		if (both_random(2) &&

@@ -140,8 +140,8 @@ static weft_err serve(weft_http_exchange *x, void *arg)
 		want(weft_jsonrpc_scan(&call.rpc, data, len, NULL) != WEFT_JSONRPC_INVALID);
 		want(call.rpc.id.len < sizeof(call.id_text));
 		if (call.rpc.id.text) {
-			snprintf(call.id_text, sizeof(call.id_text), "%.*s",
-				(int)call.rpc.id.len, call.rpc.id.text);
+			snprintf(call.id_text, sizeof(call.id_text), "%.*s", (int)call.rpc.id.len,
+				call.rpc.id.text);
 			call.id = call.id_text;
 		}
 	} else {
