@@ -175,7 +175,7 @@ static weft_err post_make(struct mcp_post **out, struct mcp_client *c, weft_mess
 
 static weft_err send_request(struct mcp_client *c, weft_message *message)
 {
-	struct mcp_post *p;
+	struct mcp_post *p = NULL;
 	weft_err err;
 
 	if (!counter_try_add(&c->in_flight, 1, c->remote->options.requests_max))
