@@ -265,8 +265,8 @@ static void say_ready(const struct bridge_command *c)
 	if (to)
 		say("TO is listening on %s", to);
 	if (weft_bridge_fingerprint(c->bridge))
-		say("self-signed certificate, for clients with ?fingerprint=%s",
-			weft_bridge_fingerprint(c->bridge));
+		say("self-signed certificate, for clients with %cfingerprint=%s",
+			strstr(name, "https://") ? '#' : '?', weft_bridge_fingerprint(c->bridge));
 }
 
 static weft_err serve(struct bridge_command *c)

@@ -14,7 +14,8 @@ static const char usage[] =
 	"usage: weft COMMAND [ARGUMENT...]\n"
 	"\n"
 	"weft carries byte streams between anything and anything: this process's stdin and\n"
-	"stdout, child processes, TCP and Unix sockets, and many streams over one connection.\n"
+	"stdout, child processes, TCP and Unix sockets, and many streams over one connection;\n"
+	"and messages of the Model Context Protocol between these and HTTP.\n"
 	"\n"
 	"commands:\n"
 	"  bridge FROM TO     accept sessions at FROM, open TO for each\n"
@@ -23,7 +24,8 @@ static const char usage[] =
 	"\n"
 	"  --help, --version\n"
 	"\n"
-	"weft bridge --help and weft http --help list flags; man weft says it all.\n";
+	"weft bridge --help and weft http --help list flags; man weft-bridge and\n"
+	"man weft-http say it all.\n";
 
 static const char *const names[] = { "bridge", "http", "help" };
 

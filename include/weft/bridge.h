@@ -10,7 +10,7 @@ WEFT_BEGIN_DECLS
 /*
  * weft_bridge: accepts sessions at one endpoint and opens another for each.
  *
- * Endpoints are URIs as the manual of weft(1) describes: stdio:, exec:CMD, tcp://, tls://,
+ * Endpoints are URIs as the manual of weft-bridge(1) describes: stdio:, exec:CMD, tcp://, tls://,
  * unix:, mux+tcp://, mux+tls://, mux+unix:, http://, https://, sse+http://, with "listen:" in
  * front for listeners. Between two that carry bytes, bytes are carried. http:, https: and sse+http:
  * carry JSON-RPC messages, as the Model Context Protocol has them; the endpoint beside one of
