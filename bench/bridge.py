@@ -193,7 +193,7 @@ class Messages(Row):
         errors = found.pop("errors", (0, ""))[0]
         if out.returncode or errors:
             say("bench: left out: %s: %d errors: %s" % (" ".join(command), errors,
-                                                        out.stderr.strip()))
+                                                        out.stderr.strip()[:2000]))
             return {}
         return found
 

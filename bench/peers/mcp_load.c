@@ -398,10 +398,11 @@ static void advance(struct client *c)
 
 static void refused(struct client *c, struct mcp_in *in)
 {
-	fprintf(stderr, "bench: status %d: %.*s\n", in->status, (int)in->body_len, in->body);
+	if (!errors++)
+		fprintf(stderr, "bench: status %d: %.*s\n", in->status, (int)in->body_len,
+			in->body);
 	if (c->step != CALLING)
 		bench_die("not accepted");
-	errors++;
 	c->answered = true;
 	in->body_len = 0;
 }
