@@ -16,6 +16,8 @@
 #include <string.h>
 
 #define LASTED_NS INT64_C(10000000000) /* a server that was there so long did not start in vain */
+#define PLACE_NS INT64_C(1000000000)   /* that a link waits where as many servers run as may */
+#define PLACE_STEP_NS INT64_C(1000000) /* between its first two looks; twice as long each time */
 
 #define AGAIN_NS INT64_C(10000000) /* what was in vain for want of memory */
 
@@ -76,13 +78,31 @@ static struct counter *children_of(struct relay *relay)
 	return relay->options.children ? relay->options.children : &relay->children;
 }
 
+/* The server of a session that has just ended has its place until it has gone, and its client may
+ * come again before that: hence not refused at once. */
+static bool take_place(struct link *link)
+{
+	struct relay *relay = link->relay;
+	weft_deadline until = weft_after_ns(PLACE_NS);
+	int64_t step = PLACE_STEP_NS;
+
+	while (!counter_try_add(children_of(relay), 1, relay->options.children_max)) {
+		if (weft_now() >= until || is_over_now(link))
+			return false;
+		rest(link, weft_after_ns(step));
+		if (step < PLACE_NS / 8)
+			step *= 2;
+	}
+	return true;
+}
+
 static weft_err connect_server(struct link *link, weft_deadline until)
 {
 	struct relay *relay = link->relay;
 	struct counter *children = children_of(relay);
 	weft_err err;
 
-	if (!counter_try_add(children, 1, relay->options.children_max))
+	if (!take_place(link))
 		return err_setf(
 			WEFT_ECAPACITY, "%zu servers run already", relay->options.children_max);
 	err = weft_outgoing_connect(relay->options.outgoing, &link->server, until);

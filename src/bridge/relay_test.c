@@ -342,6 +342,31 @@ BOTH_TEST(sessions_and_servers_are_bounded)
 	return WEFT_OK;
 }
 
+BOTH_TEST(a_session_waits_a_moment_for_the_server_of_one_that_ends)
+{
+	struct talker t[2];
+	struct relay_stats stats;
+
+	setup();
+	s.options.children_max = 1;
+	begin();
+	talker_open(&t[0], s.relay);
+	talker_say(&t[0], CALL("1", "echo"));
+	talker_hears_result(&t[0], "1", "{}");
+	talker_open(&t[1], s.relay);
+	talker_say(&t[1], CALL("1", "echo"));
+	do {
+		both_pause();
+		relay_stats_get(s.relay, &stats);
+	} while (stats.sessions_now < 2);
+	both_pause();
+	want_ok(talker_close(&t[0]));
+	talker_hears_result(&t[1], "1", "{}");
+	want_ok(talker_close(&t[1]));
+	want(end().servers_started == 2);
+	return WEFT_OK;
+}
+
 BOTH_TEST(silence_while_an_answer_is_owed_is_an_error)
 {
 	struct talker t;
@@ -484,6 +509,7 @@ static void relay_tests(TCase *tc)
 	both_add(tc, each_message_at_the_clients_side_is_recorded);
 	both_add(tc, what_is_in_flight_is_bounded);
 	both_add(tc, sessions_and_servers_are_bounded);
+	both_add(tc, a_session_waits_a_moment_for_the_server_of_one_that_ends);
 	both_add(tc, silence_while_an_answer_is_owed_is_an_error);
 	both_add(tc, an_idle_session_ends_and_one_that_waits_does_not);
 	both_add(tc, a_client_that_ended_is_waited_for_while_it_is_owed);
