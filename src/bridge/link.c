@@ -59,8 +59,8 @@ void link_fini(struct link *link)
 	weft_watch_unref(link->changed);
 	if (link->sessions_lock)
 		weft_mutex_free(link->sessions_lock);
-	weft_message_fini(&link->initialize);
 	weft_message_fini(&link->welcome);
+	mem_free(link->params);
 	mem_free(link->speaks);
 }
 
@@ -186,7 +186,7 @@ static void flight_release(struct link *link, struct flight *flight)
 {
 	if (flight->kind == FLIGHT_INITIALIZE && !link->only && !flight->is_landed_well)
 		link_init_settle(link, LINK_INIT_NONE);
-	weft_message_fini(&flight->initialize);
+	mem_free(flight->params);
 	if (flight->session)
 		session_leave(flight->session);
 }

@@ -47,10 +47,12 @@
 #include <weft/scope.h>
 #include <weft/watch.h>
 
-#define LINK_TEXT_MAX 512	   /* bytes of a reason that is kept, NUL included */
-#define LINK_ID_MAX ((size_t)1024) /* bytes of a request's id, of its progress token */
-#define LINK_MODERN "2026-07-28"   /* the first revision without sessions */
-#define LINK_OLD "2025-11-25"	   /* the last one with them */
+#define LINK_TEXT_MAX 512		    /* bytes of a reason that is kept, NUL included */
+#define LINK_ID_MAX ((size_t)1024)	    /* bytes of a request's id, of its progress token */
+#define LINK_INITIALIZE_MAX ((size_t)65536) /* bytes of what a client says of itself: it is kept */
+#define LINK_VERSION_MAX 64	 /* bytes of a revision's name, quotes and NUL included */
+#define LINK_MODERN "2026-07-28" /* the first revision without sessions */
+#define LINK_OLD "2025-11-25"	 /* the last one with them */
 
 #define LINK_SERVER_LOST (-32000) /* JSON-RPC: what the relay says where a server should */
 #define LINK_CANCELLED (-32800)	  /* ... and of what the client has cancelled */
@@ -136,8 +138,9 @@ struct flight {
 	struct link_call *call;	       /* OWN */
 	uint64_t number;	       /* the id on the server's side */
 	int64_t since;		       /* when it was sent, if silence is timed */
-	weft_message initialize;       /* INITIALIZE: the request, as it came */
-	weft_json id, token;	       /* as the client has them, in text; token may be none */
+	char *params;		       /* INITIALIZE: of the request; owned */
+	size_t params_len;
+	weft_json id, token; /* as the client has them, in text; token may be none */
 	char text[];
 };
 
@@ -197,8 +200,10 @@ struct link {
 	char why[LINK_TEXT_MAX]; /* under lock */
 	struct list questions;	 /* under lock */
 	size_t questions_len;	 /* under lock */
-	weft_message initialize; /* the client's request, once answered; under lock */
-	weft_message welcome;	 /* the first answer to it; under lock; never replaced if shared */
+	char *params;		 /* of the client's initialize, once answered; owned; under lock */
+	size_t params_len;	 /* under lock */
+	char version[LINK_VERSION_MAX]; /* JSON: what the server chose then; "": none; under lock */
+	weft_message welcome; /* shared: the first answer to initialize; constant once DONE */
 
 	weft_mutex *sessions_lock; /* shared; may be held across a park */
 	struct list sessions;	   /* shared; under it */

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #define SPEAKS_MAX ((size_t)256) /* bytes of a list of revisions */
+#define SHOWN_MAX ((size_t)64)	 /* bytes of what a server says, in errors */
 #define PROBE_TIMEOUT_NS INT64_C(5000000000)
 
 static const weft_json none;
@@ -95,15 +96,32 @@ static weft_json member(weft_json object, const char *name)
 	return weft_json_get(&value, object, name) ? none : value;
 }
 
-/* What the server chose at its first initialize; its own copy, cut. "": not known. */
-static void version_welcomed(struct link *link, char *to, size_t size)
+/* What the server chose at its first initialize; a copy. False: there was none. */
+static bool version_welcomed(struct link *link, char to[LINK_VERSION_MAX])
 {
-	weft_json version;
-
 	rt_lock_acquire(&link->lock);
-	version = member(link->welcome.rpc.result, "protocolVersion");
-	(void)snprintf(to, size, "%.*s", (int)version.len, version.text ? version.text : "");
+	memcpy(to, link->version, LINK_VERSION_MAX);
 	rt_lock_release(&link->lock);
+	return to[0] != '\0';
+}
+
+/* A session goes on with what it has agreed upon. */
+static weft_err welcome_check(struct link *link, const weft_message *reply)
+{
+	weft_json said = reply->rpc.error_message, version;
+	char before[LINK_VERSION_MAX];
+
+	if (reply->rpc.kind != WEFT_JSONRPC_RESPONSE)
+		return err_setf(WEFT_EPROTO, "initialize: the server answers with an error: %.*s",
+			(int)(said.len < SHOWN_MAX ? said.len : SHOWN_MAX), said.text);
+	version = member(reply->rpc.result, "protocolVersion");
+	if (version_welcomed(link, before) &&
+		(version.len != strlen(before) || memcmp(version.text, before, version.len) != 0))
+		relay_tell(link->relay, link->only, WEFT_LOG_WARN, WEFT_OK,
+			"server \"%s\" speaks %.*s now, and spoke %s before", link->relay->name,
+			(int)(version.len < SHOWN_MAX ? version.len : SHOWN_MAX),
+			version.text ? version.text : "", before);
+	return WEFT_OK;
 }
 
 weft_err link_initialize_again(struct link *link, weft_deadline until)
@@ -112,25 +130,14 @@ weft_err link_initialize_again(struct link *link, weft_deadline until)
 		.kind = WEFT_JSONRPC_NOTIFICATION,
 		.method = "notifications/initialized",
 	};
+	/* nobody else changes it: there is no server that could answer an initialize */
+	weft_json params = { link->params_len ? link->params : NULL, link->params_len };
 	weft_message reply, initialized;
-	char before[SPEAKS_MAX];
-	weft_json version;
-	weft_err err = link_call(link, "initialize", link->initialize.rpc.params, &reply, until);
+	weft_err err = link_call(link, "initialize", params, &reply, until);
 
 	if (err)
 		return err;
-	version_welcomed(link, before, sizeof(before));
-	version = member(reply.rpc.result, "protocolVersion");
-	if (reply.rpc.kind != WEFT_JSONRPC_RESPONSE)
-		err = err_setf(WEFT_EPROTO, "initialize: the server answers with an error: %.*s",
-			(int)(reply.rpc.error_message.len < SPEAKS_MAX ? reply.rpc.error_message.len
-								       : SPEAKS_MAX),
-			reply.rpc.error_message.text);
-	else if (version.len != strlen(before) || memcmp(version.text, before, version.len) != 0)
-		relay_tell(link->relay, link->only, WEFT_LOG_WARN, WEFT_OK,
-			"server \"%s\" speaks %.*s now, and spoke %s before", link->relay->name,
-			(int)(version.len < 64 ? version.len : 64),
-			version.text ? version.text : "", before);
+	err = welcome_check(link, &reply);
 	weft_message_fini(&reply);
 	if (err || !word_get(&link->initialized))
 		return err;
@@ -213,15 +220,10 @@ static bool learn_by_initialize(struct link *link)
 /* From the client's session. False: it has none. */
 static bool learn_by_welcome(struct link *link)
 {
-	char version[SPEAKS_MAX - 2], list[SPEAKS_MAX];
-	bool has_session;
+	char version[LINK_VERSION_MAX], list[LINK_VERSION_MAX + 2];
 
-	rt_lock_acquire(&link->lock);
-	has_session = link->welcome.text.data != NULL;
-	rt_lock_release(&link->lock);
-	if (!has_session)
+	if (!version_welcomed(link, version))
 		return false;
-	version_welcomed(link, version, sizeof(version));
 	(void)snprintf(list, sizeof(list), "[%s]", version);
 	return speaks_set(link, json_of(list));
 }

@@ -88,18 +88,23 @@ static void land(struct link *link, struct flight *flight, weft_message *message
 /* What began the session, to be said again to another server. */
 static void keep_initialize(struct link *link, struct flight *flight, const weft_message *welcome)
 {
-	weft_message old_initialize, old_welcome = { 0 };
+	weft_json version;
+	char *old;
 
+	if (weft_json_get(&version, welcome->rpc.result, "protocolVersion") ||
+		version.len >= LINK_VERSION_MAX)
+		version = (weft_json){ "\"\"", 2 };
 	rt_lock_acquire(&link->lock);
-	weft_message_move(&old_initialize, &link->initialize);
-	weft_message_move(&link->initialize, &flight->initialize);
-	if (link->only || !link->welcome.text.data) {
-		weft_message_move(&old_welcome, &link->welcome);
-		weft_message_ref(&link->welcome, welcome);
-	}
+	old = link->params;
+	link->params = flight->params;
+	link->params_len = flight->params_len;
+	memcpy(link->version, version.text, version.len);
+	link->version[version.len] = '\0';
 	rt_lock_release(&link->lock);
-	weft_message_fini(&old_initialize);
-	weft_message_fini(&old_welcome);
+	flight->params = NULL;
+	mem_free(old);
+	if (!link->only && !link->welcome.text.data)
+		weft_message_ref(&link->welcome, welcome);
 }
 
 /* A server that has no initialize has no sessions: that is to be said in other words than that

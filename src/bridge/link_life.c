@@ -172,7 +172,7 @@ static weft_err start(struct link *link)
 	word_put(&link->has_answered, 0);
 	counter_set(&link->heard_at, (uint64_t)link->started_at);
 	err = weft_transport_start(link->server, &link_server_sink, link);
-	if (!err && link->initialize.text.data) {
+	if (!err && link->params) {
 		err = link_initialize_again(link, until);
 		word_put(&link->has_answered, 0); /* that was not it */
 	}

@@ -78,13 +78,12 @@ static weft_err renumber(const struct flight *flight, weft_message *message)
 }
 
 /* It has not left, or can't be answered: the caller has it alone. */
-static void crash(struct link *link, struct flight *flight, weft_err err)
+static void crash(struct link *link, struct flight *flight)
 {
 	char text[2 * LINK_TEXT_MAX];
 
-	(void)snprintf(text, sizeof(text), "server \"%s\": %s", link->relay->name,
-		err == WEFT_EMSGSIZE ? "the request is larger than it may be"
-				     : weft_error_detail());
+	(void)snprintf(
+		text, sizeof(text), "server \"%s\": %s", link->relay->name, weft_error_detail());
 	flight_refuse(flight, LINK_SERVER_LOST, none, text);
 	flight_drop(link, flight);
 	if (word_get(&link->is_dead)) {
@@ -109,7 +108,7 @@ static void launch(struct link *link, struct flight *flight, weft_message *messa
 	if (!err)
 		err = link_enter_soon(link, flight->session);
 	if (err) {
-		crash(link, flight, err);
+		crash(link, flight);
 		return;
 	}
 	if (relay->options.read_timeout_ns)
@@ -130,7 +129,7 @@ static void launch(struct link *link, struct flight *flight, weft_message *messa
 	if (is_flying && (err == WEFT_ERESET || err == WEFT_ECLOSED))
 		return;
 	if (err && (!is_flying || link_take(link, number, &flight)))
-		crash(link, flight, err);
+		crash(link, flight);
 }
 
 /* ---- eras, and initialize ---- */
@@ -184,7 +183,7 @@ static bool admit_modern(struct link *link, struct flight *flight, const weft_me
 		err = link_await(link, flight->session, is_era_known,
 			LINK_WANT_SERVER | LINK_WANT_ERA, weft_after_ns(3 * timeout_ns));
 	if (err) {
-		crash(link, flight, err);
+		crash(link, flight);
 		return false;
 	}
 	if (word_peek(&link->era) == LINK_ERA_OLD) {
@@ -204,7 +203,7 @@ static void welcome_again(struct link *link, struct flight *flight)
 	weft_err err = say_result(link->relay, &message, flight->id, link->welcome.rpc.result);
 
 	if (err) {
-		crash(link, flight, err);
+		crash(link, flight);
 		return;
 	}
 	(void)session_send_own(session, &message);
@@ -216,27 +215,32 @@ static void welcome_again(struct link *link, struct flight *flight)
 static bool admit_initialize(struct link *link, struct flight *flight, const weft_message *message)
 {
 	int64_t timeout_ns = link->relay->options.connect_timeout_ns;
+	weft_json params = message->rpc.params;
 	weft_err err = WEFT_OK;
 
-	while (!link->only && !word_change(&link->init, LINK_INIT_NONE, LINK_INIT_PENDING)) {
+	if (params.len > LINK_INITIALIZE_MAX)
+		err = err_setf(WEFT_EMSGSIZE, "params of initialize have at most %zu bytes",
+			LINK_INITIALIZE_MAX);
+	while (!err && !link->only &&
+		!word_change(&link->init, LINK_INIT_NONE, LINK_INIT_PENDING)) {
 		if (word_get(&link->init) == LINK_INIT_DONE) {
 			welcome_again(link, flight);
 			return false;
 		}
 		err = link_await(link, flight->session, is_init_settled, 0, WEFT_FOREVER);
-		if (err)
-			break;
 	}
 	if (!err) {
 		flight->kind = FLIGHT_INITIALIZE;
-		weft_message_ref(&flight->initialize, message);
-		if (!is_fresh(link))
-			err = link_await(link, flight->session, is_fresh,
-				LINK_WANT_SERVER | LINK_WANT_RESTART,
-				weft_after_ns(2 * timeout_ns));
+		flight->params = mem_strndup(params.text ? params.text : "{}", params.len);
+		flight->params_len = params.len;
+		if (!flight->params)
+			err = err_set(WEFT_ENOMEM);
 	}
+	if (!err && !is_fresh(link))
+		err = link_await(link, flight->session, is_fresh,
+			LINK_WANT_SERVER | LINK_WANT_RESTART, weft_after_ns(2 * timeout_ns));
 	if (err)
-		crash(link, flight, err);
+		crash(link, flight);
 	return !err;
 }
 

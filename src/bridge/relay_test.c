@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Relays whose sessions have a server each, and what holds with shared ones too. */
+#include "support/campaign.h"
 #include "support/relaytalk.h"
 
 #include <string.h>
@@ -494,8 +495,195 @@ BOTH_TEST(a_request_without_a_session_is_refused_for_an_old_server)
 	return WEFT_OK;
 }
 
+/* ---- servers that break the rules, over a stream of bytes ---- */
+
+#define LIMIT 1000
+
+static struct {
+	weft_conn *conn; /* the server's end */
+	weft_fiber *fiber;
+	bool is_over;
+} raw;
+
+static weft_err write_text(const char *text)
+{
+	return weft_conn_write(raw.conn, text, strlen(text), NULL, WEFT_FOREVER);
+}
+
+/* Says what each line that it gets asks for, ids as they are to be for the first requests. */
+static weft_err raw_server(void *arg)
+{
+	static char large[2 * LIMIT];
+	size_t got;
+	char c;
+
+	(void)arg;
+	memset(large, 'x', sizeof(large) - 1);
+	for (unsigned line = 0; !weft_conn_read(raw.conn, &c, 1, &got, WEFT_FOREVER);) {
+		if (c != '\n')
+			continue;
+		if (line == 0) {
+			want_ok(write_text("no JSON\r\n\r\n[1,[]]\n{\"id\":0}\n"));
+		} else if (line == 1) {
+			want_ok(write_text("{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":\""));
+			want_ok(write_text(large));
+			want_ok(write_text("\"}\n"));
+		} else {
+			want_ok(write_text("{\"jsonrpc\":\"2.0\",\"id\":2,\"result\":{}}\n"));
+		}
+		line++;
+	}
+	return WEFT_OK;
+}
+
+static weft_err raw_connect(void *user, weft_transport **out, weft_deadline until)
+{
+	weft_transport_options options = WEFT_TRANSPORT_OPTIONS_DEFAULT;
+	weft_conn *ends[2];
+
+	(void)user;
+	(void)until;
+	options.message_size_max = LIMIT;
+	want_ok(weft_conn_pair(ends, 0));
+	raw.conn = ends[1];
+	want_ok(weft_spawn(&raw.fiber, "raw", raw_server, NULL));
+	return weft_transport_lines_own(out, ends[0], &options);
+}
+
+static void raw_free(void *user)
+{
+	(void)user;
+}
+
+static const weft_outgoing_ops raw_ops = { raw_connect, raw_free };
+
+BOTH_TEST(what_is_no_message_is_an_error_for_whom_it_was_meant_for)
+{
+	struct relay_stats stats;
+	struct talker t;
+
+	setup();
+	s.options.name = "raw";
+	want_ok(weft_outgoing_create(&s.options.outgoing, &raw_ops, NULL, "raw"));
+	want_ok(relay_create(&s.relay, &s.options));
+	talker_open(&t, s.relay);
+	talker_say(&t, CALL("\"a\"", "x"));
+	talker_hears_error(&t, "\"a\"", -32000, "no message of JSON-RPC");
+	talker_say(&t, CALL("\"b\"", "x"));
+	talker_hears_error(&t, "\"b\"", -32000, "too large");
+	talker_say(&t, CALL("\"c\"", "x"));
+	talker_hears_result(&t, "\"c\"", "{}");
+	want_ok(talker_close(&t));
+	want_ok(weft_fiber_join(raw.fiber, NULL, WEFT_FOREVER));
+	weft_conn_free(raw.conn);
+	relay_stats_get(s.relay, &stats);
+	want(stats.invalid == 5); /* of the batch: both elements */
+	relay_free(s.relay);
+	weft_outgoing_free(s.options.outgoing);
+	return WEFT_OK;
+}
+
+BOTH_TEST(a_client_that_says_no_message_is_told_so)
+{
+	weft_conn *ends[2];
+	weft_transport *client;
+	char text[4096];
+	size_t got = 0, n;
+
+	setup();
+	begin();
+	want_ok(weft_conn_pair(ends, 0));
+	want_ok(weft_conn_write(ends[0], "{\"id\":7}\nx\n", 11, NULL, WEFT_FOREVER));
+	want_ok(weft_conn_shutdown(ends[0]));
+	want_ok(weft_transport_lines_own(&client, ends[1], NULL));
+	want_ok(relay_serve(s.relay, client));
+	while (!weft_conn_read(ends[0], text + got, sizeof(text) - 1 - got, &n, WEFT_FOREVER))
+		got += n;
+	text[got] = '\0';
+	want(strstr(text, "\"id\":7") && strstr(text, "-32600") && strstr(text, "-32700"));
+	weft_conn_free(ends[0]);
+	want(end().invalid == 2);
+	return WEFT_OK;
+}
+
+/* ---- without memory ---- */
+
+BOTH_TEST(wrong_options_are_named)
+{
+	setup();
+	fake_open(&s.fake, &s.options);
+	s.options.idle_timeout_ns = -1;
+	want_err(WEFT_EINVAL, relay_create(&s.relay, &s.options));
+	want(strstr(weft_error_detail(), "idle_timeout_ns") != NULL);
+	fake_close(&s.fake, &s.options);
+	return WEFT_OK;
+}
+
+/* False: the session has ended. Else there is an answer, or memory was short for the request. */
+static bool ask_whatever_comes(struct talker *t, const char *text)
+{
+	weft_message m;
+	weft_err err;
+
+	CAMPAIGN_INSIST(weft_message_copy(&m, NULL, text, strlen(text), NULL));
+	err = weft_transport_send_own(t->end, &m, WEFT_FOREVER);
+	if (err)
+		return err == WEFT_ENOMEM;
+	if (weft_transport_receive(t->end, &m, weft_after_ms(60000)))
+		return false;
+	want(m.rpc.kind == WEFT_JSONRPC_RESPONSE || m.rpc.kind == WEFT_JSONRPC_ERROR);
+	weft_message_fini(&m);
+	return true;
+}
+
+static weft_err scarce_body(void *arg)
+{
+	static const char *const texts[] = { CALL("0", "initialize"), CALL("1", "echo"),
+		CALL("2", "die"), CALL("3", "progress"), CALL("4", "server/discover") };
+	struct talker t;
+	bool goes_on = true;
+	weft_err err;
+
+	setup();
+	s.options.is_shared = arg != NULL;
+	s.options.read_timeout_ns = 1000 * MS;
+	fake_open(&s.fake, &s.options);
+	err = relay_create(&s.relay, &s.options);
+	if (!err) {
+		talker_open(&t, s.relay);
+		for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]) && goes_on; i++)
+			goes_on = ask_whatever_comes(&t, texts[i]);
+		(void)talker_close(&t);
+		end();
+	} else {
+		fake_close(&s.fake, &s.options);
+	}
+	return err;
+}
+
+START_TEST(without_memory_nothing_is_left)
+{
+	weft_sim_options options = WEFT_SIM_OPTIONS_DEFAULT;
+	bool is_shared = true;
+	uint64_t rounds = 0;
+
+	T_EACH_FAILING_MALLOC(n) {
+		weft_err err = weft_sim_run(scarce_body, _i ? &is_shared : NULL, &options, NULL);
+
+		ck_assert_msg(!err || (err == WEFT_ENOMEM && t_malloc_failed()), "%s",
+			weft_error_detail());
+		rounds = n;
+	}
+	ck_assert_uint_gt(rounds, 100);
+}
+END_TEST
+
 static void relay_tests(TCase *tc)
 {
+	both_add(tc, what_is_no_message_is_an_error_for_whom_it_was_meant_for);
+	both_add(tc, a_client_that_says_no_message_is_told_so);
+	both_add(tc, wrong_options_are_named);
+	t_add_loop(tc, without_memory_nothing_is_left, 0, 2);
 	both_add(tc, an_answer_comes_back_under_its_own_id);
 	both_add(tc, each_session_has_a_server_of_its_own);
 	both_add(tc, progress_bears_the_clients_token);

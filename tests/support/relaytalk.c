@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "support/relaytalk.h"
+#include "support/campaign.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -24,9 +25,8 @@ struct instance {
 static weft_err send_text(weft_transport *end, const char *text)
 {
 	weft_message message;
-	weft_err err = weft_message_copy(&message, NULL, text, strlen(text), NULL);
 
-	want_ok(err);
+	CAMPAIGN_INSIST(weft_message_copy(&message, NULL, text, strlen(text), NULL));
 	return weft_transport_send_own(end, &message, WEFT_FOREVER);
 }
 
@@ -259,8 +259,8 @@ static const weft_outgoing_ops fake_ops = { fake_connect, fake_free };
 
 void fake_open(struct fake *fake, struct relay_options *options)
 {
-	want_ok(weft_scope_create(&fake->scope));
-	want_ok(weft_outgoing_create(&options->outgoing, &fake_ops, fake, "fake"));
+	CAMPAIGN_INSIST(weft_scope_create(&fake->scope));
+	CAMPAIGN_INSIST(weft_outgoing_create(&options->outgoing, &fake_ops, fake, "fake"));
 	if (!options->name)
 		options->name = "fake";
 	if (!fake->version && !fake->is_modern)
@@ -293,11 +293,11 @@ void talker_open(struct talker *talker, struct relay *relay)
 
 	memset(talker, 0, sizeof(*talker));
 	options.inbox_max = 1; /* who does not receive, does not */
-	want_ok(weft_transport_pair(ends, TALKER_ROOM, &options));
+	CAMPAIGN_INSIST(weft_transport_pair(ends, TALKER_ROOM, &options));
 	talker->relay = relay;
 	talker->end = ends[0];
 	talker->relays = ends[1];
-	want_ok(weft_spawn(&talker->fiber, "session", serve, talker));
+	CAMPAIGN_INSIST(weft_spawn(&talker->fiber, "session", serve, talker));
 }
 
 void talker_say(struct talker *talker, const char *format, ...)
