@@ -10,7 +10,9 @@
 
 #include <string.h>
 
-#define MOVED_MAX 512 /* bytes that an edit moves within the block */
+#define MOVED_MAX 512  /* bytes that an edit moves within the block */
+#define ROOM_BEFORE 16 /* of new texts: for an id that becomes longer */
+#define ROOM_BEHIND 1  /* for a line end */
 
 /* The spans of an envelope lie one behind the other. */
 #define SPANS \
@@ -116,6 +118,21 @@ bool message_batch_next(const weft_message *batch, size_t *at, weft_message *ele
 	return true;
 }
 
+static weft_err alloc_text(weft_buf *out, weft_buf_pool *pool, size_t len)
+{
+	weft_err err;
+
+	if (len > WEFT_BUF_SIZE_MAX)
+		return err_setf(
+			WEFT_EINVAL, "a message of %zu bytes, at most %zu", len, WEFT_BUF_SIZE_MAX);
+	err = weft_buf_alloc(out, pool, ROOM_BEFORE + len + ROOM_BEHIND);
+	if (err)
+		return err;
+	weft_buf_advance(out, ROOM_BEFORE);
+	out->len = len;
+	return WEFT_OK;
+}
+
 weft_err weft_message_copy(weft_message *out, weft_buf_pool *pool, const char *text, size_t len,
 	const weft_json_limits *limits)
 {
@@ -125,9 +142,10 @@ weft_err weft_message_copy(weft_message *out, weft_buf_pool *pool, const char *t
 	if (len > size_max_of(limits))
 		return cut(out, pool, text, len);
 	if (len > 0) {
-		err = weft_buf_copy(&copy, pool, text, len);
+		err = alloc_text(&copy, pool, len);
 		if (err)
 			return err;
+		memcpy(copy.data, text, len);
 	}
 	message_adopt(out, copy, limits);
 	return WEFT_OK;
@@ -148,12 +166,19 @@ weft_err weft_message_own(weft_message *out, weft_buf *text, const weft_json_lim
 
 weft_err weft_message_write(weft_message *out, weft_buf_pool *pool, const weft_jsonrpc_draft *draft)
 {
+	weft_buf text = WEFT_BUF_EMPTY;
 	weft_message m;
-	weft_buf text;
-	weft_err err = weft_jsonrpc_write_buf(&text, pool, draft);
+	size_t len;
+	weft_err err = weft_jsonrpc_size(draft, &len);
 
-	if (err)
+	if (!err)
+		err = alloc_text(&text, pool, len);
+	if (!err)
+		err = weft_jsonrpc_write(draft, (char *)text.data, len, &len);
+	if (err) {
+		weft_buf_unref(&text);
 		return err;
+	}
 	message_adopt(&m, text, &no_limits);
 	if (m.rpc.kind == WEFT_JSONRPC_INVALID) {
 		weft_message_fini(&m);

@@ -584,8 +584,10 @@ static weft_err rpc_make(weft_rpc **out, weft_transport *transport, const weft_r
 	if (err)
 		return err;
 	rpc = mem_calloc(1, sizeof(*rpc));
-	if (!rpc)
-		return err_set(WEFT_ENOMEM);
+	if (!rpc) {
+		(void)err_set(WEFT_ENOMEM);
+		return WEFT_ENOMEM;
+	}
 	rpc->transport = transport;
 	rpc->options = options ? *options : defaults;
 	if (rpc->options.handlers_max == 0)

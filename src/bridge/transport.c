@@ -270,6 +270,13 @@ static bool has_mode(const void *object)
 	return word_get(&t->mode) >= MODE_SINK || transport_is_closed(t);
 }
 
+static bool is_settled(const void *object)
+{
+	const weft_transport *t = object;
+
+	return word_get(&t->mode) != MODE_CLAIMED || transport_is_closed(t);
+}
+
 /* The first who receives begins it. */
 static weft_err begin_inbox(weft_transport *t)
 {
@@ -280,6 +287,7 @@ static weft_err begin_inbox(weft_transport *t)
 	err = weft_chan_create(&inbox, sizeof(weft_message *), t->options.inbox_max, &options);
 	if (err) {
 		(void)word_swap(&t->mode, MODE_NEW); /* another may try */
+		tell_changed(t);
 		return err;
 	}
 	t->inbox = inbox;
@@ -308,7 +316,7 @@ static weft_err want_inbox(weft_transport *t, weft_deadline until)
 				err = begin_inbox(t);
 			break;
 		case MODE_CLAIMED:
-			err = wait_until(&t->changed, has_mode, t, until, "transport: its start");
+			err = wait_until(&t->changed, is_settled, t, until, "transport: its start");
 			if (!err && transport_is_closed(t))
 				return closed(t);
 			break;
