@@ -228,7 +228,8 @@ void say_long(const char *prefix, const char *text)
 
 int say_flush(void)
 {
-	if (fflush(stdout) == 0)
+	/* what filled the buffer earlier may have failed already, and then errno is of that */
+	if (fflush(stdout) == 0 && !ferror(stdout))
 		return EXIT_DONE;
 	say("write standard output: %s", strerror(errno));
 	return EXIT_WORLD;
