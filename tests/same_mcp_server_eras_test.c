@@ -233,9 +233,11 @@ BOTH_TEST(a_request_without_a_session_is_answered)
 	status_is(conn, &s, 200, "\"id\":4,");
 	s = modern(NULL, RPC_NOTE("notifications/x", "{}"));
 	status_is(conn, &s, 202, "");
-	want(d.sessions == 1 && d.notes == 1);
+	while (counter_get(&d.notes) != 1)
+		both_pause();
 	weft_conn_free(conn);
 	mcpd_close(&d);
+	want(counter_get(&d.sessions) == 1);
 	return WEFT_OK;
 }
 
@@ -273,7 +275,7 @@ BOTH_TEST(fields_that_do_not_say_what_the_body_says_are_refused)
 		"{\"_meta\":{\"io.modelcontextprotocol/protocolVersion\":"
 		"\"2027-01-01\"}}");
 	status_is(conn, &s, 400, "\"code\":-32022");
-	want(d.sessions == 0);
+	want(counter_get(&d.sessions) == 0);
 	weft_conn_free(conn);
 	mcpd_close(&d);
 	return WEFT_OK;
@@ -323,7 +325,7 @@ BOTH_TEST(clients_that_use_the_same_ids_get_their_own_answers)
 	}
 	want_ok(weft_scope_wait(scope, WEFT_FOREVER));
 	weft_scope_free(scope);
-	want(d.sessions == 1);
+	want(counter_get(&d.sessions) == 1);
 	want(stats_of(&d).replay_bytes == 0);
 	mcpd_close(&d);
 	return WEFT_OK;
@@ -341,11 +343,11 @@ BOTH_TEST(a_client_that_closes_its_stream_cancels)
 	mcp_say(conn, &s);
 	hear_stream(conn);
 	weft_conn_free(conn);
-	while (d.cancelled == 0)
+	while (counter_get(&d.cancelled) == 0)
 		both_pause();
-	want(strstr(d.last, "{\"requestId\":1,\"reason\":") != NULL);
 	want(stats_of(&d).requests_now == 0);
 	mcpd_close(&d);
+	want(strstr(d.last, "{\"requestId\":1,\"reason\":") != NULL);
 	return WEFT_OK;
 }
 
@@ -383,7 +385,7 @@ BOTH_TEST(a_subscription_is_a_stream_that_stays)
 	hear_data_is(
 		stream, SUBSCRIBED("notifications/subscriptions/acknowledged", "\"sub\""), NULL, 0);
 	weft_conn_free(stream);
-	while (d.cancelled == 0)
+	while (counter_get(&d.cancelled) == 0)
 		both_pause();
 	weft_conn_free(conn);
 	mcpd_close(&d);
@@ -402,7 +404,7 @@ BOTH_TEST(a_server_that_is_lost_is_another_for_the_next_request)
 		status_is(conn, &s, 200, "the server has ended the session");
 	s = modern(METHOD("echo"), RPC("1", "echo", "{" META "}"));
 	status_is(conn, &s, 200, "\"result\"");
-	want(d.sessions == 4);
+	want(counter_get(&d.sessions) == 4);
 	weft_conn_free(conn);
 	mcpd_close(&d);
 	return WEFT_OK;

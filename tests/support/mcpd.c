@@ -204,11 +204,12 @@ static void note(struct served *s, const weft_message *message)
 
 	memcpy(d->last, message->text.data, len);
 	d->last[len] = '\0';
-	d->requests += message->rpc.kind == WEFT_JSONRPC_REQUEST;
-	d->notes += message->rpc.kind == WEFT_JSONRPC_NOTIFICATION;
-	d->answers += message->rpc.kind == WEFT_JSONRPC_RESPONSE;
-	d->cancelled += message->rpc.kind == WEFT_JSONRPC_NOTIFICATION &&
-		weft_json_string_is(message->rpc.method, "notifications/cancelled");
+	(void)counter_add(&d->requests, message->rpc.kind == WEFT_JSONRPC_REQUEST);
+	(void)counter_add(&d->notes, message->rpc.kind == WEFT_JSONRPC_NOTIFICATION);
+	(void)counter_add(&d->answers, message->rpc.kind == WEFT_JSONRPC_RESPONSE);
+	(void)counter_add(&d->cancelled,
+		message->rpc.kind == WEFT_JSONRPC_NOTIFICATION &&
+			weft_json_string_is(message->rpc.method, "notifications/cancelled"));
 }
 
 static void handle(struct served *s, weft_message *message)
@@ -273,7 +274,7 @@ static weft_err serve_session(void *arg)
 	weft_scope_free(s->scope);
 	weft_transport_free(s->transport);
 	weft_message_fini(&s->asking);
-	s->d->ended++;
+	(void)counter_add(&s->d->ended, 1);
 	free(s);
 	return WEFT_OK;
 }
@@ -290,7 +291,7 @@ static weft_err accept_sessions(void *arg)
 
 		s->d = d;
 		s->transport = transport;
-		d->sessions++;
+		(void)counter_add(&d->sessions, 1);
 		want_ok(weft_scope_spawn(d->scope, "session", serve_session, s));
 	}
 	want_err(WEFT_ECLOSED, err);
@@ -334,7 +335,7 @@ void mcpd_close(struct mcpd *d)
 	weft_mcp_server_free(d->mcp);
 	want_ok(weft_scope_wait(d->scope, WEFT_FOREVER));
 	weft_scope_free(d->scope);
-	want(d->ended == d->sessions);
+	want(counter_get(&d->ended) == counter_get(&d->sessions));
 	httpd_close(&d->h);
 }
 

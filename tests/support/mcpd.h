@@ -24,6 +24,7 @@
  *	poke			a notifications/tools/list_changed for that subscription, then null
  *	hang_up			a notifications/cancelled for it, then null
  */
+#include "base/counter.h"
 #include "support/httpd.h"
 
 #include <weft/mcp_server.h>
@@ -33,16 +34,16 @@ struct mcpd {
 	weft_mcp_server *mcp;
 	weft_scope *scope; /* of sessions */
 	weft_scope *accepting;
-	bool by_sink;	    /* else by _receive */
-	bool accepts_not;   /* nobody accepts */
-	unsigned sessions;  /* accepted */
-	unsigned ended;	    /* and freed */
-	unsigned notes;	    /* notifications that came */
-	unsigned cancelled; /* notifications/cancelled among them */
-	unsigned answers;   /* responses that came */
-	unsigned requests;
+	bool by_sink;		  /* else by _receive */
+	bool accepts_not;	  /* nobody accepts */
+	struct counter sessions;  /* accepted */
+	struct counter ended;	  /* and freed */
+	struct counter notes;	  /* notifications that came */
+	struct counter cancelled; /* notifications/cancelled among them */
+	struct counter answers;	  /* responses that came */
+	struct counter requests;
 	char subscription[32]; /* the id of the last subscriptions/listen */
-	char last[512];	       /* the last message's text */
+	char last[512];	       /* the last message's text; once it is closed */
 };
 
 /* Zero is a good value of each; json_wait_ns is then a minute. */
