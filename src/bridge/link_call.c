@@ -30,7 +30,7 @@ static weft_err call_send(
 		.method = method,
 		.params = params,
 	};
-	weft_message message;
+	weft_message message = { 0 };
 	weft_err err = weft_message_write(&message, link->relay->options.pool, &draft);
 
 	return err ? err : link_send_own(link, &message);
@@ -132,7 +132,7 @@ weft_err link_initialize_again(struct link *link, weft_deadline until)
 	};
 	/* nobody else changes it: there is no server that could answer an initialize */
 	weft_json params = { link->params_len ? link->params : NULL, link->params_len };
-	weft_message reply, initialized;
+	weft_message reply = { 0 }, initialized = { 0 };
 	weft_err err = link_call(link, "initialize", params, &reply, until);
 
 	if (err)
@@ -200,7 +200,7 @@ static bool learn_by_initialize(struct link *link)
 	static const char params[] =
 		"{\"protocolVersion\":\"" LINK_OLD "\",\"capabilities\":{},"
 		"\"clientInfo\":{\"name\":\"weft\",\"version\":\"" WEFT_VERSION "\"}}";
-	weft_message reply;
+	weft_message reply = { 0 };
 	weft_json version;
 	char list[SPEAKS_MAX];
 	bool is_known;
@@ -237,7 +237,7 @@ static enum link_era discover(struct link *link)
 		"\"}}}";
 	int64_t timeout_ns = link->relay->options.connect_timeout_ns;
 	enum link_era era;
-	weft_message reply;
+	weft_message reply = { 0 };
 
 	if (timeout_ns > PROBE_TIMEOUT_NS)
 		timeout_ns = PROBE_TIMEOUT_NS;
@@ -305,7 +305,7 @@ static void give_up(struct link *link, struct flight *flight, void *arg)
 {
 	char digits[WEFT_JSON_INTEGER_SIZE], text[LINK_TEXT_MAX];
 	struct silence *s = arg;
-	weft_message message;
+	weft_message message = { 0 };
 
 	(void)snprintf(text, sizeof(text), "server \"%s\" was silent for %lld ms",
 		link->relay->name, (long long)(s->timeout_ns / 1000000));

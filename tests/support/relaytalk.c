@@ -288,6 +288,11 @@ static weft_err serve(void *arg)
 
 void talker_open(struct talker *talker, struct relay *relay)
 {
+	talker_open_on(talker, relay, weft_worker_self());
+}
+
+void talker_open_on(struct talker *talker, struct relay *relay, unsigned worker)
+{
 	weft_transport_options options = WEFT_TRANSPORT_OPTIONS_DEFAULT;
 	weft_transport *ends[2];
 
@@ -297,7 +302,7 @@ void talker_open(struct talker *talker, struct relay *relay)
 	talker->relay = relay;
 	talker->end = ends[0];
 	talker->relays = ends[1];
-	CAMPAIGN_INSIST(weft_spawn(&talker->fiber, "session", serve, talker));
+	CAMPAIGN_INSIST(weft_spawn_on(worker, &talker->fiber, "session", serve, talker));
 }
 
 void talker_say(struct talker *talker, const char *format, ...)
