@@ -461,6 +461,7 @@ BOTH_TEST(a_slow_peer_makes_senders_wait)
 
 	talk_open_with(&t, 100, NULL);
 	count = fill_up(t.transport, text, WEFT_ETIMEDOUT);
+	want(strstr(weft_error_detail(), "send to pair:"));
 	want(count > 1000 && count < 2000); /* 1 MiB, less 256 bytes for each */
 	for (size_t i = 0; i < count; i++)
 		expect_line(&t, text);
@@ -644,27 +645,39 @@ BOTH_TEST(closing_sends_what_is_pending)
 	return WEFT_OK;
 }
 
-/* A peer that does not read, nor ends, is waited for a second. */
-BOTH_TEST(a_peer_that_does_not_end_is_left)
+/* With a reader or without, with something to be sent or without. */
+static weft_err leave_peer(void *arg)
 {
+	unsigned which = *(unsigned *)arg;
 	char *text = filled(100000);
 	weft_deadline begin;
 	struct talk t;
 
-	for (int i = 0; i < 4; i++) {
-		talk_open_with(&t, 50, NULL);
-		if (i & 1)
-			want_err(WEFT_ETIMEDOUT,
-				weft_transport_receive(
-					t.transport, &(weft_message){ 0 }, WEFT_NOW));
-		if (i & 2)
-			send_text(t.transport, text);
-		begin = weft_now();
-		weft_transport_free(t.transport);
-		want(weft_now() - begin < 3000 * MS);
-		weft_conn_free(t.peer);
-	}
+	talk_open_with(&t, 50, NULL);
+	if (which & 1)
+		want_err(WEFT_ETIMEDOUT,
+			weft_transport_receive(t.transport, &(weft_message){ 0 }, WEFT_NOW));
+	if (which & 2)
+		send_text(t.transport, text);
+	begin = weft_now();
+	weft_transport_free(t.transport);
+	want(weft_now() - begin < 3000 * MS);
+	weft_conn_free(t.peer);
 	free(text);
+	return WEFT_OK;
+}
+
+/* A peer that does not read, nor ends, is waited for a second. */
+BOTH_TEST(a_peer_that_does_not_end_is_left)
+{
+	unsigned which[4] = { 0, 1, 2, 3 };
+	weft_scope *scope;
+
+	want_ok(weft_scope_create(&scope));
+	for (int i = 0; i < 4; i++)
+		want_ok(weft_scope_spawn(scope, "leaves", leave_peer, &which[i]));
+	want_ok(weft_scope_wait(scope, WEFT_FOREVER));
+	weft_scope_free(scope);
 	return WEFT_OK;
 }
 

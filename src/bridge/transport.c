@@ -341,6 +341,8 @@ weft_err weft_transport_receive(weft_transport *t, weft_message *out, weft_deadl
 		mem_free(m);
 	} else if (err == WEFT_ECLOSED) {
 		err = transport_is_closed(t) ? closed(t) : ended(t);
+	} else if (err == WEFT_ETIMEDOUT && until != WEFT_NOW) {
+		err = err_wrap(err, "receive from %s", t->name);
 	}
 	leave(t);
 	return err;
@@ -461,6 +463,8 @@ weft_err weft_transport_send_own(weft_transport *t, weft_message *message, weft_
 	if (!err) {
 		(void)counter_add(&t->sent, 1);
 		(void)counter_add(&t->bytes_sent, len);
+	} else if (err == WEFT_ETIMEDOUT && until != WEFT_NOW) {
+		err = err_wrap(err, "send to %s", t->name);
 	}
 	leave(t);
 	return err;
