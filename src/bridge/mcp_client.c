@@ -124,6 +124,11 @@ void mcp_learn_version(struct mcp_client *c, const weft_message *answer)
 	mem_free(copy);
 }
 
+weft_err mcp_await_greeting(struct mcp_client *c, weft_deadline until)
+{
+	return word_get(&c->is_greeting) ? weft_cancel_wait(c->greeted, until) : WEFT_OK;
+}
+
 /* ---- sending ---- */
 
 static weft_err over(struct mcp_client *c)
@@ -181,6 +186,8 @@ static weft_err send_request(struct mcp_client *c, weft_message *message)
 	if (!counter_try_add(&c->in_flight, 1, c->remote->options.requests_max))
 		return err_setf(WEFT_ECAPACITY, "%s: %zu requests are unanswered: no more",
 			c->remote->url_text, c->remote->options.requests_max);
+	if (mcp_is_initialize(message))
+		word_put(&c->is_greeting, 1);
 	err = post_make(&p, c, message);
 	if (err) {
 		(void)counter_sub(&c->in_flight, 1);
@@ -329,6 +336,7 @@ static void client_free(void *user)
 	weft_mutex_free(c->opening);
 	weft_cancel_unref(c->opened);
 	weft_cancel_unref(c->ending);
+	weft_cancel_unref(c->greeted);
 	weft_http_url_fini(&c->endpoint);
 	mem_free(c->session);
 	mem_free(c->version);
@@ -349,6 +357,8 @@ static weft_err client_make(struct mcp_client *c, const struct mcp_remote *remot
 
 	c->remote = remote;
 	list_init(&c->in_post);
+	if (!err)
+		err = weft_cancel_create(&c->greeted, NULL);
 	if (!err)
 		err = weft_mutex_create(&c->opening);
 	if (!err)

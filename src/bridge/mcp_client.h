@@ -67,6 +67,8 @@ struct mcp_client {
 	struct word mode;	  /* enum mcp_mode */
 	struct word is_listening; /* 1: the GET's stream was asked for */
 	struct counter in_flight; /* requests that are not answered */
+	struct word is_greeting;  /* 1: an initialize was sent */
+	weft_cancel *greeted;	  /* ... and its answer has come, or never will */
 
 	struct rt_lock lock;
 	char *session, *version; /* under lock to be set, once; owned */
@@ -113,6 +115,9 @@ bool mcp_has_session(struct mcp_client *c);
 WEFT_MUST_CHECK weft_err mcp_begin_session(
 	struct mcp_client *c, const weft_http_response *response);
 void mcp_learn_version(struct mcp_client *c, const weft_message *answer);
+/* Until an initialize that is under way has its answer: that says by which session, version and
+ * transport what was sent behind it is to go. Errors: WEFT_ETIMEDOUT, WEFT_ECANCELED. */
+WEFT_MUST_CHECK weft_err mcp_await_greeting(struct mcp_client *c, weft_deadline until);
 bool mcp_is_initialize(const weft_message *message);
 /* Of the era without sessions. */
 bool mcp_is_stateless(const struct mcp_client *c, const weft_message *message);

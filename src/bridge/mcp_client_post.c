@@ -317,8 +317,12 @@ static weft_err run(void *arg)
 	struct mcp_post *p = arg;
 	struct mcp_client *c = p->client;
 	weft_http_response *response;
-	weft_err err;
+	weft_err err = WEFT_OK;
 
+	if (!p->is_stateless && !mcp_is_initialize(&p->message))
+		err = mcp_await_greeting(c, p->until);
+	if (err)
+		return err;
 	if (word_get(&c->mode) == MCP_MODE_SSE && !p->is_stateless)
 		return run_by_sse(p);
 	do {
@@ -364,6 +368,8 @@ weft_err mcp_post_fiber(void *arg)
 		(void)mcp_claim(p->client, p); /* nobody waits */
 	else if (err || !p->is_answered)
 		give_up(p, err);
+	if (mcp_is_initialize(&p->message))
+		weft_cancel_trigger(p->client->greeted, WEFT_OK);
 	mcp_post_free(p);
 	return WEFT_OK;
 }
@@ -381,8 +387,13 @@ static weft_err note_run(void *arg)
 	struct note *note = arg;
 	struct mcp_client *c = note->c;
 	weft_http_response *response = NULL;
-	weft_err err = post(c, note->message, &response, note->until);
+	weft_err err = WEFT_OK;
 
+	/* the server's own questions may be part of the greeting */
+	if (note->message->rpc.kind == WEFT_JSONRPC_NOTIFICATION)
+		err = mcp_await_greeting(c, note->until);
+	if (!err)
+		err = post(c, note->message, &response, note->until);
 	if (err)
 		return err;
 	if (weft_http_response_status(response) >= 300) {

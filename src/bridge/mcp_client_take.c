@@ -192,8 +192,11 @@ static bool take_own(struct mcp_post *post, weft_message *message)
 	} else if (take_tools(post, message)) {
 		mcp_refuse(post, "no memory for the tools of the server");
 	} else if (mcp_claim(c, post)) {
-		if (mcp_is_initialize(&post->message))
+		if (mcp_is_initialize(&post->message)) {
 			mcp_learn_version(c, message);
+			/* before it is given on: who gets it may at once say more */
+			weft_cancel_trigger(c->greeted, WEFT_OK);
+		}
 		weft_transport_deliver_own(c->transport, message);
 		return true;
 	}
@@ -209,14 +212,15 @@ static bool take_shared(struct mcp_client *c, weft_message *message)
 
 	if (!has_id(message) || !mcp_claim_id(c, message->rpc.id, &token, &is_stateless))
 		return false;
+	/* before the answer is given on: who gets it may wait for what the post's fiber does last */
+	weft_cancel_trigger(token, WEFT_OK);
+	weft_cancel_unref(token);
 	if (message->rpc.kind == WEFT_JSONRPC_INVALID) {
 		refuse_id(c, message->rpc.id, "the server's answer is no message");
 		weft_message_fini(message);
 	} else {
 		weft_transport_deliver_own(c->transport, message);
 	}
-	weft_cancel_trigger(token, WEFT_OK);
-	weft_cancel_unref(token);
 	return true;
 }
 

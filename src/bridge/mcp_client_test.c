@@ -61,6 +61,69 @@ BOTH_TEST(a_session_begins_is_named_in_each_request_and_is_deleted)
 	return WEFT_OK;
 }
 
+static weft_err slow_head(struct web *web, struct web_call *call)
+{
+	if (web_is(call, "initialize"))
+		want_ok(weft_sleep_ms(20));
+	return check_head(web, call);
+}
+
+BOTH_TEST(what_is_sent_behind_initialize_waits_for_its_answer)
+{
+	weft_http_request request = WEFT_HTTP_REQUEST_DEFAULT;
+	weft_http_fields *fields;
+	struct web w = { .options = WEFT_MCP_CLIENT_OPTIONS_DEFAULT };
+	weft_message m;
+
+	want_ok(weft_http_fields_create(&fields));
+	want_ok(weft_http_fields_set(fields, "Authorization", "Bearer x"));
+	request.fields = fields;
+	w.options.request = &request;
+	web_begin(&w, slow_head);
+	web_connect(&w);
+	/* from now on answers are taken, though nobody waits for them */
+	want_err(WEFT_ETIMEDOUT, weft_transport_receive(w.t, &m, weft_after_ms(1)));
+	web_ask(&w, 0, "initialize", "{}");
+	web_ask(&w, 1, "echo", "[1]");
+	web_say(&w, "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/initialized\"}");
+	web_hears_result(&w, 0, "{\"protocolVersion\":\"2025-06-18\"}");
+	web_hears_result(&w, 1, "[1]");
+	web_end(&w);
+	weft_http_fields_free(fields);
+	return WEFT_OK;
+}
+
+static void greet_message(void *user, weft_message *message)
+{
+	struct web *w = user;
+
+	want(message->rpc.kind == WEFT_JSONRPC_RESPONSE);
+	weft_message_fini(message);
+	web_say(w, "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/initialized\"}");
+	(void)counter_add(&w->seen, 1);
+}
+
+static void greet_ended(void *user, weft_err err, const char *detail)
+{
+	(void)user;
+	(void)err;
+	(void)detail;
+}
+
+BOTH_TEST(who_gets_the_answer_to_initialize_may_send_at_once)
+{
+	static const weft_transport_sink sink = { greet_message, greet_ended };
+	struct web w = { .options = WEFT_MCP_CLIENT_OPTIONS_DEFAULT };
+
+	web_begin(&w, NULL);
+	web_connect(&w);
+	want_ok(weft_transport_start(w.t, &sink, &w));
+	web_ask(&w, 0, "initialize", NULL);
+	web_wait(&w.seen, 1);
+	web_end(&w);
+	return WEFT_OK;
+}
+
 BOTH_TEST(a_server_that_gives_no_session_is_served_without)
 {
 	struct web w = { .options = WEFT_MCP_CLIENT_OPTIONS_DEFAULT, .has_no_session = true };
@@ -677,6 +740,8 @@ BOTH_TEST(a_session_may_be_closed_at_any_moment)
 static void mcp_client_tests(TCase *tc)
 {
 	both_add(tc, a_session_begins_is_named_in_each_request_and_is_deleted);
+	both_add(tc, what_is_sent_behind_initialize_waits_for_its_answer);
+	both_add(tc, who_gets_the_answer_to_initialize_may_send_at_once);
 	both_add(tc, a_server_that_gives_no_session_is_served_without);
 	both_add(tc, what_can_be_no_sessions_id_is_refused);
 	both_add(tc, an_answer_may_come_as_a_stream_with_others_before_it);
