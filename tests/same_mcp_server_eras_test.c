@@ -281,6 +281,37 @@ BOTH_TEST(fields_that_do_not_say_what_the_body_says_are_refused)
 	return WEFT_OK;
 }
 
+#define SQL METHOD("tools/call") "Mcp-Name: sql\r\n"
+#define SQL_CALL(arguments) \
+	RPC("3", "tools/call", "{\"name\":\"sql\",\"arguments\":{" arguments "}," META "}")
+
+BOTH_TEST(arguments_that_go_into_fields_are_compared)
+{
+	struct mcp_say list = modern(METHOD("tools/list"), RPC("1", "tools/list", "{" META "}"));
+	struct mcp_say s = modern(SQL, SQL_CALL("\"region\":\"eu\",\"n\":42"));
+	struct mcpd d;
+	weft_conn *conn;
+
+	mcpd_open(&d, NULL);
+	conn = mcpd_connect(&d);
+	status_is(conn, &s, 200, "null"); /* nothing is known of it yet */
+	status_is(conn, &list, 200, "x-mcp-header");
+	status_is(conn, &s, 400, "Mcp-Param-Region is missing");
+	s.fields = SQL "Mcp-Param-Region: eu\r\n";
+	status_is(conn, &s, 400, "Mcp-Param-N is missing");
+	s.fields = SQL "Mcp-Param-Region: us\r\nMcp-Param-N: 42\r\n";
+	status_is(conn, &s, 400, "\"code\":-32020");
+	s.fields = SQL "mcp-param-region: =?base64?ZXU=?=\r\nMcp-Param-N: 42.0\r\n";
+	status_is(conn, &s, 200, "null");
+	s.fields = SQL "Mcp-Param-Region: eu\r\nMcp-Param-Region: eu\r\nMcp-Param-N: 42\r\n";
+	status_is(conn, &s, 400, "\"code\":-32020");
+	s = modern(SQL, SQL_CALL("\"region\":null"));
+	status_is(conn, &s, 200, "null");
+	weft_conn_free(conn);
+	mcpd_close(&d);
+	return WEFT_OK;
+}
+
 struct asks_alike {
 	struct mcpd *d;
 	int n;
@@ -418,6 +449,7 @@ static void eras_tests(TCase *tc)
 	both_add(tc, eras_can_be_left_out);
 	both_add(tc, a_request_without_a_session_is_answered);
 	both_add(tc, fields_that_do_not_say_what_the_body_says_are_refused);
+	both_add(tc, arguments_that_go_into_fields_are_compared);
 	both_add(tc, clients_that_use_the_same_ids_get_their_own_answers);
 	both_add(tc, a_client_that_closes_its_stream_cancels);
 	both_add(tc, a_subscription_is_a_stream_that_stays);

@@ -38,6 +38,7 @@
 #include "base/refcount.h"
 #include "bridge/mcp_server_check.h"
 #include "bridge/mcp_server_token.h"
+#include "bridge/mcp_tools.h"
 #include "sync/gate.h"
 #include "sync/pushlist.h"
 #include "sync/word.h"
@@ -110,10 +111,11 @@ struct mcps_stream {
 	/* constant */
 	weft_parker *parker; /* the handler's, who waits while WAITING */
 	struct mcps_stream
-		*batch;	  /* a reference: the stream that its answer goes to; NULL: itself */
-	int64_t own_id;	  /* STATELESS: what the transport knows the request by */
-	bool is_endless;  /* subscriptions/listen: no answer is due */
-	bool is_listener; /* of a GET: for what belongs to no request */
+		*batch;	    /* a reference: the stream that its answer goes to; NULL: itself */
+	int64_t own_id;	    /* STATELESS: what the transport knows the request by */
+	bool is_endless;    /* subscriptions/listen: no answer is due */
+	bool is_tools_list; /* its answer is looked at */
+	bool is_listener;   /* of a GET: for what belongs to no request */
 	uint32_t id_len, token_len;
 	const char *token; /* the request's progress token, as it stands; NULL: none */
 	char id[];	   /* the request's, as it stands; "": of a batch, or a GET */
@@ -152,6 +154,7 @@ struct mcps_session {
 	struct counter writers;	   /* streams that are being sent */
 	weft_map *pending;	   /* id -> stream */
 	struct counter ids;	   /* STATELESS: the last it has given */
+	struct mcp_tools *tools;   /* STATELESS: whose arguments are in fields, too */
 
 	weft_mutex *lock;   /* over all below */
 	struct list events; /* the oldest first */
@@ -402,8 +405,8 @@ weft_err mcps_post_stateless(struct mcps_ask *ask);
 /* The request gets an id, and a progress token, of our own. */
 WEFT_MUST_CHECK weft_err mcps_stateless_adopt(
 	struct mcps_session *session, struct mcps_stream *stream, weft_message *request);
-/* Its client's own again. */
-WEFT_MUST_CHECK weft_err mcps_stateless_give_back(
+/* An answer with its client's own again. */
+WEFT_MUST_CHECK weft_err mcps_stateless_answer(
 	struct mcps_session *session, const struct mcps_stream *stream, weft_message *message);
 /* The handler leaves: a request that was not answered is cancelled. */
 void mcps_stateless_leave(struct mcps_session *session, struct mcps_stream *stream);

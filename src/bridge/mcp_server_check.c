@@ -264,6 +264,31 @@ weft_err mcps_value_matches(const char *value, weft_json string)
 	return err;
 }
 
+/* Without a fraction that is nothing but zeros. */
+static size_t whole_len(const char *number, size_t len)
+{
+	const char *point = memchr(number, '.', len);
+	size_t whole = point ? (size_t)(point - number) : len;
+
+	return point && whole + 1 < len && strspn(point + 1, "0") >= len - whole - 1 ? whole : len;
+}
+
+weft_err mcps_param_matches(const char *value, weft_json body)
+{
+	size_t len = strlen(value), body_len = body.len;
+
+	if (weft_json_type_of(body) == WEFT_JSON_STRING)
+		return mcps_value_matches(value, body);
+	if (!is_plain(value))
+		return err_set(WEFT_EINVAL);
+	if (weft_json_type_of(body) == WEFT_JSON_NUMBER) {
+		len = whole_len(value, len);
+		body_len = whole_len(body.text, body_len);
+	}
+	return len == body_len && memcmp(value, body.text, len) == 0 ? WEFT_OK
+								     : err_set(WEFT_ENOTFOUND);
+}
+
 /* The value of a field that must say what the body's string says. */
 static bool check_value(
 	const char *field, const char *value, weft_json string, struct mcps_fault *fault)

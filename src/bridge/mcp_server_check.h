@@ -91,6 +91,8 @@ bool mcps_heads_check(
  * WEFT_ENOTFOUND: another; WEFT_ENOMEM.
  */
 WEFT_MUST_CHECK weft_err mcps_value_matches(const char *value, weft_json string);
+/* The same for a string, a number (42.0 is 42) or a boolean of the body. */
+WEFT_MUST_CHECK weft_err mcps_param_matches(const char *value, weft_json body);
 /* The status of a response with this error: 200 where none is said. */
 unsigned mcps_error_status(int64_t code);
 

@@ -143,6 +143,29 @@ START_TEST(values_match_as_they_read)
 }
 END_TEST
 
+static weft_err compare_param(const char *value, const char *json)
+{
+	return mcps_param_matches(value, (weft_json){ json, strlen(json) });
+}
+
+START_TEST(parameters_match_by_their_type)
+{
+	OK(compare_param("42", "42"));
+	OK(compare_param("42.0", "42"));
+	OK(compare_param("42", "42.00"));
+	OK(compare_param("-7", "-7"));
+	OK(compare_param("true", "true"));
+	OK(compare_param("=?base64?eA==?=", "\"x\""));
+	FAILS(WEFT_ENOTFOUND, compare_param("42.5", "42"));
+	FAILS(WEFT_ENOTFOUND, compare_param("42.", "42"));
+	FAILS(WEFT_ENOTFOUND, compare_param("4", "42"));
+	FAILS(WEFT_ENOTFOUND, compare_param("", "42"));
+	FAILS(WEFT_ENOTFOUND, compare_param("True", "true"));
+	FAILS(WEFT_ENOTFOUND, compare_param("false", "true"));
+	FAILS(WEFT_EINVAL, compare_param("4\x012", "42"));
+}
+END_TEST
+
 #define META                                                                     \
 	"\"_meta\":{\"io.modelcontextprotocol/protocolVersion\":\"2026-07-28\"," \
 	"\"io.modelcontextprotocol/clientCapabilities\":{}}"
@@ -253,6 +276,7 @@ static void check_tests(TCase *tc)
 	t_add(tc, event_ids_name_their_stream);
 	t_add(tc, event_ids_name_their_request);
 	t_add(tc, values_match_as_they_read);
+	t_add(tc, parameters_match_by_their_type);
 	t_add(tc, fields_say_what_the_body_says);
 	t_add(tc, missing_and_other_fields_are_a_mismatch);
 	t_add(tc, a_field_that_is_there_twice_is_a_mismatch);

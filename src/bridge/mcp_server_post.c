@@ -166,6 +166,7 @@ weft_err mcps_post_request(struct mcps_asking *asking)
 			mcps_stateless_leave(session, asking->stream);
 	}
 	mcps_stream_unref(weft_map_word(asking->stream));
+	asking->writer = NULL;
 	return err;
 }
 

@@ -392,7 +392,7 @@ static weft_err send_answer(struct mcps_session *s, weft_message *message, weft_
 		return err_setf(WEFT_ENOTFOUND, "%s: nobody waits for this answer",
 			weft_transport_name(s->transport));
 	}
-	if (s->kind == MCPS_STATELESS && mcps_stateless_give_back(s, stream, message))
+	if (s->kind == MCPS_STATELESS && mcps_stateless_answer(s, stream, message))
 		weft_message_fini(message);
 	err = answer(s, stream, message, until);
 	mcps_stream_unref(weft_map_word(stream));

@@ -112,6 +112,7 @@ static void session_free(struct mcps_session *s)
 	if (s->lock)
 		mcps_events_drop(s);
 	weft_map_free(s->pending);
+	mcp_tools_free(s->tools);
 	weft_mutex_free(s->lock);
 	mcps_principal_unref(s->principal);
 	mcps_server_unref(s->server);
@@ -178,6 +179,8 @@ static weft_err session_alloc(struct mcps_session **out, weft_mcp_server *server
 	err = weft_mutex_create(&s->lock);
 	if (!err)
 		err = weft_map_create(&s->pending, &options);
+	if (!err && kind == MCPS_STATELESS)
+		err = mcp_tools_create(&s->tools);
 	if (!err && kind != MCPS_STATELESS && !make_id(s->id))
 		err = err_setf(WEFT_EIO, "session: the system has no random numbers");
 	if (err)
@@ -289,8 +292,9 @@ weft_err mcps_session_make(struct mcps_session **out, weft_mcp_server *server,
 	if (word_get(&server->stopping) || weft_chan_is_closed(server->accepting))
 		return err_setf(WEFT_ECLOSED, "no session begins any more");
 	err = session_alloc(&s, server, principal, kind);
-	if (!err)
-		err = enter_tables(s, peer);
+	if (err)
+		return err;
+	err = enter_tables(s, peer);
 	if (!err) {
 		begin(s);
 		err = offer(s);

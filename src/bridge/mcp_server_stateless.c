@@ -26,13 +26,15 @@ weft_err mcps_stateless_adopt(
 
 	stream->own_id = (int64_t)counter_add(&session->ids, 1) + 1;
 	stream->is_endless = weft_json_string_is(request->rpc.method, "subscriptions/listen");
+	stream->is_tools_list = weft_json_string_is(request->rpc.method, "tools/list");
 	own = weft_json_of_integer(stream->own_id, text);
 	edits[0] = (weft_json_edit){ request->rpc.id, own };
 	edits[1] = (weft_json_edit){ request->rpc.meta_progress_token, own };
 	return weft_message_edit(request, mcps_transport_options(session->server)->pool, edits, 2);
 }
 
-weft_err mcps_stateless_give_back(
+/* The client's own in the place of ours. */
+static weft_err give_back(
 	struct mcps_session *session, const struct mcps_stream *stream, weft_message *message)
 {
 	const weft_json id = { stream->id, stream->id_len };
@@ -44,6 +46,18 @@ weft_err mcps_stateless_give_back(
 	if (rpc->kind == WEFT_JSONRPC_NOTIFICATION && token.text)
 		edits[2].old = rpc->progress_token;
 	return weft_message_edit(message, mcps_transport_options(session->server)->pool, edits, 3);
+}
+
+weft_err mcps_stateless_answer(
+	struct mcps_session *session, const struct mcps_stream *stream, weft_message *message)
+{
+	weft_buf_pool *pool = mcps_transport_options(session->server)->pool;
+
+	if (stream->is_tools_list && message->rpc.kind == WEFT_JSONRPC_RESPONSE &&
+		mcp_tools_learn(session->tools, message, pool))
+		weft_log(WEFT_LOG_WARN, "mcp", "%s: a list of tools was not looked at: %s",
+			weft_transport_name(session->transport), weft_error_detail());
+	return give_back(session, stream, message);
 }
 
 /* ---- from the server ---- */
@@ -86,7 +100,7 @@ weft_err mcps_stateless_route(
 	if (stream && weft_json_string_is(message->rpc.method, "notifications/cancelled")) {
 		err = end_subscription(session, stream, message);
 	} else if (stream && mcps_stream_open(session, stream)) {
-		err = mcps_stateless_give_back(session, stream, message);
+		err = give_back(session, stream, message);
 		if (!err)
 			err = mcps_stream_put(session, stream, message, false, until);
 	} else {
@@ -161,6 +175,37 @@ static bool check_heads(struct mcps_ask *ask)
 	return mcps_refuse(ask, fault.status, fault.code, rpc->id, "%s", fault.text);
 }
 
+/* A field that an argument goes into must be there, once, and say the same. */
+static weft_err check_param(void *user, const char *name, weft_json value)
+{
+	struct mcps_ask *ask = user;
+	const char *field = weft_http_exchange_field(ask->x, name);
+	weft_err err = WEFT_EINVAL;
+
+	if (field && !weft_http_fields_get_nth(weft_http_exchange_fields(ask->x), name, 1))
+		err = mcps_param_matches(field, value);
+	if (!err || err == WEFT_ENOMEM)
+		return err;
+	(void)mcps_refuse(ask, 400, MCPS_HEADER_MISMATCH, ask->message.rpc.id,
+		"Header mismatch: %s %s", name,
+		field ? "does not say what the body says" : "is missing");
+	return err;
+}
+
+static bool check_params(struct mcps_ask *ask)
+{
+	weft_err err;
+
+	if (!weft_json_string_is(ask->message.rpc.method, "tools/call"))
+		return true;
+	err = mcp_tools_fields(ask->session->tools, &ask->message, check_param, ask);
+	if (!err)
+		return true;
+	return !ask->is_answered &&
+		mcps_refuse(ask, 503, WEFT_JSONRPC_INTERNAL_ERROR, ask->message.rpc.id,
+			"out of memory");
+}
+
 static weft_err make_session(void *arg, uint64_t *value)
 {
 	struct mcps_ask *ask = arg;
@@ -225,5 +270,7 @@ weft_err mcps_post_stateless(struct mcps_ask *ask)
 		(void)mcps_refuse_session(ask, err);
 		return WEFT_OK;
 	}
-	return is_request ? mcps_post_request(&asking) : post_notification(ask);
+	if (!is_request)
+		return post_notification(ask);
+	return check_params(ask) ? mcps_post_request(&asking) : WEFT_OK;
 }

@@ -318,22 +318,31 @@ void mcps_stream_give_up(
 	mcps_stream_leave(session, stream, writer);
 }
 
+/* Without links; NULL: no memory. */
+static struct mcps_event *event_make(struct mcps_session *s, weft_message *message, bool is_answer)
+{
+	struct mcps_event *event = mem_calloc(1, sizeof(*event));
+
+	if (event && take_text(s, message, &event->text)) {
+		mem_free(event);
+		event = NULL;
+	}
+	if (event)
+		event->is_answer = is_answer;
+	weft_message_fini(message);
+	return event;
+}
+
 weft_err mcps_stream_put(struct mcps_session *session, struct mcps_stream *stream,
 	weft_message *message, bool is_answer, weft_deadline until)
 {
-	struct mcps_event *event = mem_calloc(1, sizeof(*event));
-	weft_err err = event ? take_text(session, message, &event->text)
-			     : err_setf(WEFT_ENOMEM, "event: out of memory");
+	struct mcps_event *event = event_make(session, message, is_answer);
+	weft_err err = event ? WEFT_OK : err_setf(WEFT_ENOMEM, "event: out of memory");
 
-	weft_message_fini(message);
 	mcps_lock(session);
-	if (!err) {
-		event->is_answer = is_answer;
-		err = must_wait(session, stream, event->text.len)
-			? wait_for_room(session, stream, event->text.len, until)
-			: WEFT_OK;
-	}
-	if (!err) {
+	if (event && must_wait(session, stream, event->text.len))
+		err = wait_for_room(session, stream, event->text.len, until);
+	if (event && !err) {
 		event_link(session, stream, event);
 		event = NULL;
 		make_room(session, 0, 0); /* for one that is larger than all there may be */

@@ -224,7 +224,7 @@ weft_err mcps_tokens_parse(struct mcps_tokens **out, const char *name, const cha
 	const struct mcps_tokens *before)
 {
 	struct mcps_tokens *tokens =
-		mem_calloc(1, sizeof(*tokens) + MCPS_TOKENS_MAX * sizeof(tokens->list[0]));
+		mem_calloc(1, sizeof(*tokens) + MCPS_TOKENS_MAX * sizeof(void *));
 	struct reading *r = mem_calloc(1, sizeof(*r));
 	weft_err err = err_setf(WEFT_ENOMEM, "token file %s: out of memory", name);
 

@@ -136,6 +136,13 @@ static bool do_stateless(struct served *s, const weft_jsonrpc *rpc)
 		notify_subscriber(s, "notifications/subscriptions/acknowledged");
 		return true;
 	}
+	if (weft_json_string_is(rpc->method, "tools/list")) {
+		answer(s, rpc->id,
+			"{\"tools\":[{\"name\":\"sql\",\"inputSchema\":{\"type\":\"object\","
+			"\"properties\":{\"region\":{\"type\":\"string\",\"x-mcp-header\":"
+			"\"Region\"},\"n\":{\"type\":\"integer\",\"x-mcp-header\":\"N\"}}}}]}");
+		return true;
+	}
 	if (weft_json_string_is(rpc->method, "poke"))
 		notify_subscriber(s, "notifications/tools/list_changed");
 	else if (weft_json_string_is(rpc->method, "hang_up"))

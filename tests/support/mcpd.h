@@ -20,6 +20,7 @@
  *	fail			an error, code 7
  *	bye			closes the session
  *	tools/call, server/discover	null
+ *	tools/list		a tool "sql", whose arguments region and n are in fields, too
  *	subscriptions/listen	acknowledged; no answer
  *	poke			a notifications/tools/list_changed for that subscription, then null
  *	hang_up			a notifications/cancelled for it, then null
