@@ -103,23 +103,43 @@ struct crowd {
 	weft_transport *transport;
 	unsigned count;
 	size_t size;
+	unsigned who;
 };
+
+/* Of one of them, whose messages are counted in next. */
+static void expect_in_order(weft_transport *transport, unsigned *next, unsigned count)
+{
+	int64_t who, number;
+	weft_message m;
+	weft_json value;
+
+	want_ok(weft_transport_receive(transport, &m, WEFT_FOREVER));
+	want(m.rpc.kind == WEFT_JSONRPC_NOTIFICATION);
+	want_ok(weft_json_get(&value, m.rpc.params, "who"));
+	want_ok(weft_json_integer(value, &who));
+	want_ok(weft_json_get(&value, m.rpc.params, "n"));
+	want_ok(weft_json_integer(value, &number));
+	want(who < count && number == next[who]);
+	next[who]++;
+	weft_message_fini(&m);
+}
 
 static weft_err crowd_fiber(void *arg)
 {
 	struct crowd *c = arg;
 
 	for (unsigned i = 0; i < c->count; i++) {
-		char *text = malloc(c->size + 200);
+		size_t size = c->size + 200;
+		char *text = malloc(size);
 		int len;
 
 		want(text);
-		len = sprintf(text,
-			"{\"jsonrpc\":\"2.0\",\"method\":\"n\",\"params\":{\"who\":%lu,\"n\":%u,"
+		len = snprintf(text, size,
+			"{\"jsonrpc\":\"2.0\",\"method\":\"n\",\"params\":{\"who\":%u,\"n\":%u,"
 			"\"fill\":\"",
-			(unsigned long)(uintptr_t)c, i);
+			c->who, i);
 		memset(text + len, 'x', c->size);
-		strcpy(text + len + c->size, "\"}}");
+		(void)snprintf(text + len + c->size, 4, "\"}}");
 		send_text(c->transport, text);
 		free(text);
 		if (both_random(4) == 0)
@@ -143,23 +163,12 @@ static void crowd_talks(size_t size)
 		want_ok(weft_transport_lines_own(&ends[i], conns[i], NULL));
 	want_ok(weft_scope_create(&scope));
 	for (unsigned i = 0; i < 4; i++) {
-		crowd[i] = (struct crowd){ ends[0], 50, size };
+		crowd[i] = (struct crowd){ ends[0], 50, size, i };
 		want_ok(weft_scope_spawn_on(
 			scope, i % weft_worker_count(), "sender", crowd_fiber, &crowd[i]));
 	}
-	for (unsigned n = 0; n < 200; n++) {
-		unsigned long who;
-		unsigned number, i;
-
-		want_ok(weft_transport_receive(ends[1], &m, WEFT_FOREVER));
-		want(m.rpc.kind == WEFT_JSONRPC_NOTIFICATION);
-		want(sscanf(m.rpc.params.text, "{\"who\":%lu,\"n\":%u", &who, &number) == 2);
-		for (i = 0; i < 4 && who != (uintptr_t)&crowd[i]; i++)
-			;
-		want(i < 4 && number == next[i]);
-		next[i]++;
-		weft_message_fini(&m);
-	}
+	for (unsigned n = 0; n < 200; n++)
+		expect_in_order(ends[1], next, 4);
 	want_ok(weft_scope_wait(scope, WEFT_FOREVER));
 	weft_scope_free(scope);
 	weft_transport_free(ends[0]);
@@ -261,8 +270,9 @@ static char *filled(size_t size)
 
 	want(text);
 	memset(text, 'x', size);
-	memcpy(text, FILL_HEAD, strlen(FILL_HEAD));
-	strcpy(text + size - strlen(FILL_END), FILL_END);
+	for (size_t i = 0; i < strlen(FILL_HEAD); i++)
+		text[i] = FILL_HEAD[i];
+	(void)snprintf(text + size - strlen(FILL_END), strlen(FILL_END) + 1, "%s", FILL_END);
 	return text;
 }
 
@@ -277,7 +287,7 @@ static weft_err say_filled(void *arg)
 	struct saying *s = arg;
 	char *text = filled(s->size);
 
-	strcat(text, s->line_end);
+	(void)snprintf(text + s->size, 3, "%s", s->line_end);
 	for (size_t i = 0; i < s->rounds; i++)
 		want_ok(weft_conn_write(s->conn, text, strlen(text), NULL, WEFT_FOREVER));
 	free(text);
@@ -533,28 +543,17 @@ static weft_err threads_body(void *arg)
 	unsigned next[3] = { 0 };
 	weft_transport *ends[2];
 	weft_conn *conns[2];
-	weft_message m;
 
 	(void)arg;
 	want_ok(weft_conn_pair(conns, 3000));
 	for (int i = 0; i < 2; i++)
 		want_ok(weft_transport_lines_own(&ends[i], conns[i], NULL));
-	for (int i = 0; i < 3; i++) {
-		threads[i].crowd = (struct crowd){ ends[0], 100, 1000 };
+	for (unsigned i = 0; i < 3; i++) {
+		threads[i].crowd = (struct crowd){ ends[0], 100, 1000, i };
 		want(!pthread_create(&threads[i].thread, NULL, crowd_thread, &threads[i]));
 	}
-	for (unsigned n = 0; n < 300; n++) {
-		unsigned long who;
-		unsigned number, i;
-
-		want_ok(weft_transport_receive(ends[1], &m, WEFT_FOREVER));
-		want(sscanf(m.rpc.params.text, "{\"who\":%lu,\"n\":%u", &who, &number) == 2);
-		for (i = 0; i < 3 && who != (uintptr_t)&threads[i].crowd; i++)
-			;
-		want(i < 3 && number == next[i]);
-		next[i]++;
-		weft_message_fini(&m);
-	}
+	for (unsigned n = 0; n < 300; n++)
+		expect_in_order(ends[1], next, 3);
 	for (int i = 0; i < 3; i++)
 		pthread_join(threads[i].thread, NULL);
 	weft_transport_free(ends[0]);

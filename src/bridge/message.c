@@ -122,9 +122,11 @@ static weft_err alloc_text(weft_buf *out, weft_buf_pool *pool, size_t len)
 {
 	weft_err err;
 
-	if (len > WEFT_BUF_SIZE_MAX)
-		return err_setf(
+	if (len > WEFT_BUF_SIZE_MAX) {
+		(void)err_setf(
 			WEFT_EINVAL, "a message of %zu bytes, at most %zu", len, WEFT_BUF_SIZE_MAX);
+		return WEFT_EINVAL;
+	}
 	err = weft_buf_alloc(out, pool, ROOM_BEFORE + len + ROOM_BEHIND);
 	if (err)
 		return err;
@@ -283,10 +285,11 @@ static struct extent extent_of(const weft_message *m, const weft_json_edit *edit
 	struct extent e = { m->text.len, 0, 0 };
 
 	for (unsigned i = 0; i < count; i++) {
-		size_t at = (size_t)(edits[i].old.text - (const char *)m->text.data);
+		size_t at;
 
 		if (!edits[i].old.text)
 			continue;
+		at = (size_t)(edits[i].old.text - (const char *)m->text.data);
 		e.begin = at < e.begin ? at : e.begin;
 		e.end = at + edits[i].old.len > e.end ? at + edits[i].old.len : e.end;
 		e.growth += (ptrdiff_t)edits[i].value.len - (ptrdiff_t)edits[i].old.len;

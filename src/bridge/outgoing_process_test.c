@@ -229,7 +229,8 @@ static weft_err deaf_main(void *arg)
 {
 	weft_transport_options options = WEFT_TRANSPORT_OPTIONS_DEFAULT;
 	weft_process_options o = WEFT_PROCESS_OPTIONS_DEFAULT;
-	char big[100001];
+	static const char head[] = "{\"jsonrpc\":\"2.0\",\"method\":\"";
+	static char big[100001];
 	weft_outgoing *out;
 	weft_transport *t;
 	weft_message m;
@@ -242,8 +243,10 @@ static weft_err deaf_main(void *arg)
 	OK(weft_outgoing_process(&out, NULL, &o, &options, NULL, NULL));
 	t = connect(out);
 	memset(big, 'x', sizeof(big) - 1);
-	memcpy(big, "{\"jsonrpc\":\"2.0\",\"method\":\"", 27);
-	memcpy(big + sizeof(big) - 3, "\"}", 3);
+	for (size_t i = 0; i < strlen(head); i++)
+		big[i] = head[i];
+	big[sizeof(big) - 3] = '"';
+	big[sizeof(big) - 2] = '}';
 	do {
 		OK(weft_message_copy(&m, NULL, big, strlen(big), NULL));
 		err = weft_transport_send_own(t, &m, WEFT_FOREVER);
