@@ -46,6 +46,17 @@ class OnTheWeb(Case):
         until(lambda: bridge.children() == 0, "the child to end with its session")
         self.assertEqual(bridge.stop(), 0)
 
+    def test_an_answer_has_the_form_that_the_client_names_first(self):
+        client = Client(self.bridge().port)
+        client.initialize()
+        for accept, kind in (("application/json, text/event-stream", "application/json"),
+                             ("text/event-stream, application/json", "text/event-stream")):
+            conn, response = client.post({"jsonrpc": "2.0", "id": 3, "method": "ping"},
+                                         Accept=accept)
+            self.assertEqual(response.headers.get_content_type(), kind)
+            self.assertEqual([m["result"] for m in messages(response)], [{}])
+            conn.close()
+
     def test_progress_comes_on_the_stream_of_its_request(self):
         client = Client(self.bridge().port)
         client.initialize()

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* See mcp_server_check.h. */
+#define _GNU_SOURCE
 #include "bridge/mcp_server_check.h"
 
 #include "base/base64.h"
@@ -134,6 +135,14 @@ bool mcps_accepts(const char *accept, const char *type)
 		accept += *accept == ',';
 	}
 	return false;
+}
+
+bool mcps_prefers_events(const char *accept)
+{
+	const char *events = accept ? strcasestr(accept, "text/event-stream") : NULL;
+	const char *json = accept ? strcasestr(accept, "application/json") : NULL;
+
+	return events && (!json || events < json) && !strcasestr(accept, "q=");
 }
 
 bool mcps_is_json(const char *content_type)

@@ -40,6 +40,9 @@ const char *mcps_versions_json(bool sessions, bool stateless);
 /* Whether Accept fields list a media type such as "application/json", or a range that has it
  * (RFC 9110, section 12.5.1), with a weight other than 0. NULL: they do not. */
 bool mcps_accepts(const char *accept, const char *type);
+/* Whether it names event streams before JSON, and gives no weights: who takes both hardly says
+ * otherwise which of them it would rather have. NULL: it does not. */
+bool mcps_prefers_events(const char *accept);
 /* Whether a Content-Type is application/json, with or without parameters. NULL: it is not. */
 bool mcps_is_json(const char *content_type);
 

@@ -54,6 +54,18 @@ START_TEST(accept_lists_a_type_or_a_range_of_it)
 }
 END_TEST
 
+START_TEST(events_are_preferred_by_who_names_them_first)
+{
+	ck_assert(mcps_prefers_events("text/event-stream, application/json"));
+	ck_assert(mcps_prefers_events("Text/Event-Stream"));
+	ck_assert(!mcps_prefers_events("application/json, text/event-stream"));
+	ck_assert(!mcps_prefers_events("application/json"));
+	ck_assert(!mcps_prefers_events("*/*"));
+	ck_assert(!mcps_prefers_events("text/event-stream;q=0.5, application/json"));
+	ck_assert(!mcps_prefers_events(NULL));
+}
+END_TEST
+
 START_TEST(json_is_told_by_its_content_type)
 {
 	ck_assert(mcps_is_json("application/json"));
@@ -272,6 +284,7 @@ static void check_tests(TCase *tc)
 {
 	t_add(tc, versions_are_known_by_their_dates);
 	t_add(tc, accept_lists_a_type_or_a_range_of_it);
+	t_add(tc, events_are_preferred_by_who_names_them_first);
 	t_add(tc, json_is_told_by_its_content_type);
 	t_add(tc, event_ids_name_their_stream);
 	t_add(tc, event_ids_name_their_request);

@@ -159,6 +159,8 @@ weft_err mcps_post_request(struct mcps_asking *asking)
 	if (err) {
 		(void)mcps_refuse_request(asking->ask, err);
 	} else {
+		if (mcps_prefers_events(weft_http_exchange_field(asking->ask->x, "Accept")))
+			(void)mcps_stream_open(session, asking->stream);
 		if (!mcps_session_deliver(session, &asking->ask->message))
 			(void)mcps_request_fail(session, asking->stream, mcps_end_text(session));
 		err = wait_and_reply(asking);
