@@ -155,10 +155,10 @@ static weft_err stdio_main(void *arg)
 {
 	weft_incoming *incoming;
 	weft_transport *t, *other;
+	weft_deadline begin;
 	weft_message m;
 	weft_err err;
 
-	(void)arg;
 	err = weft_incoming_stdio(&incoming, NULL);
 	if (!err)
 		err = weft_incoming_accept(incoming, &t, WEFT_FOREVER);
@@ -167,18 +167,25 @@ static weft_err stdio_main(void *arg)
 	if (weft_incoming_accept(incoming, &other, WEFT_FOREVER) != WEFT_ECLOSED ||
 		strcmp(weft_transport_kind(t), "stdio") != 0)
 		return WEFT_EPROTO;
-	while (!(err = weft_transport_receive(t, &m, WEFT_FOREVER))) {
+	while (!(err = weft_transport_receive(t, &m, *(weft_deadline *)arg))) {
 		err = weft_transport_send_own(t, &m, WEFT_FOREVER);
 		if (err)
 			return err;
+		if (*(weft_deadline *)arg != WEFT_FOREVER)
+			*(weft_deadline *)arg = WEFT_NOW;
 	}
+	begin = weft_now();
 	weft_transport_free(t);
 	weft_incoming_free(incoming);
-	return err == WEFT_ECLOSED ? WEFT_OK : err;
+	if (weft_now() - begin > 900 * MS)
+		return WEFT_EPROTO;
+	return err == WEFT_ECLOSED || err == WEFT_ETIMEDOUT ? WEFT_OK : err;
 }
 
-START_TEST(this_process_is_a_session)
+/* Until its end, or, if the process ends it, until the first message was echoed. */
+static void stdio_session(bool ends_itself)
 {
+	weft_deadline until = ends_itself ? WEFT_FOREVER - 1 : WEFT_FOREVER;
 	int in[2], out[2], status;
 	char back[200] = "";
 	size_t len = 0;
@@ -194,18 +201,36 @@ START_TEST(this_process_is_a_session)
 		dup2(out[1], 1);
 		for (int fd = 3; fd < 64; fd++)
 			close(fd);
-		_exit(weft_run(stdio_main, NULL, NULL) == WEFT_OK ? 0 : 1);
+		_exit(weft_run(stdio_main, &until, NULL) == WEFT_OK ? 0 : 1);
 	}
 	close(in[0]);
 	close(out[1]);
-	ck_assert_int_eq(write(in[1], PING "\n" PING, 2 * strlen(PING) + 1), 2 * strlen(PING) + 1);
-	close(in[1]);
+	if (ends_itself) {
+		ck_assert_int_eq(write(in[1], PING "\n", strlen(PING) + 1), strlen(PING) + 1);
+	} else {
+		ck_assert_int_eq(
+			write(in[1], PING "\n" PING, 2 * strlen(PING) + 1), 2 * strlen(PING) + 1);
+		close(in[1]);
+	}
 	while ((n = read(out[0], back + len, sizeof(back) - 1 - len)) > 0)
 		len += (size_t)n;
-	ck_assert_str_eq(back, PING "\n" PING "\n");
+	ck_assert_str_eq(back, ends_itself ? PING "\n" : PING "\n" PING "\n");
 	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
 	ck_assert_int_eq(status, 0);
+	if (ends_itself)
+		close(in[1]);
 	close(out[0]);
+}
+
+START_TEST(this_process_is_a_session)
+{
+	stdio_session(false);
+}
+END_TEST
+
+START_TEST(this_process_ends_its_session_at_once)
+{
+	stdio_session(true);
 }
 END_TEST
 
@@ -216,6 +241,7 @@ static void incoming_tests(TCase *tc)
 	t_add(tc, a_handshake_that_waits_holds_nobody_up);
 #endif
 	t_add(tc, this_process_is_a_session);
+	t_add(tc, this_process_ends_its_session_at_once);
 }
 
 T_SUITE("incoming", incoming_tests)

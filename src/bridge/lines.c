@@ -484,6 +484,7 @@ weft_err lines_create(weft_transport **out, weft_conn *conn, const char *name, c
 	l->conn = conn;
 	l->owner = owner;
 	l->owner_arg = arg;
+	l->has_no_reset = !owner && !strcmp(kind, "stdio");
 	transport_set_kind(l->transport, kind);
 	*out = l->transport;
 	return WEFT_OK;

@@ -24,6 +24,7 @@ struct lines {
 	struct word state, role; /* see lines.c */
 	struct bell sent_bell;	 /* the reader waits for SENT or FAILED */
 	struct word worker;	 /* the reader's, and one; 0: none yet */
+	bool has_no_reset;	 /* closing it loses nothing that was sent; constant */
 	struct pushlist pending;
 	weft_err send_err; /* constant from FAILED on */
 	char send_text[LINES_REASON_MAX];

@@ -336,7 +336,7 @@ static void linger(struct reader *r)
 		rt_park(until, "transport: what is to be sent") == WEFT_OK)
 		;
 	bell_clear(&l->sent_bell);
-	if (!(word_get(&l->state) & LINES_SENT) || weft_conn_shutdown(l->conn))
+	if (!(word_get(&l->state) & LINES_SENT) || weft_conn_shutdown(l->conn) || l->has_no_reset)
 		return;
 	while (!weft_conn_read(l->conn, r->little, sizeof(r->little), &got, until))
 		;
