@@ -270,6 +270,8 @@ WEFT_MUST_CHECK weft_err say_result(
 	const struct relay *relay, weft_message *out, weft_json id, weft_json result);
 WEFT_MUST_CHECK weft_err say_cancelled(
 	const struct relay *relay, weft_message *out, weft_json id, const char *reason);
+/* What is wrong with what came from there, of kind INVALID. */
+void say_invalid(char *to, size_t size, const weft_transport *from, const weft_message *message);
 /* Answers a client's request with an error. */
 void session_refuse(struct relay_session *session, weft_json id, int code, weft_json data,
 	const char *format, ...) WEFT_PRINTF(5, 6);

@@ -436,19 +436,13 @@ static void down_notification(struct link *link, weft_message *message)
 
 /* ---- what is no message ---- */
 
-static void down_invalid(struct link *link, weft_message *message)
+/* The answer to a flight, perhaps. */
+static void down_invalid_answer(struct link *link, weft_message *message, const char *text)
 {
-	const weft_jsonrpc *rpc = &message->rpc;
-	const char *what = message->err == WEFT_EMSGSIZE ? "too large" : "no message of JSON-RPC";
 	struct flight *flight;
-	char text[LINK_TEXT_MAX];
 	int64_t number;
 
-	(void)counter_add(&link->relay->invalid, 1);
-	(void)snprintf(text, sizeof(text), "what server \"%s\" sent is %s: %s", link->relay->name,
-		what, rpc->fault ? rpc->fault : "a batch within a batch");
-	relay_tell(link->relay, link->only, WEFT_LOG_WARN, message->err, "%s", text);
-	if (weft_json_integer(rpc->id, &number) || number < 0 ||
+	if (weft_json_integer(message->rpc.id, &number) || number < 0 ||
 		!link_take(link, (uint64_t)number, &flight))
 		return;
 	if (flight->kind == FLIGHT_OWN) {
@@ -458,6 +452,21 @@ static void down_invalid(struct link *link, weft_message *message)
 	}
 	flight_refuse(flight, LINK_SERVER_LOST, none, text);
 	flight_drop(link, flight);
+}
+
+static void down_invalid(struct link *link, weft_message *message)
+{
+	char what[LINK_TEXT_MAX], text[2 * LINK_TEXT_MAX];
+
+	(void)counter_add(&link->relay->invalid, 1);
+	say_invalid(what, sizeof(what), link->server, message);
+	(void)snprintf(
+		text, sizeof(text), "what server \"%s\" sent is %s", link->relay->name, what);
+	relay_tell(link->relay, link->only, WEFT_LOG_WARN, message->err, "%s", text);
+	if (message->would_be == WEFT_JSONRPC_REQUEST)
+		refuse_question(link, message->rpc.id, what);
+	else if (message->would_be != WEFT_JSONRPC_NOTIFICATION)
+		down_invalid_answer(link, message, text);
 }
 
 static void server_message(void *user, weft_message *message)

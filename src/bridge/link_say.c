@@ -2,6 +2,7 @@
 /* What a relay says itself: answers, cancellations, and lines for the log. */
 #include "base/err.h"
 #include "bridge/link.h"
+#include "bridge/transport.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -47,6 +48,20 @@ weft_err say_cancelled(
 	};
 
 	return weft_message_write(out, relay->options.pool, &draft);
+}
+
+void say_invalid(char *to, size_t size, const weft_transport *from, const weft_message *message)
+{
+	const weft_transport_options *limits = transport_options(from);
+	const char *fault = message->rpc.fault ? message->rpc.fault : "a batch within a batch";
+
+	if (message->err == WEFT_EMSGSIZE)
+		(void)snprintf(to, size,
+			"%s: a message has at most %zu bytes, and %u arrays and objects within one "
+			"another",
+			fault, limits->message_size_max, limits->depth_max);
+	else
+		(void)snprintf(to, size, "no message of JSON-RPC: %s", fault);
 }
 
 static void refuse(

@@ -331,16 +331,38 @@ static void up_answer(struct relay_session *session, weft_message *message)
 	link_leave(link);
 }
 
+/* The client's answer can't be given to the server that has asked. */
+static void up_invalid_answer(struct relay_session *session, weft_json id, const char *what)
+{
+	struct link *link = session->link;
+	weft_message message = { 0 };
+
+	if (!link_enter(link))
+		return;
+	if (link_question_take(link, session, id) &&
+		!say_error(link->relay, &message, id, LINK_SERVER_LOST, none, what))
+		(void)!link_send_own(link, &message);
+	link_leave(link);
+}
+
 static void up_invalid(struct relay_session *session, const weft_message *message)
 {
 	const weft_jsonrpc *rpc = &message->rpc;
 	bool is_large = message->err == WEFT_EMSGSIZE;
+	char what[LINK_TEXT_MAX];
 
 	(void)counter_add(&session->relay->invalid, 1);
-	session_refuse(session, rpc->id.len > LINK_ID_MAX ? none : rpc->id,
-		is_large || !rpc->fault_code ? WEFT_JSONRPC_INVALID_REQUEST : rpc->fault_code, none,
-		"%s: %s", is_large ? "the message is too large" : "this is no message of JSON-RPC",
-		rpc->fault ? rpc->fault : "a batch within a batch");
+	say_invalid(what, sizeof(what), session->client, message);
+	if (message->would_be == WEFT_JSONRPC_RESPONSE || message->would_be == WEFT_JSONRPC_ERROR)
+		up_invalid_answer(session, rpc->id, what);
+	else if (message->would_be == WEFT_JSONRPC_NOTIFICATION)
+		relay_tell(session->relay, session, WEFT_LOG_WARN, message->err,
+			"a notification was dropped: %s", what);
+	else
+		session_refuse(session, rpc->id.len > LINK_ID_MAX ? none : rpc->id,
+			is_large || !rpc->fault_code ? WEFT_JSONRPC_INVALID_REQUEST
+						     : rpc->fault_code,
+			none, "%s", what);
 }
 
 static void client_message(void *user, weft_message *message)

@@ -3,6 +3,7 @@
 #include "support/campaign.h"
 #include "support/relaytalk.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #define CALL(id, method) "{\"jsonrpc\":\"2.0\",\"id\":" id ",\"method\":\"" method "\"}"
@@ -528,7 +529,12 @@ static weft_err raw_server(void *arg)
 			want_ok(write_text("{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":\""));
 			want_ok(write_text(large));
 			want_ok(write_text("\"}\n"));
-		} else {
+		} else if (line == 2) { /* a request, with a number that is in flight, too */
+			want_ok(write_text(
+				"{\"jsonrpc\":\"2.0\",\"id\":2,\"method\":\"x\",\"params\":[\""));
+			want_ok(write_text(large));
+			want_ok(write_text("\"]}\n"));
+		} else { /* it was answered */
 			want_ok(write_text("{\"jsonrpc\":\"2.0\",\"id\":2,\"result\":{}}\n"));
 		}
 		line++;
@@ -570,39 +576,53 @@ BOTH_TEST(what_is_no_message_is_an_error_for_whom_it_was_meant_for)
 	talker_say(&t, CALL("\"a\"", "x"));
 	talker_hears_error(&t, "\"a\"", -32000, "no message of JSON-RPC");
 	talker_say(&t, CALL("\"b\"", "x"));
-	talker_hears_error(&t, "\"b\"", -32000, "too large");
+	talker_hears_error(&t, "\"b\"", -32000, "at most 1000 bytes");
 	talker_say(&t, CALL("\"c\"", "x"));
 	talker_hears_result(&t, "\"c\"", "{}");
 	want_ok(talker_close(&t));
 	want_ok(weft_fiber_join(raw.fiber, NULL, WEFT_FOREVER));
 	weft_conn_free(raw.conn);
 	relay_stats_get(s.relay, &stats);
-	want(stats.invalid == 5); /* of the batch: both elements */
+	want(stats.invalid == 6); /* of the batch: both elements */
 	relay_free(s.relay);
 	weft_outgoing_free(s.options.outgoing);
 	return WEFT_OK;
 }
 
+/* Requests of which something can be said; nobody waits for an answer to the others. */
 BOTH_TEST(a_client_that_says_no_message_is_told_so)
 {
+	weft_transport_options options = WEFT_TRANSPORT_OPTIONS_DEFAULT;
+	unsigned answers = 0;
 	weft_conn *ends[2];
 	weft_transport *client;
 	char text[4096];
 	size_t got = 0, n;
+	int len;
 
 	setup();
 	begin();
+	options.message_size_max = 300;
+	len = snprintf(text, sizeof(text),
+		"{\"id\":7}\nx\n"
+		"{\"jsonrpc\":\"2.0\",\"id\":8,\"method\":\"%0400d\"}\n"
+		"{\"jsonrpc\":\"2.0\",\"id\":9,\"result\":\"%0400d\"}\n"
+		"{\"jsonrpc\":\"2.0\",\"method\":\"%0400d\"}\n",
+		0, 0, 0);
 	want_ok(weft_conn_pair(ends, 0));
-	want_ok(weft_conn_write(ends[0], "{\"id\":7}\nx\n", 11, NULL, WEFT_FOREVER));
+	want_ok(weft_conn_write(ends[0], text, (size_t)len, NULL, WEFT_FOREVER));
 	want_ok(weft_conn_shutdown(ends[0]));
-	want_ok(weft_transport_lines_own(&client, ends[1], NULL));
+	want_ok(weft_transport_lines_own(&client, ends[1], &options));
 	want_ok(relay_serve(s.relay, client));
 	while (!weft_conn_read(ends[0], text + got, sizeof(text) - 1 - got, &n, WEFT_FOREVER))
 		got += n;
-	text[got] = '\0';
-	want(strstr(text, "\"id\":7") && strstr(text, "-32600") && strstr(text, "-32700"));
 	weft_conn_free(ends[0]);
-	want(end().invalid == 2);
+	text[got] = '\0';
+	for (size_t i = 0; i < got; i++)
+		answers += text[i] == '\n';
+	want(answers == 3 && strstr(text, "\"id\":7") && strstr(text, "\"id\":null") &&
+		strstr(text, "\"id\":8") && strstr(text, "-32700"));
+	want(end().invalid == 5);
 	return WEFT_OK;
 }
 
