@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* See fields_file.h. */
-#define _GNU_SOURCE
+#define _DEFAULT_SOURCE /* explicit_bzero */
 #include "bridge/fields_file.h"
 
 #include "base/err.h"
