@@ -48,7 +48,7 @@ typedef struct weft_mcp_client_options {
  * wants another connects again. A request whose answer can't come any more is answered with an error
  * in its place (code -32000, or the server's own): each request that was sent gets exactly one
  * answer, or the session ends. One that was cancelled (notifications/cancelled) gets none from
- * then on; its response is closed.
+ * then on, whether the server could be told or not; its response is closed.
  *
  * Connecting waits for nothing but the stream of HTTP+SSE, where the URL or the options ask for
  * that: the first message connects. With WEFT_MCP_AUTO a server that answers initialize with 400,

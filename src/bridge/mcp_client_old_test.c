@@ -59,8 +59,9 @@ static weft_err old_stream(struct web *web, struct web_call *call)
 		return web_reply(call, old.stream_status, NULL, "");
 	(void)web;
 	event.data_len = strlen(event.data);
-	want_ok(weft_http_exchange_sse_begin(call->x, NULL, WEFT_FOREVER));
-	err = weft_http_exchange_sse_send(call->x, &event, WEFT_FOREVER);
+	err = weft_http_exchange_sse_begin(call->x, NULL, WEFT_FOREVER);
+	if (!err)
+		err = weft_http_exchange_sse_send(call->x, &event, WEFT_FOREVER);
 	return err ? err : pump(call); /* it may have gone */
 }
 

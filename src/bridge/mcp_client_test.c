@@ -679,7 +679,7 @@ static weft_err mixed(struct web *web, struct web_call *call)
 	}
 }
 
-#define MANY 100
+#define MANY 40
 
 BOTH_TEST(each_of_many_requests_at_once_gets_one_answer)
 {
