@@ -112,7 +112,8 @@ void mcp_refuse(struct mcp_post *post, const char *text)
 
 void mcp_take_error(struct mcp_post *post, const weft_jsonrpc *error, const char *also)
 {
-	size_t size = error->error_message.len + (also ? strlen(also) : 0) + 1, len = 0;
+	size_t also_len = also ? strlen(also) : 0, len = 0;
+	size_t size = error->error_message.len + also_len;
 	weft_jsonrpc_draft draft = {
 		.kind = WEFT_JSONRPC_ERROR, .id = post->message.rpc.id, .data = error->error_data
 	};
@@ -130,14 +131,10 @@ void mcp_take_error(struct mcp_post *post, const weft_jsonrpc *error, const char
 	}
 	if (weft_json_string_decode(error->error_message, text, size, &len))
 		len = 0;
-	if (also) {
-		memcpy(text + len, also, strlen(also));
-		len += strlen(also);
-	}
-	draft.message = text;
-	draft.message_len = len;
-	if (len == 0)
-		draft.message = "";
+	for (size_t i = 0; i < also_len; i++)
+		text[len + i] = also[i];
+	draft.message = len + also_len ? text : "";
+	draft.message_len = len + also_len;
 	say_error(post->client, &draft);
 	mem_free(text);
 }

@@ -2,6 +2,7 @@
 /* weft-test: timeout=300 */
 /* Sessions with MCP servers on the web: as they begin, go on, and end. */
 #include "support/mcpweb.h"
+#include "support/webfake.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -737,6 +738,114 @@ BOTH_TEST(a_session_may_be_closed_at_any_moment)
 	return WEFT_OK;
 }
 
+/* ---- without memory ---- */
+
+#define ANSWER                                                                                    \
+	"{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"tools\":[{\"name\":\"t\",\"inputSchema\":"   \
+	"{\"properties\":{\"a\":{\"type\":\"string\",\"x-mcp-header\":\"A\"}}}},{\"name\":\"u\"," \
+	"\"inputSchema\":{\"x-mcp-header\":\"A\"}}]}}"
+
+static weft_err scarce_answer(
+	struct webfake *fake, weft_conn *conn, const struct webfake_request *request)
+{
+	(void)fake;
+	if (strstr(request->body, "notifications/"))
+		return webfake_reply(conn, 202, "", "");
+	if (strcmp(request->method, "GET") == 0)
+		return webfake_reply(conn, 405, "", "");
+	if (strstr(request->body, "stream"))
+		return webfake_reply(conn, 200, "Content-Type: text/event-stream\r\n",
+			"id: 1\ndata:\n\ndata: " ANSWER "\n\n");
+	if (strstr(request->body, "bad"))
+		return webfake_reply(conn, 400, "",
+			"{\"jsonrpc\":\"2.0\",\"error\":{\"code\":-32020,\"message\":\"x\"}}");
+	return webfake_reply(
+		conn, 200, "Content-Type: application/json\r\nMcp-Session-Id: s\r\n", ANSWER);
+}
+
+static weft_err scarce_ask(weft_transport *t, const char *method, const char *params)
+{
+	char text[400];
+	weft_message m;
+	weft_err err;
+
+	snprintf(text, sizeof(text), "{\"jsonrpc\":\"2.0\",%s\"method\":\"%s\",\"params\":%s}",
+		strncmp(method, "notifications/", 14) == 0 ? "" : "\"id\":1,", method, params);
+	err = weft_message_copy(&m, NULL, text, strlen(text), NULL);
+	if (!err)
+		err = weft_transport_send_own(t, &m, weft_after_ms(60000));
+	if (err || !strstr(text, "\"id\""))
+		return err;
+	err = weft_transport_receive(t, &m, weft_after_ms(60000));
+	if (!err)
+		weft_message_fini(&m);
+	return err;
+}
+
+#define SCARCE_META "\"_meta\":{\"io.modelcontextprotocol/protocolVersion\":\"2026-07-28\"}"
+
+static weft_err scarce_session(weft_transport *t)
+{
+	weft_err err = scarce_ask(t, "initialize", "{}");
+
+	if (!err)
+		err = scarce_ask(t, "notifications/initialized", "{}");
+	if (!err)
+		err = scarce_ask(t, "stream", "{}");
+	if (!err)
+		err = scarce_ask(t, "tools/list", "{" SCARCE_META "}");
+	if (!err)
+		err = scarce_ask(t, "tools/call",
+			"{\"name\":\"t\",\"arguments\":{\"a\":\" b\"}," SCARCE_META "}");
+	if (!err)
+		err = scarce_ask(t, "tools/call", "{\"name\":\"bad\"," SCARCE_META "}");
+	return err;
+}
+
+static weft_err scarce_body(void *arg)
+{
+	weft_http_client *http = NULL;
+	weft_outgoing *outgoing = NULL;
+	weft_transport *t = NULL;
+	struct webfake fake;
+	weft_err err;
+
+	(void)arg;
+	memset(&fake, 0, sizeof(fake));
+	err = webfake_open(&fake, scarce_answer, NULL);
+	if (!err)
+		err = weft_http_client_create(&http, NULL);
+	if (!err)
+		err = weft_outgoing_mcp(&outgoing, http, fake.url, NULL);
+	if (!err)
+		err = weft_outgoing_connect(outgoing, &t, weft_after_ms(60000));
+	if (!err)
+		err = scarce_session(t);
+	weft_transport_free(t);
+	weft_outgoing_free(outgoing);
+	weft_http_client_unref(http);
+	webfake_close(&fake);
+	return err;
+}
+
+START_TEST(without_memory_nothing_is_left)
+{
+	weft_sim_options options = WEFT_SIM_OPTIONS_DEFAULT;
+	unsigned failures = 0;
+
+	T_EACH_FAILING_MALLOC(n) {
+		weft_sim_result result = { 0 };
+		weft_err err = weft_sim_run(scarce_body, NULL, &options, &result);
+
+		ck_assert_msg(!err || t_malloc_failed(), "%s", weft_error_detail());
+		ck_assert_uint_eq(result.fibers_left, 0);
+		ck_assert_uint_eq(result.sockets_left, 0);
+		failures += err != WEFT_OK;
+	}
+	ck_assert_uint_gt(failures, 10);
+}
+END_TEST
+
 static void mcp_client_tests(TCase *tc)
 {
 	both_add(tc, a_session_begins_is_named_in_each_request_and_is_deleted);
@@ -759,6 +868,7 @@ static void mcp_client_tests(TCase *tc)
 	both_add(tc, a_stream_of_the_servers_messages_that_is_lost_for_good_ends_the_session);
 	both_add(tc, each_of_many_requests_at_once_gets_one_answer);
 	both_add(tc, a_session_may_be_closed_at_any_moment);
+	t_add(tc, without_memory_nothing_is_left);
 }
 
 T_SUITE("mcp_client", mcp_client_tests)

@@ -398,7 +398,7 @@ static weft_err schema_of(struct mcp_tools *tools, weft_json name, char **text, 
 		rt_lock_acquire(&tools->lock);
 		tool = find(tools, name);
 		*len = tool ? tool->schema_len : 0;
-		if (tool && *len <= room)
+		if (tool && *text && *len <= room)
 			memcpy(*text, tool->schema, *len);
 		rt_lock_release(&tools->lock);
 		if (*len <= room)
