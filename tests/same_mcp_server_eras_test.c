@@ -137,6 +137,38 @@ BOTH_TEST(an_old_clients_faults_are_told)
 	return WEFT_OK;
 }
 
+static void note_target(void *user, const weft_http_access *access)
+{
+	char *last = user;
+
+	if (strcmp(access->method, "POST") == 0)
+		snprintf(last, 256, "%s", access->target);
+}
+
+BOTH_TEST(ids_of_sessions_are_not_in_the_access_log)
+{
+	struct mcpd_options options = { .has_http = true,
+		.http = WEFT_HTTP_SERVER_OPTIONS_DEFAULT };
+	char path[256], last[256] = "";
+	struct mcp_say s = { .path = path, .body = CALL };
+	weft_conn *conn, *stream;
+	struct mcpd d;
+
+	options.http.access = note_target;
+	options.http.user = last;
+	mcpd_open(&d, &options);
+	conn = mcpd_connect(&d);
+	stream = mcpd_connect(&d);
+	open_sse(stream, path, sizeof(path));
+	status_is(conn, &s, 202, "");
+	hear_data_is(stream, RPC_RESULT("1", "[]"), NULL, 0);
+	weft_conn_free(stream);
+	weft_conn_free(conn);
+	mcpd_close(&d);
+	want(strncmp(last, "/messages?***", 13) == 0 && !strchr(last, '='));
+	return WEFT_OK;
+}
+
 BOTH_TEST(an_old_session_that_its_server_closes_ends_its_stream)
 {
 	char path[256];
@@ -445,6 +477,7 @@ static void eras_tests(TCase *tc)
 {
 	both_add(tc, an_old_client_posts_where_it_is_told_and_hears_all_on_one_stream);
 	both_add(tc, an_old_clients_faults_are_told);
+	both_add(tc, ids_of_sessions_are_not_in_the_access_log);
 	both_add(tc, an_old_session_that_its_server_closes_ends_its_stream);
 	both_add(tc, eras_can_be_left_out);
 	both_add(tc, a_request_without_a_session_is_answered);

@@ -175,6 +175,37 @@ BOTH_TEST(a_reload_ends_the_sessions_of_tokens_that_are_gone_and_no_other)
 	return WEFT_OK;
 }
 
+BOTH_TEST(other_sites_are_kept_out_on_every_method)
+{
+	static const char *const origins[] = { "http://good", NULL };
+	static const char *const methods[] = { NULL, "GET", "DELETE" };
+	struct mcpd_options options = { .has_http = true,
+		.http = WEFT_HTTP_SERVER_OPTIONS_DEFAULT };
+	struct mcp_say s = { .body = INITIALIZE };
+	weft_http_server_stats stats;
+	struct mcpd d;
+	weft_conn *conn;
+
+	options.http.origins = origins;
+	mcpd_open(&d, &options);
+	conn = mcpd_connect(&d);
+	s.fields = "Origin: http://bad\r\n";
+	for (size_t i = 0; i < 3; i++) {
+		s.method = methods[i];
+		want(status_of(conn, &s) == 403);
+	}
+	s.method = "GET";
+	s.path = "/sse";
+	want(status_of(conn, &s) == 403);
+	weft_http_server_stats_get(d.h.server, &stats);
+	want(stats.forbidden == 4 && stats_of(&d).sessions == 0);
+	s = (struct mcp_say){ .body = INITIALIZE, .fields = "Origin: http://good\r\n" };
+	want(status_of(conn, &s) == 200);
+	weft_conn_free(conn);
+	mcpd_close(&d);
+	return WEFT_OK;
+}
+
 /* ---- limits ---- */
 
 BOTH_TEST(sessions_are_as_many_as_there_may_be)
@@ -688,6 +719,7 @@ static void life_tests(TCase *tc)
 	both_add(tc, who_has_no_token_is_sent_away);
 	both_add(tc, a_session_is_of_its_principal_alone);
 	both_add(tc, a_reload_ends_the_sessions_of_tokens_that_are_gone_and_no_other);
+	both_add(tc, other_sites_are_kept_out_on_every_method);
 	both_add(tc, sessions_are_as_many_as_there_may_be);
 	both_add(tc, sessions_of_a_client_are_as_many_as_it_may_have);
 	both_add(tc, limits_hold_in_a_race);

@@ -132,6 +132,7 @@ BOTH_TEST(get_and_delete_want_a_session_too)
 	struct mcp_say get = { .method = "GET", .accept = "text/event-stream" };
 	struct mcp_say del = { .method = "DELETE" };
 	char session[MCP_SESSION_SIZE];
+	struct answer answer;
 	struct mcpd d;
 	weft_conn *conn;
 
@@ -159,6 +160,12 @@ BOTH_TEST(get_and_delete_want_a_session_too)
 	get.fields = "Last-Event-ID: 99-1\r\n";
 	status_is(conn, &get, 400, "Last-Event-ID is none");
 	status_is(conn, &(struct mcp_say){ .method = "PUT", .session = session }, 405, "");
+	mcp_say(conn, &(struct mcp_say){ .method = "HEAD", .session = session });
+	hear_head(conn, &answer);
+	want(answer.status == 405 && has_line(&answer, "Allow: GET, POST, DELETE"));
+	mcp_say(conn, &(struct mcp_say){ .method = "HEAD", .path = "/sse" });
+	hear_head(conn, &answer);
+	want(answer.status == 405);
 	weft_conn_free(conn);
 	mcpd_close(&d);
 	return WEFT_OK;

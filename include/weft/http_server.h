@@ -415,6 +415,7 @@ typedef struct weft_http_server_stats {
 	uint64_t replies[6];	      /* by the status's first digit; [0]: none was sent */
 	uint64_t timeouts;	      /* connections that ended for a client too slow */
 	uint64_t malformed;	      /* requests that could not be parsed */
+	uint64_t forbidden;	      /* requests refused for their Host or Origin */
 	uint64_t bytes_in, bytes_out; /* read from and written to connections */
 	uint64_t reads, writes;	      /* calls for it */
 } weft_http_server_stats;

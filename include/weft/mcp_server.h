@@ -61,7 +61,8 @@ WEFT_API WEFT_MUST_CHECK weft_err weft_mcp_server_reload(weft_mcp_server *server
 typedef struct weft_mcp_server_stats {
 	uint64_t sessions, sessions_refused, sessions_expired;
 	size_t sessions_now, streams_now, requests_now;
-	uint64_t requests, refused_auth, refused_origin, resumed, replayed;
+	uint64_t requests, refused_auth, resumed,
+		replayed; /* Host, Origin: weft_http_server_stats */
 	size_t replay_bytes;
 } weft_mcp_server_stats;
 WEFT_API void weft_mcp_server_stats_get(const weft_mcp_server *server, weft_mcp_server_stats *out);

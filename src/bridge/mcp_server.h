@@ -350,6 +350,8 @@ bool mcps_refuse(struct mcps_ask *ask, unsigned status, int code, weft_json id, 
 	...) WEFT_PRINTF(5, 6);
 /* 400, with the versions that are served. */
 bool mcps_refuse_version(struct mcps_ask *ask, weft_json id, const char *requested);
+/* 405, with the methods that there are. */
+bool mcps_refuse_method(struct mcps_ask *ask, const char *allow);
 /* 404. */
 bool mcps_refuse_ended(struct mcps_ask *ask);
 /* The session that the request names; or the request is refused. */

@@ -6,10 +6,11 @@
 #include "base/err.h"
 #include "bridge/mcp_server.h"
 
+#include <string.h>
+
 static const weft_json no_id = { NULL, 0 };
 
-/* The methods of the endpoint in that era. */
-static bool refuse_method(struct mcps_ask *ask, const char *allow)
+bool mcps_refuse_method(struct mcps_ask *ask, const char *allow)
 {
 	weft_http_fields *fields = NULL;
 	weft_err err = weft_http_fields_create(&fields);
@@ -22,6 +23,13 @@ static bool refuse_method(struct mcps_ask *ask, const char *allow)
 	return false;
 }
 
+/* HEAD comes to GET's route; a stream that nobody hears is none. */
+static bool refuse_head(struct mcps_ask *ask)
+{
+	return strcmp(weft_http_exchange_method(ask->x), "HEAD") != 0 ||
+		mcps_refuse_method(ask, "GET, POST, DELETE");
+}
+
 /* A session's request without a body. */
 static bool begin(struct mcps_ask *ask, weft_http_exchange *x, weft_mcp_server *server)
 {
@@ -30,10 +38,10 @@ static bool begin(struct mcps_ask *ask, weft_http_exchange *x, weft_mcp_server *
 	if (!mcps_ask_begin(ask, server, x, session_id))
 		return false;
 	if (ask->version == MCPS_2026_07_28 || server->options.sessions_off)
-		return refuse_method(ask, "POST");
+		return mcps_refuse_method(ask, "POST");
 	if (ask->version == MCPS_VERSION_UNKNOWN)
 		return mcps_refuse_version(ask, no_id, ask->version_text);
-	return true;
+	return refuse_head(ask);
 }
 
 static weft_err serve(

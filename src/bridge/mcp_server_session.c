@@ -158,8 +158,10 @@ static weft_err session_alloc(struct mcps_session **out, weft_mcp_server *server
 	struct mcps_session *s = mem_calloc(1, sizeof(*s));
 	weft_err err;
 
-	if (!s)
-		return err_setf(WEFT_ENOMEM, "session: out of memory");
+	if (!s) {
+		(void)err_setf(WEFT_ENOMEM, "session: out of memory");
+		return WEFT_ENOMEM;
+	}
 	refcount_init(&s->refs, 1);
 	refcount_hold(&server->refs);
 	s->server = server;

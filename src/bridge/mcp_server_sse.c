@@ -6,8 +6,10 @@
  */
 #include "base/err.h"
 #include "bridge/mcp_server.h"
+#include "http/server.h"
 
 #include <stdio.h>
+#include <string.h>
 
 static const weft_json no_id = { NULL, 0 };
 
@@ -39,7 +41,11 @@ weft_err mcps_sse_get(weft_http_exchange *x, void *arg)
 	struct mcps_ask ask;
 	weft_err err = WEFT_OK;
 
-	if (mcps_ask_begin(&ask, arg, x, NULL) && mcps_ask_accepts(&ask, false)) {
+	if (!mcps_ask_begin(&ask, arg, x, NULL))
+		return mcps_ask_end(&ask, err);
+	if (strcmp(weft_http_exchange_method(x), "HEAD") == 0) {
+		(void)mcps_refuse_method(&ask, "GET");
+	} else if (mcps_ask_accepts(&ask, false)) {
 		err = mcps_session_make(&ask.session, ask.server, ask.principal, MCPS_SSE,
 			weft_http_exchange_peer(x));
 		if (err) {
@@ -90,6 +96,7 @@ weft_err mcps_sse_post(weft_http_exchange *x, void *arg)
 	struct mcps_ask ask;
 	weft_err err = WEFT_OK;
 
+	http_exchange_hide_query(x); /* the access log is to have no session's id */
 	if (!mcps_ask_begin(&ask, arg, x, session_id) || !mcps_ask_is_json(&ask) ||
 		!mcps_ask_read(&ask))
 		return mcps_ask_end(&ask, err);

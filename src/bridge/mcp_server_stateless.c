@@ -226,6 +226,9 @@ static weft_err find_session(struct mcps_ask *ask)
 	uint64_t value;
 	weft_err err;
 
+	/* what it named is no business of this era; but it may be who keeps the principal */
+	if (!ask->owned)
+		ask->owned = mcps_principal_ref(ask->principal);
 	mcps_session_unref(ask->session);
 	ask->session = NULL;
 	err = weft_map_get_or_insert_with(map, key, &value, make_session, ask, WEFT_FOREVER);

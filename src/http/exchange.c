@@ -127,6 +127,12 @@ const char *weft_http_exchange_query_param(weft_http_exchange *x, const char *na
 	return NULL;
 }
 
+void http_exchange_hide_query(weft_http_exchange *x)
+{
+	if (x->query)
+		memset(x->head + (x->query - x->head), '*', strlen(x->query));
+}
+
 /* ---- fields ---- */
 
 static const char *value_at(const weft_http_exchange *x, const struct http1_field *field)

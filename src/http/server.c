@@ -284,6 +284,7 @@ static void counts_add(weft_http_server_stats *out, const struct http_counts *co
 		out->replies[i] += counter_get(&counts->replies[i]);
 	out->timeouts += counter_get(&counts->timeouts);
 	out->malformed += counter_get(&counts->malformed);
+	out->forbidden += counter_get(&counts->forbidden);
 	out->bytes_in += counter_get(&counts->bytes_in);
 	out->bytes_out += counter_get(&counts->bytes_out);
 	out->reads += counter_get(&counts->reads);

@@ -197,7 +197,7 @@ struct weft_http_exchange {
 };
 
 struct http_counts {
-	struct counter connections, requests, replies[6], timeouts, malformed, cut;
+	struct counter connections, requests, replies[6], timeouts, malformed, forbidden, cut;
 	struct counter bytes_in, bytes_out, reads, writes;
 };
 
@@ -330,6 +330,8 @@ weft_err http_exchange_check(const weft_http_exchange *x, const char *what);
 char *http_note(weft_http_exchange *x, size_t len);
 /* Copies the trailers of the body that has ended, whose spans' base is data. False: no memory. */
 bool http_trailers_make(weft_http_exchange *x, const char *data);
+/* The query was read, and has a secret: the access log shows asterisks. */
+void http_exchange_hide_query(weft_http_exchange *x);
 /* The handler has returned: frees what the exchange made. */
 void http_exchange_fini(weft_http_exchange *x);
 /* Fibers of the exchange are over after this. */

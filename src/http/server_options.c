@@ -247,5 +247,8 @@ static bool origin_is_allowed(const weft_http_exchange *x)
 
 unsigned http_guard(weft_http_exchange *x)
 {
-	return host_is_allowed(x) && origin_is_allowed(x) ? 0 : 403;
+	if (host_is_allowed(x) && origin_is_allowed(x))
+		return 0;
+	counter_own_add(&x->shard->counts.forbidden, 1);
+	return 403;
 }
