@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* See mcp_server_check.h. */
-#define _GNU_SOURCE
 #include "bridge/mcp_server_check.h"
 
 #include "base/base64.h"
@@ -137,12 +136,24 @@ bool mcps_accepts(const char *accept, const char *type)
 	return false;
 }
 
+/* Where word is in text, in whatever case; NULL: nowhere. */
+static const char *find_word(const char *text, const char *word)
+{
+	size_t len = strlen(word);
+
+	for (; text && *text; text++) {
+		if (strncasecmp(text, word, len) == 0)
+			return text;
+	}
+	return NULL;
+}
+
 bool mcps_prefers_events(const char *accept)
 {
-	const char *events = accept ? strcasestr(accept, "text/event-stream") : NULL;
-	const char *json = accept ? strcasestr(accept, "application/json") : NULL;
+	const char *events = find_word(accept, "text/event-stream");
+	const char *json = find_word(accept, "application/json");
 
-	return events && (!json || events < json) && !strcasestr(accept, "q=");
+	return events && (!json || events < json) && !find_word(accept, "q=");
 }
 
 bool mcps_is_json(const char *content_type)
