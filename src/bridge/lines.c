@@ -5,7 +5,9 @@
  * What it costs. Received: a share of a read; an allocation and a copy of the message, if it is
  * small; one that has most of the block that was read into takes that block instead, so no copy.
  * Sent, while nobody else sends: one write from where the message lies, no allocation, no wake, two
- * atomic steps. Sent while another writes: an allocation, and a share of that one's next write.
+ * atomic steps. Sent while another writes: an allocation, and a share of that one's next write. Who
+ * has the role and others beside it that are about to send lets them run first: 64 fibers that call
+ * one child cost it and us one write, and its reading them at once, in place of 64.
  *
  * Who writes is a role. Whoever finds it free writes at once, as much as the conn takes without
  * waiting; the rest is left to a fiber that is made for it and ends when all is sent. Who finds the
@@ -39,6 +41,7 @@
 #define WRITE_MESSAGES 32		  /* in one writev */
 #define WRITE_BYTES ((size_t)256 * 1024)  /* the same, when there is more than one */
 #define ROUNDS_MAX 4			  /* of writes that one sender does for others */
+#define ALONE_SENDS 32			  /* between two looks whether others would send, too */
 
 enum { ROLE_FREE, ROLE_HELD };
 
@@ -382,6 +385,17 @@ static weft_err send_later(struct lines *l, weft_message *message, weft_deadline
 	return WEFT_OK;
 }
 
+/* With the role, before a write: fibers of this worker that are about to send, too, come first, and
+ * their messages go by the same write. Tried once in ALONE_SENDS, and while it pays. */
+static void let_others_join(struct lines *l)
+{
+	if (l->alone > 0 && --l->alone > 0)
+		return;
+	if (weft_in_fiber())
+		(void)weft_yield();
+	l->alone = pushlist_is_empty(&l->pending) ? ALONE_SENDS : 0;
+}
+
 static weft_err lines_send(void *user, weft_message *message, weft_deadline until)
 {
 	struct lines *l = user;
@@ -392,6 +406,7 @@ static weft_err lines_send(void *user, weft_message *message, weft_deadline unti
 	} else if (pushlist_is_empty(&l->pending) && word_change(&l->role, ROLE_FREE, ROLE_HELD)) {
 		l->first = message->text;
 		message->text = (weft_buf)WEFT_BUF_EMPTY;
+		let_others_join(l);
 		err = write_here(l);
 	} else {
 		err = send_later(l, message, until);

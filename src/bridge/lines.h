@@ -32,6 +32,7 @@ struct lines {
 	/* the role's */
 	struct push_node *queue, **queue_end; /* taken from pending */
 	weft_buf first;			      /* goes before queue; or empty */
+	unsigned alone;			      /* sends before it waits for others; 0: it does */
 	size_t sent; /* bytes of the first of all that have gone, its line end included */
 };
 
