@@ -14,6 +14,7 @@ import unittest
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "support"))
 # pylint: disable=wrong-import-position
 from mcplib import FIXTURE, Client, events, messages
+from peerlib import PeerCase
 from weftlib import PATIENCE, WEFT, Bridge, Case, connect, run, until
 
 LISTEN = "listen:http://127.0.0.1:0/mcp"
@@ -327,6 +328,54 @@ class ForStdio(Case):
                     "clientInfo": {"name": "t", "version": "1"}}}))
                 answer = json.loads(sock.makefile("rb").readline())
                 self.assertIn("refused", answer["error"]["message"])
+
+
+class Encrypted(PeerCase):
+    """https:// at either end."""
+
+    def call_through(self, url):
+        """The name of the server that a stdio client finds at url, or the error it gets."""
+        done = subprocess.run(
+            [WEFT, "bridge", "stdio:", url], timeout=PATIENCE, check=False, capture_output=True,
+            input=one_line({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {
+                "protocolVersion": "2025-06-18", "capabilities": {},
+                "clientInfo": {"name": "t", "version": "1"}}}))
+        answer = json.loads(done.stdout)
+        return answer["result"]["serverInfo"]["name"] if "result" in answer \
+            else answer["error"]["message"]
+
+    def test_certificates_are_verified(self):
+        listen = "listen:https://127.0.0.1:0/mcp#cert=%s&key=%s"
+        with Bridge(listen % (self.certs.chain("server"), self.certs.key), "--",
+                    *FIXTURE) as bridge:
+            self.assertRegex(bridge.url, r"^https://127\.0\.0\.1:\d+/mcp$")
+            self.assertEqual(self.call_through(f"{bridge.url}#ca={self.certs.root}"), "fixture")
+            self.assertIn("issuer", self.call_through(bridge.url))
+        with Bridge(listen % (self.certs.chain("expired"), self.certs.key), "--",
+                    *FIXTURE) as bridge:
+            self.assertIn("expired", self.call_through(f"{bridge.url}#ca={self.certs.root}"))
+
+    def test_a_self_signed_certificate_is_known_by_its_fingerprint(self):
+        with Bridge("--self-signed", "listen:https://127.0.0.1:0", "--", *FIXTURE) as bridge:
+            bridge.await_line("fingerprint=sha256:")
+            line = next(line for line in bridge.lines if "fingerprint=" in line)
+            fingerprint = line.split("fingerprint=")[1].split()[0]
+            self.assertEqual(
+                self.call_through(f"{bridge.url}#fingerprint={fingerprint}"), "fixture")
+            other = "sha256:" + "0" * 64
+            self.assertIn("another one than expected",
+                          self.call_through(f"{bridge.url}#fingerprint={other}"))
+
+    def test_fields_of_a_file_are_sent(self):
+        tokens, fields = self.path("tokens"), self.path("fields")
+        with open(tokens, "w", encoding="ascii") as file:
+            file.write("the-secret\n")
+        with open(fields, "w", encoding="ascii") as file:
+            file.write("# who we are\nAuthorization: Bearer the-secret\n")
+        with Bridge("--token-file", tokens, LISTEN, "--", *FIXTURE) as bridge:
+            self.assertEqual(
+                self.call_through(f"{bridge.url}#header-file={fields}"), "fixture")
+            self.assertIn("token", self.call_through(bridge.url))
 
 
 class Arguments(Case):
