@@ -57,7 +57,8 @@ static bool is_drained(struct relay_session *session, weft_deadline *next)
 		session->drain_until = weft_after_ns(drain_ns);
 		(void)word64_add(&session->flights, SESSION_WAITED);
 	}
-	if (word64_get(&session->flights) == (uint64_t)SESSION_WAITED)
+	if (word64_get(&session->flights) == (uint64_t)SESSION_WAITED &&
+		!word_get(&session->queue.is_used))
 		return true;
 	sooner(next, session->drain_until);
 	return weft_now() >= session->drain_until;

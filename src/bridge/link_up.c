@@ -149,10 +149,16 @@ static bool is_init_settled(struct link *link)
 	return word_get(&link->init) != LINK_INIT_PENDING;
 }
 
+/* By the revision that it names, or because there was no such method before. */
 static bool is_modern(const weft_message *message)
 {
-	return message->rpc.meta_protocol_version.text != NULL ||
-		weft_json_string_is(message->rpc.method, "server/discover");
+	size_t size = strlen(LINK_MODERN), len;
+	const char *version;
+
+	if (weft_likely(!message->rpc.meta_protocol_version.text))
+		return weft_json_string_is(message->rpc.method, "server/discover");
+	return weft_json_string_view(message->rpc.meta_protocol_version, &version, &len) ||
+		len != size || memcmp(version, LINK_MODERN, size) >= 0;
 }
 
 /* A request without a session for a server that knows none without: eras are not translated. */

@@ -282,8 +282,41 @@ BOTH_TEST(a_shared_server_that_does_not_start_is_tried_again_when_it_is_wanted)
 	return WEFT_OK;
 }
 
+/* What waits in the queue of one that does not read yet is owed, too. */
+BOTH_TEST(a_client_that_ended_gets_what_waits_for_it)
+{
+	static const char asks[] = CALL("1", "echo") "\n";
+	weft_conn *ends[2];
+	weft_transport *client;
+	unsigned answers = 0;
+	size_t got;
+	char c;
+
+	setup();
+	s.options.drain_timeout_ns = 10000 * MS;
+	begin(0);
+	want_ok(weft_conn_pair(ends, 4096));
+	want_ok(weft_transport_lines_own(&client, ends[1], NULL));
+	s.t[0].relay = s.relay;
+	s.t[0].relays = client;
+	talker_serve(&s.t[0]);
+	for (unsigned i = 0; i < 300; i++)
+		want_ok(weft_conn_write(ends[0], asks, sizeof(asks) - 1, NULL, WEFT_FOREVER));
+	want_ok(weft_conn_shutdown(ends[0]));
+	wait_count(&s.fake.answers, 300);
+	while (!weft_conn_read(ends[0], &c, 1, &got, WEFT_FOREVER))
+		answers += c == '\n';
+	want(answers == 300);
+	weft_conn_free(ends[0]);
+	want_ok(weft_fiber_join(s.t[0].fiber, NULL, WEFT_FOREVER));
+	want_ok(s.t[0].verdict);
+	end();
+	return WEFT_OK;
+}
+
 static void relay_shared_tests(TCase *tc)
 {
+	both_add(tc, a_client_that_ended_gets_what_waits_for_it);
 	both_add(tc, later_sessions_are_welcomed_by_the_first_answer);
 	both_add(tc, sessions_that_begin_at_once_are_initialized_once);
 	both_add(tc, each_session_gets_what_it_asked_for_under_equal_ids);

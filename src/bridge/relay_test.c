@@ -490,6 +490,10 @@ BOTH_TEST(a_request_without_a_session_is_refused_for_an_old_server)
 			"{\"jsonrpc\":\"2.0\",\"id\":2,\"method\":\"who\",\"params\":{" MODERN
 			"}}");
 		talker_hears_error(&t, "2", -32022, "2025-06-18");
+		talker_say(&t,
+			"{\"jsonrpc\":\"2.0\",\"id\":3,\"method\":\"who\",\"params\":{\"_meta\":{"
+			"\"io.modelcontextprotocol/protocolVersion\":\"2025-06-18\"}}}");
+		talker_hears_result(&t, "3", "{\"n\":3}");
 		want_ok(talker_close(&t));
 		end();
 	}

@@ -286,6 +286,11 @@ static weft_err serve(void *arg)
 	return WEFT_OK;
 }
 
+void talker_serve(struct talker *talker)
+{
+	CAMPAIGN_INSIST(weft_spawn(&talker->fiber, "session", serve, talker));
+}
+
 void talker_open(struct talker *talker, struct relay *relay)
 {
 	talker_open_on(talker, relay, weft_worker_self());

@@ -59,6 +59,8 @@ struct talker {
 void talker_open(struct talker *talker, struct relay *relay);
 /* The same on that worker. */
 void talker_open_on(struct talker *talker, struct relay *relay, unsigned worker);
+/* A session of relay and relays, which are set. */
+void talker_serve(struct talker *talker);
 void talker_say(struct talker *talker, const char *format, ...) WEFT_PRINTF(2, 3);
 /* What comes next, within a minute. */
 void talker_hear(struct talker *talker, weft_message *out);
