@@ -652,6 +652,55 @@ BOTH_TEST(a_slow_reader_of_events_holds_bounded_memory_and_gets_all)
 	return WEFT_OK;
 }
 
+BOTH_TEST(a_client_that_reads_nothing_is_left_behind)
+{
+	struct mcpd_options options = { .mcp = { .replay_bytes_max = 20000 },
+		.has_http = true,
+		.http = WEFT_HTTP_SERVER_OPTIONS_DEFAULT };
+	char body[256], session[MCP_SESSION_SIZE], data[256], id[MCP_ID_SIZE];
+	struct mcp_say s = { .version = "2025-11-25", .body = body };
+	weft_conn *conn, *deaf;
+	struct mcpd d;
+	int n = 0;
+
+	/* more than what the system takes by itself */
+	snprintf(body, sizeof(body),
+		RPC("1", "progress", "{\"count\":%d,\"_meta\":{\"progressToken\":1}}"),
+		weft_in_sim() ? 2000 : 40000);
+	options.http.write_timeout_ns = 100 * MS;
+	mcpd_open(&d, &options);
+	conn = mcpd_connect(&d);
+	deaf = mcpd_connect(&d);
+	mcp_initialize(conn, "2025-06-18", session);
+	s.session = session;
+	mcp_say(deaf, &s);
+	while (stats_of(&d).requests < 2)
+		both_pause();
+	while (stats_of(&d).requests_now || stats_of(&d).streams_now) {
+		want(stats_of(&d).replay_bytes <= 20000 + 200);
+		both_sleep_ns(5 * MS);
+	}
+	mcp_ask_is(conn, session, CALL, 200, RPC_RESULT("1", "[]"));
+	weft_conn_free(deaf);
+	/* what there was room for is still to be had, the answer at its end */
+	deaf = mcpd_connect(&d);
+	s = (struct mcp_say){ .method = "GET",
+		.session = session,
+		.accept = "text/event-stream",
+		.fields = "Last-Event-ID: 1-0-MQ==\r\n" };
+	mcp_say(deaf, &s);
+	hear_stream(deaf);
+	do {
+		hear_data(deaf, data, sizeof(data), id, sizeof(id));
+		want(n++ < 1000);
+	} while (strcmp(data, RPC_RESULT("1", "null")) != 0);
+	hear_stream_end(deaf);
+	weft_conn_free(conn);
+	weft_conn_free(deaf);
+	mcpd_close(&d);
+	return WEFT_OK;
+}
+
 BOTH_TEST(large_answers_come_whole_as_json_and_as_events)
 {
 	struct mcpd_options options = { .mcp = { .json_wait_ns = 1, .replay_bytes_max = 1000 } };
@@ -693,11 +742,12 @@ BOTH_TEST(large_answers_come_whole_as_json_and_as_events)
 BOTH_TEST(sessions_come_and_go_and_nothing_is_left)
 {
 	char session[MCP_SESSION_SIZE];
-	int rounds = weft_in_sim() ? 5 : 200;
+	struct mcpd_options options = { .mcp.sessions_max = 2000 };
+	int rounds = weft_in_sim() ? 5 : 2000;
 	struct mcpd d;
 	weft_conn *conn;
 
-	mcpd_open(&d, NULL);
+	mcpd_open(&d, &options);
 	for (int i = 0; i < rounds; i++) {
 		conn = mcpd_connect(&d);
 		mcp_initialize(conn, "2025-06-18", session);
@@ -735,6 +785,7 @@ static void life_tests(TCase *tc)
 	both_add(tc, a_server_that_stops_ends_streams_in_order);
 	both_add(tc, an_idle_stream_is_kept_alive);
 	both_add(tc, a_slow_reader_of_events_holds_bounded_memory_and_gets_all);
+	both_add(tc, a_client_that_reads_nothing_is_left_behind);
 	both_add(tc, large_answers_come_whole_as_json_and_as_events);
 	both_add(tc, sessions_come_and_go_and_nothing_is_left);
 }

@@ -234,7 +234,8 @@ static weft_err count_allocations(void *arg)
 {
 	struct mcpd_options options = { .by_sink = true };
 	char session[MCP_SESSION_SIZE];
-	uint64_t before, cost;
+	weft_http_server_stats stats;
+	uint64_t before, cost, writes;
 	struct mcpd d;
 	weft_conn *conn;
 
@@ -244,10 +245,14 @@ static weft_err count_allocations(void *arg)
 	mcp_initialize(conn, "2025-06-18", session);
 	for (int i = 0; i < 10; i++)
 		mcp_ask_is(conn, session, RPC("1", "echo", "[]"), 200, NULL);
+	weft_http_server_stats_get(d.h.server, &stats);
 	before = t_malloc_calls();
 	for (int i = 0; i < 100; i++)
 		mcp_ask_is(conn, session, RPC("1", "echo", "[]"), 200, NULL);
 	cost = t_malloc_calls() - before;
+	writes = stats.writes;
+	weft_http_server_stats_get(d.h.server, &stats);
+	ck_assert_uint_eq(stats.writes - writes, 100);
 	/* the body, the stream, its entry; and the answer, which is the test's own */
 	ck_assert_uint_le(cost, 100 * 4 + 10);
 	weft_conn_free(conn);
@@ -255,7 +260,7 @@ static weft_err count_allocations(void *arg)
 	return WEFT_OK;
 }
 
-START_TEST(a_request_that_is_answered_as_json_costs_three_allocations)
+START_TEST(a_request_that_is_answered_as_json_costs_three_allocations_and_one_write)
 {
 	weft_run_options options = WEFT_RUN_OPTIONS_DEFAULT;
 
@@ -270,6 +275,6 @@ static void server_tests(TCase *tc)
 	t_add(tc, several_have_paths_of_their_own_on_one_http_server);
 	t_add(tc, no_memory_for_a_server_leaves_nothing);
 	t_add(tc, no_memory_for_a_session_is_survived);
-	t_add(tc, a_request_that_is_answered_as_json_costs_three_allocations);
+	t_add(tc, a_request_that_is_answered_as_json_costs_three_allocations_and_one_write);
 }
 T_SUITE("mcp server", server_tests)
