@@ -21,8 +21,9 @@ typedef enum weft_mcp_era {
 typedef struct weft_mcp_client_options {
 	weft_transport_options transport;
 	weft_mcp_era era;
-	/* What each request is like: fields, tls, proxy and so on, as in weft_sse_client_options;
-	 * borrowed until free. NULL: the defaults. */
+	/* What each request is like: fields, tls, proxy, redirects_max (0 here: 10) and so on, as
+	 * in weft_sse_client_options; borrowed until free. NULL: the defaults. A POST follows
+	 * redirects only by 307 and 308, unless on_redirect is set. */
 	const weft_http_request *request;
 	/* For an answer, of whatever streams; 0: none. subscriptions/listen has none. */
 	int64_t response_timeout_ns;

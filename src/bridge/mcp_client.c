@@ -12,6 +12,7 @@
 
 #define ATTEMPTS_DEFAULT 5
 #define REQUESTS_DEFAULT 1000
+#define REDIRECTS 10
 #define GOODBYE_NS INT64_C(2000000000) /* for the DELETE of a session */
 
 /* ---- messages ---- */
@@ -427,6 +428,8 @@ static weft_err options_fill(struct mcp_remote *remote, const weft_mcp_client_op
 	if (remote->request.url || remote->request.url_parsed || remote->request.method ||
 		remote->request.body || remote->request.body_read)
 		return err_setf(WEFT_EINVAL, "request: url, method and body are not for setting");
+	if (!remote->request.redirects_max)
+		remote->request.redirects_max = REDIRECTS;
 	err = transport_options_fill(&transport, &o->transport);
 	if (err)
 		return err_wrap(err, "transport");

@@ -14,6 +14,18 @@
 
 /* ---- one POST ---- */
 
+/* A POST that became a GET would ask for something else. */
+static weft_err keep_post(void *user, weft_http_response *response, const char *url)
+{
+	unsigned status = weft_http_response_status(response);
+
+	(void)user;
+	if (status == 307 || status == 308)
+		return WEFT_OK;
+	return err_setf(WEFT_EPROTO, "status %u (%s) to %s: a POST would become a GET", status,
+		weft_http_status_text(status), url);
+}
+
 /* The response's head is there. Errors: as weft_http_client_send. */
 static weft_err post(struct mcp_client *c, const weft_message *message, weft_http_response **out,
 	weft_deadline until)
@@ -31,6 +43,8 @@ static weft_err post(struct mcp_client *c, const weft_message *message, weft_htt
 	request.fields = fields;
 	request.body = message->text.data;
 	request.body_size = message->text.len;
+	if (!request.on_redirect)
+		request.on_redirect = keep_post;
 	request.endless = true; /* if it is a stream, which may be silent for long */
 	err = weft_http_client_send(remote->http, &request, out, until);
 	weft_http_fields_free(fields);

@@ -285,7 +285,8 @@ static weft_err listen_fiber(void *arg)
 		err = follow(&g, false);
 	if (err == WEFT_ENOTFOUND && g.was_open && mcp_has_session(c)) {
 		mcp_session_lost(c);
-	} else if (g.was_open && err != WEFT_ECANCELED && err != WEFT_ECLOSED) {
+	} else if (err == WEFT_ENOMEM ||
+		(g.was_open && err != WEFT_ECANCELED && err != WEFT_ECLOSED)) {
 		(void)snprintf(text, sizeof(text),
 			"the stream of the server's messages is lost: %s", weft_error_detail());
 		mcp_end(c, WEFT_ERESET, text);

@@ -506,6 +506,44 @@ BOTH_TEST(attempts_to_resume_are_bounded)
 	return WEFT_OK;
 }
 
+/* ---- redirects ---- */
+
+static weft_err redirects(struct web *web, struct web_call *call)
+{
+	bool is_moved = web_is(call, "moved");
+	weft_http_fields *fields;
+	weft_err err;
+
+	if (strcmp(weft_http_exchange_path(call->x), "/old") != 0)
+		return WEFT_ENOTFOUND;
+	(void)counter_add(&web->seen, 1);
+	want_ok(weft_http_fields_create(&fields));
+	want_ok(weft_http_fields_set(fields, "Location", "/mcp"));
+	err = weft_http_exchange_reply(call->x, is_moved ? 302 : 307, fields, "", 0, WEFT_FOREVER);
+	weft_http_fields_free(fields);
+	return err;
+}
+
+BOTH_TEST(redirects_are_followed_if_a_post_stays_one)
+{
+	struct web w = {
+		.options = WEFT_MCP_CLIENT_OPTIONS_DEFAULT, .path = "/old", .also = "/old"
+	};
+
+	web_begin(&w, redirects);
+	web_connect(&w);
+	web_initialize(&w);
+	web_ask(&w, 1, "echo", "[1]");
+	web_hears_result(&w, 1, "[1]");
+	web_ask(&w, 2, "moved", NULL);
+	web_hears_error(&w, 2, -32000, "a POST would become a GET");
+	web_drop(&w);
+	want(counter_get(&w.seen) >= 5); /* the DELETE, too */
+	want(counter_get(&w.deletes) == 2);
+	web_end(&w);
+	return WEFT_OK;
+}
+
 /* ---- the end of sessions ---- */
 
 static weft_err forgets(struct web *web, struct web_call *call)
@@ -862,6 +900,7 @@ static void mcp_client_tests(TCase *tc)
 	both_add(tc, requests_that_are_not_answered_are_bounded);
 	both_add(tc, a_stream_that_breaks_is_resumed_after_the_time_the_server_said);
 	both_add(tc, attempts_to_resume_are_bounded);
+	both_add(tc, redirects_are_followed_if_a_post_stays_one);
 	both_add(tc, a_session_that_the_server_forgot_is_at_its_end);
 	both_add(tc, a_close_ends_a_send_that_waits_for_the_server);
 	both_add(tc, the_servers_own_messages_come_over_a_stream_that_is_opened_again);

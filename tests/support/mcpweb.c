@@ -166,8 +166,8 @@ void web_begin(struct web *web, web_fn answer)
 		httpd_route(&web->h, "*", web->also, serve, web);
 	snprintf(web->authority, sizeof(web->authority), "%s",
 		weft_listener_name(web->h.listener) + strlen("tcp://"));
-	snprintf(web->url, sizeof(web->url), "%s://%s/mcp", web->scheme ? web->scheme : "http",
-		web->authority);
+	snprintf(web->url, sizeof(web->url), "%s://%s%s", web->scheme ? web->scheme : "http",
+		web->authority, web->path ? web->path : "/mcp");
 	want_ok(weft_http_client_create(&web->http, NULL));
 	want_ok(weft_outgoing_mcp(&web->outgoing, web->http, web->url, &web->options));
 }

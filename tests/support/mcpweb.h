@@ -32,6 +32,7 @@ struct web {
 	bool has_no_session;
 	weft_mcp_client_options options;
 	const char *scheme; /* NULL: "http" */
+	const char *path;   /* NULL: "/mcp" */
 	const char *also;   /* another path that is served; NULL: none */
 	weft_http_client *http;
 	weft_outgoing *outgoing;
