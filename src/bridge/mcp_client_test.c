@@ -371,8 +371,12 @@ static weft_err never(struct web *web, struct web_call *call)
 	if (!web_is(call, "hold") && !web_is(call, "stream"))
 		return WEFT_ENOTFOUND;
 	if (web_is(call, "stream")) {
-		want_ok(weft_http_exchange_sse_begin(call->x, NULL, WEFT_FOREVER));
-		want_ok(web_event(call, "1", ""));
+		weft_err err = weft_http_exchange_sse_begin(call->x, NULL, WEFT_FOREVER);
+
+		if (!err)
+			err = web_event(call, "1", "");
+		if (err) /* the client may have gone */
+			return err;
 	}
 	(void)counter_add(&web->seen, 1);
 	(void)web_hold(call);
@@ -506,6 +510,8 @@ BOTH_TEST(a_close_ends_a_send_that_waits_for_the_server)
 
 static weft_err mixed(struct web *web, struct web_call *call)
 {
+	weft_err err; /* the client may have gone */
+
 	if (web_is(call, "hold"))
 		return never(web, call);
 	if (!web_is(call, "any"))
@@ -517,12 +523,12 @@ static weft_err mixed(struct web *web, struct web_call *call)
 	case 1:
 		return web_reply(call, 500, NULL, "");
 	case 2:
-		want_ok(weft_http_exchange_sse_begin(call->x, NULL, WEFT_FOREVER));
+		err = weft_http_exchange_sse_begin(call->x, NULL, WEFT_FOREVER);
 		both_pause();
-		return web_event_result(call, NULL, "1");
+		return err ? err : web_event_result(call, NULL, "1");
 	default:
-		want_ok(weft_http_exchange_sse_begin(call->x, NULL, WEFT_FOREVER));
-		return WEFT_ERESET;
+		err = weft_http_exchange_sse_begin(call->x, NULL, WEFT_FOREVER);
+		return err ? err : WEFT_ERESET;
 	}
 }
 
