@@ -421,7 +421,7 @@ weft_err relay_serve(struct relay *relay, weft_transport *client)
 {
 	bool has_place = counter_try_add(&relay->sessions_now, 1, relay->options.sessions_max);
 	bool is_told = has_place || counter_try_add(&relay->refused_now, 1, REFUSED_MAX);
-	weft_err err;
+	weft_err err = WEFT_OK;
 
 	(void)counter_add(has_place ? &relay->sessions_all : &relay->refused, 1);
 	if (is_told)
