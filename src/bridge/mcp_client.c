@@ -450,6 +450,7 @@ static weft_err options_fill(struct mcp_remote *remote, const weft_mcp_client_op
 static weft_err url_take(struct mcp_remote *remote, const char *url)
 {
 	static const char sse[] = "sse+";
+	char none[1];
 	size_t size;
 	weft_err err;
 
@@ -463,7 +464,7 @@ static weft_err url_take(struct mcp_remote *remote, const char *url)
 	if (remote->url.userinfo)
 		return err_setf(WEFT_EINVAL, "%s: userinfo in the URL is not for setting",
 			remote->url.authority);
-	size = weft_http_url_format(&remote->url, NULL, 0) + 1;
+	size = weft_http_url_format(&remote->url, none, sizeof(none)) + 1;
 	remote->url_text = mem_alloc(size);
 	if (!remote->url_text)
 		return err_set(WEFT_ENOMEM);

@@ -249,7 +249,7 @@ static weft_err text_member(char **to, weft_json value)
 
 static weft_err word_add_own(struct words *words, char *text)
 {
-	weft_err err = words_add(words, text, strlen(text));
+	weft_err err = text ? words_add(words, text, strlen(text)) : err_set(WEFT_ENOMEM);
 
 	mem_free(text);
 	return err;
@@ -261,6 +261,8 @@ static weft_err command_member(struct server_entry *e, weft_json value)
 	char *text = NULL;
 	weft_err err = text_of(&text, value);
 
+	if (!err && !text)
+		err = WEFT_ENOMEM;
 	if (err)
 		return err;
 	if (!*text) {
@@ -303,6 +305,8 @@ static weft_err pair_add(struct words *to, weft_json name, weft_json value, cons
 	struct grown g = { NULL, 0 };
 	weft_err err = text_of(&left, name);
 
+	if (!err && !left)
+		err = WEFT_ENOMEM;
 	if (!err && (!*left || strpbrk(left, "=:\r\n")))
 		err = err_setf(WEFT_EINVAL, "has a name that can't be one: \"%.64s\"", left);
 	if (!err) {
@@ -310,6 +314,8 @@ static weft_err pair_add(struct words *to, weft_json name, weft_json value, cons
 		if (err == WEFT_EINVAL)
 			err = err_wrap(err, "\"%.64s\"", left);
 	}
+	if (!err && !right)
+		err = WEFT_ENOMEM;
 	if (!err && *separator == ':' && strpbrk(right, "\r\n"))
 		err = err_setf(WEFT_EINVAL, "\"%.64s\" has a line end", left);
 	if (!err)
@@ -494,7 +500,7 @@ weft_err servers_load(struct server_list *list, const char *path)
 {
 	static const char *const names[] = { "mcpServers" };
 	weft_json_limits limits = { .size_max = SERVERS_FILE_MAX };
-	weft_json whole, servers;
+	weft_json whole = { NULL, 0 }, servers = { NULL, 0 };
 	size_t len = 0, count = list->count;
 	char *text = NULL;
 	weft_err err = text_file_read(&text, &len, path, SERVERS_FILE_MAX);
