@@ -36,9 +36,11 @@ weft_err text_file_read(char **out, size_t *len, const char *path, size_t max)
 	if (fd < 0)
 		return err_setf(WEFT_EINVAL, "%s", strerror(errno));
 	text = mem_alloc(max + 2);
-	if (!text)
-		err = err_set(WEFT_ENOMEM);
-	else if (!read_up_to(fd, text, max, len))
+	if (!text) {
+		(void)close(fd);
+		return err_set(WEFT_ENOMEM);
+	}
+	if (!read_up_to(fd, text, max, len))
 		err = err_setf(WEFT_EINVAL, "%s", strerror(errno));
 	else if (*len > max)
 		err = err_setf(WEFT_EINVAL, "has more than %zu bytes", max);
