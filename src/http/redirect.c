@@ -35,7 +35,8 @@ static bool becomes_get(unsigned status, const char *method)
 static char *request_text(const char *method, const weft_http_url *url)
 {
 	size_t method_len = strlen(method);
-	size_t url_len = weft_http_url_format(url, NULL, 0);
+	char none[1];
+	size_t url_len = weft_http_url_format(url, none, sizeof(none));
 	char *text = mem_alloc(method_len + 1 + url_len + 1);
 
 	if (text) {
