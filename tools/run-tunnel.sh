@@ -11,14 +11,13 @@
 #   WEFT_BUILD=DIR    where weft and examples/ are; build
 set -euo pipefail
 cd "$(dirname "$0")/.."
+. tools/run-lib.sh
 build=${WEFT_BUILD:-build}
 mib=${WEFT_RUN_MIB:-256}
 rounds=3
 weft=${WEFT:-$build/weft}
 server=${WEFT_EXAMPLES:-$build/examples}/file_server
 
-say() { printf 'run: %s\n' "$*"; }
-die() { printf 'run: %s\n' "$*" >&2; exit 1; }
 
 case $mib in '' | *[!0-9]* | 0) die "WEFT_RUN_MIB is \"$mib\", not a number of MiB" ;; esac
 for tool in curl sha256sum awk; do
@@ -27,35 +26,6 @@ done
 for program in "$weft" "$server"; do
 	[ -x "$program" ] || die "$program is missing: make build makes it"
 done
-
-work=$(mktemp -d "${TMPDIR:-/tmp}/weft-run.XXXXXX")
-pids=()
-cleanup() {
-	trap '' INT TERM
-	for pid in "${pids[@]}"; do kill -TERM "$pid" 2>/dev/null || true; done
-	for pid in "${pids[@]}"; do wait "$pid" 2>/dev/null || true; done
-	rm -rf "$work"
-}
-trap cleanup EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM
-
-# The program's first line on stderr, "NAME: listening on URL", gives the URL.
-listening_url() { # PID FILE
-	local url
-	while :; do
-		url=$(sed -n '1s/^.*: listening on //p' "$2")
-		if [ -n "$url" ]; then
-			printf '%s\n' "$url"
-			return
-		fi
-		if ! kill -0 "$1" 2>/dev/null; then
-			cat "$2" >&2
-			return 1
-		fi
-		read -r -t 0.02 <> <(:) || true
-	done
-}
 
 # Bytes a second.
 fetch() { # URL

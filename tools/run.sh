@@ -10,48 +10,18 @@
 #   WEFT_BUILD=DIR    where weft and examples/ are; build
 set -euo pipefail
 cd "$(dirname "$0")/.."
+. tools/run-lib.sh
 build=${WEFT_BUILD:-build}
 weft=${WEFT:-$build/weft}
 server=${WEFT_EXAMPLES:-$build/examples}/mcp_server
 wait_s=20 # for an answer
 
-say() { printf 'run: %s\n' "$*"; }
-die() { printf 'run: %s\n' "$*" >&2; exit 1; }
 show() { sed '/^\r*$/d; s/^/    /'; }
 
 command -v curl >/dev/null || die "curl is missing: make setup installs it"
 for program in "$weft" "$server"; do
 	[ -x "$program" ] || die "$program is missing: make build makes it"
 done
-
-work=$(mktemp -d "${TMPDIR:-/tmp}/weft-run.XXXXXX")
-pids=()
-cleanup() {
-	trap '' INT TERM
-	for pid in "${pids[@]}"; do kill -TERM "$pid" 2>/dev/null || true; done
-	for pid in "${pids[@]}"; do wait "$pid" 2>/dev/null || true; done
-	rm -rf "$work"
-}
-trap cleanup EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM
-
-# The program's first line on stderr, "weft: listening on URL", gives the URL.
-listening_url() { # PID FILE
-	local url
-	while :; do
-		url=$(sed -n '1s/^.*: listening on //p' "$2")
-		if [ -n "$url" ]; then
-			printf '%s\n' "$url"
-			return
-		fi
-		if ! kill -0 "$1" 2>/dev/null; then
-			cat "$2" >&2
-			return 1
-		fi
-		read -r -t 0.02 <> <(:) || true
-	done
-}
 
 initialize='{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-11-25",'
 initialize+='"capabilities":{},"clientInfo":{"name":"make run","version":"1"}}}'

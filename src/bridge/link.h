@@ -47,6 +47,8 @@
 #include <weft/scope.h>
 #include <weft/watch.h>
 
+#include <string.h>
+
 #define LINK_TEXT_MAX 512		    /* bytes of a reason that is kept, NUL included */
 #define LINK_ID_MAX ((size_t)1024)	    /* bytes of a request's id, of its progress token */
 #define LINK_INITIALIZE_MAX ((size_t)65536) /* bytes of what a client says of itself: it is kept */
@@ -258,6 +260,11 @@ void flight_drop(struct link *link, struct flight *flight);
 void flight_free(struct link *link, struct flight *flight);
 /* The ids are the same value, however they are written. */
 bool link_same_id(weft_json a, weft_json b);
+/* They are written alike; two that are none, too. */
+static inline bool link_same_text(weft_json a, weft_json b)
+{
+	return a.len == b.len && (a.len == 0 || memcmp(a.text, b.text, a.len) == 0);
+}
 /* Sends to the server; the caller is in the gate, in the server's sink, or is the link's fiber. */
 WEFT_MUST_CHECK weft_err link_send_own(struct link *link, weft_message *message);
 

@@ -42,11 +42,6 @@ static weft_json subscription_of(
 	return (weft_json){ quoted, flight->id.len + 2 };
 }
 
-static bool is_same(weft_json a, weft_json b)
-{
-	return a.len == b.len && (a.len == 0 || memcmp(a.text, b.text, a.len) == 0);
-}
-
 /* The client's side of the ids. */
 static weft_err renumber(const struct flight *flight, weft_message *message, weft_json *id)
 {
@@ -57,7 +52,7 @@ static weft_err renumber(const struct flight *flight, weft_message *message, wef
 	if (subscription.text) {
 		edits[1].old = subscription;
 		edits[1].value = subscription_of(flight, subscription, quoted);
-	} else if (is_same(*id, flight->id)) {
+	} else if (link_same_text(*id, flight->id)) {
 		return WEFT_OK;
 	}
 	return weft_message_edit(message, flight->session->relay->options.pool, edits, 2);

@@ -58,11 +58,6 @@ static struct flight *board(struct relay_session *session, const weft_message *m
 	return flight;
 }
 
-static bool is_same(weft_json a, weft_json b)
-{
-	return a.len == b.len && (a.len == 0 || memcmp(a.text, b.text, a.len) == 0);
-}
-
 /* The server's side of the ids. */
 static weft_err renumber(const struct flight *flight, weft_message *message)
 {
@@ -72,7 +67,8 @@ static weft_err renumber(const struct flight *flight, weft_message *message)
 
 	if (flight->token.len)
 		edits[1].old = message->rpc.meta_progress_token;
-	if (is_same(edits[0].old, number) && (!flight->token.len || is_same(edits[1].old, number)))
+	if (link_same_text(edits[0].old, number) &&
+		(!flight->token.len || link_same_text(edits[1].old, number)))
 		return WEFT_OK;
 	return weft_message_edit(message, flight->session->relay->options.pool, edits, 2);
 }
