@@ -89,8 +89,9 @@ WEFT_API const char *weft_bridge_to_name(const weft_bridge *bridge);
 /* The fingerprint of the certificate that was made for options.self_signed, as
  * weft_tls_client_options.fingerprint and "?fingerprint=" take it; NULL: none was. */
 WEFT_API const char *weft_bridge_fingerprint(const weft_bridge *bridge);
-/* Reads the files of TLS, and of tokens, again: what is accepted or dialled later uses what they hold now. On
- * an error what was read before stays in use. Blocks on files. Errors: WEFT_EINVAL, as check. */
+/* Reads the files of TLS, and of tokens, again: what is accepted or dialled later uses what they hold
+ * now. Each is tried; where one is not good, what was read of it before stays in use, and the error
+ * tells of all of these. Blocks on files. Errors: WEFT_EINVAL, as check. */
 WEFT_API WEFT_MUST_CHECK weft_err weft_bridge_reload(weft_bridge *bridge);
 /*
  * Serves until weft_bridge_stop, or until the one session of stdio: is over. Then

@@ -36,7 +36,9 @@ typedef struct weft_message {
 	/*
 	 * Of kind INVALID: WEFT_EPROTO, or WEFT_EMSGSIZE: over a limit; text is then its
 	 * beginning, rpc.id its id, wherever that was, if it can be told (it does not lie in text),
-	 * and would_be its kind, if that can be told, or INVALID. Otherwise WEFT_OK.
+	 * and would_be its kind, if that can be told, or INVALID.
+	 * Of kind ERROR: why the transport itself answers, in the place of a server that did not.
+	 * Otherwise WEFT_OK.
 	 */
 	weft_err err;
 	weft_jsonrpc_kind would_be;

@@ -6,6 +6,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "bridge/endpoint_tls.h"
+#include "bridge/faults.h"
 #include "bridge/messages.h"
 #include "bridge/session.h"
 #include "net/process_env.h"
@@ -427,11 +428,15 @@ const char *weft_bridge_fingerprint(const weft_bridge *bridge)
 
 weft_err weft_bridge_reload(weft_bridge *bridge)
 {
-	weft_err err = bridge->from_tls ? weft_tls_reload(bridge->from_tls) : WEFT_OK;
+	struct faults faults = { .err = WEFT_OK };
 
-	if (!err && bridge->to_tls)
-		err = weft_tls_reload(bridge->to_tls);
-	return err ? endpoint_tls_error(err) : messages_reload(bridge);
+	/* each for itself: what is wrong with one says nothing of the others */
+	if (bridge->from_tls)
+		faults_add(&faults, endpoint_tls_error(weft_tls_reload(bridge->from_tls)));
+	if (bridge->to_tls)
+		faults_add(&faults, endpoint_tls_error(weft_tls_reload(bridge->to_tls)));
+	messages_reload(bridge, &faults);
+	return faults_error(&faults);
 }
 
 const char *weft_bridge_server(const weft_bridge *bridge, size_t n, const char **name)

@@ -407,6 +407,10 @@ static weft_err http_parse(struct endpoint *e, const char *text)
 	const char *given = NULL;
 	weft_err err = endpoint_http_split(e, text, &given);
 
+	/* a server that is silent for long is everyday life, and one that has gone without a word
+	 * would be waited for without an end */
+	e->net.keepalive = !e->is_listener;
+
 	if (!err && given)
 		err = options_parse(e, given);
 	if (!err && e->tls.is_on)

@@ -190,6 +190,7 @@ struct link {
 	struct word initialized;  /* notifications/initialized was sent */
 	struct word is_tainted;	  /* the server was initialized, or puzzled, by the link itself */
 	struct word has_answered; /* the server, since it was started */
+	struct word was_reached;  /* a server has answered, at any time */
 	struct counter heard_at;  /* when the server said something; kept if silence is timed */
 	struct word is_timed;	  /* the link's fiber has a timer for silence */
 	/* the server's end: valid once is_lost */

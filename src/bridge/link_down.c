@@ -148,6 +148,27 @@ static void land_own(struct link *link, struct flight *flight, weft_message *mes
 	bell_ring(&link->bell);
 }
 
+/* What a transport says in a server's place tells why the server can't be had. */
+static void note_answer(struct link *link, const weft_message *message)
+{
+	weft_json said = message->rpc.error_message;
+	char why[LINK_TEXT_MAX];
+	size_t len;
+
+	if (weft_unlikely(message->err)) {
+		if (!weft_json_string_decode(said, why, sizeof(why) - 1, &len))
+			why[len] = '\0';
+		else /* too long: its beginning, as it stands */
+			(void)snprintf(why, sizeof(why), "%.*s", LINK_TEXT_MAX / 2, said.text);
+		link_why_set(link, message->err, why);
+		return;
+	}
+	if (!word_peek(&link->has_answered)) {
+		word_put(&link->was_reached, 1);
+		word_put(&link->has_answered, 1);
+	}
+}
+
 static void down_answer(struct link *link, weft_message *message)
 {
 	struct flight *flight;
@@ -158,8 +179,7 @@ static void down_answer(struct link *link, weft_message *message)
 		(void)counter_add(&link->relay->late, 1);
 		return;
 	}
-	if (!word_peek(&link->has_answered))
-		word_put(&link->has_answered, 1);
+	note_answer(link, message);
 	if (flight->kind == FLIGHT_OWN)
 		land_own(link, flight, message);
 	else if (flight->kind == FLIGHT_INITIALIZE)

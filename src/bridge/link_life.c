@@ -251,8 +251,9 @@ static void in_vain(struct link *link, weft_err err)
 		rest(link, weft_after_ns(backoff_next(&link->backoff)));
 		return;
 	}
-	relay_tell(link->relay, link->only, WEFT_LOG_WARN, err, "server \"%s\" does not start: %s",
-		link->relay->name, link->why);
+	relay_tell(link->relay, link->only,
+		link->relay->options.caller_tells ? WEFT_LOG_INFO : WEFT_LOG_WARN, err,
+		"server \"%s\" does not start: %s", link->relay->name, link->why);
 	if (link->only) {
 		die(link, err);
 		return;

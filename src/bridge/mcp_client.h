@@ -99,6 +99,7 @@ struct mcp_post {
 	bool was_mended;  /* sent again, with other fields */
 	char *cursor;	  /* of is_own: the next page, as JSON; NULL: there is none */
 	bool is_answered; /* its own fiber has claimed it */
+	weft_err why; /* WEFT_OK: what the server says of it is an answer; else why it is none */
 	weft_deadline until;
 	char *last_id;	  /* of a stream that broke: where to go on; NULL: it can't */
 	int64_t retry_ns; /* that the server said; -1: none */

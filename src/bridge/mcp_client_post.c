@@ -221,6 +221,14 @@ static bool mend(struct mcp_post *p, const weft_jsonrpc *error)
 
 /* ---- a request that is refused ---- */
 
+/* Whether it is the door that is shut, whatever stands on it: then it is no answer of the server. */
+static weft_err refusal(const struct mcp_post *p, unsigned status)
+{
+	if (status == 401 || status == 403)
+		return WEFT_EAUTH;
+	return status == 404 && mcp_is_initialize(&p->message) ? WEFT_ENOTFOUND : WEFT_OK;
+}
+
 /* A JSON-RPC error in the body is the answer, whatever the status. WEFT_EAGAIN: to be sent again. */
 static weft_err refused(struct mcp_post *p, weft_http_response *response)
 {
@@ -239,6 +247,7 @@ static weft_err refused(struct mcp_post *p, weft_http_response *response)
 	body = error_body(c, response);
 	is_error = weft_jsonrpc_scan(&rpc, (const char *)body.data, body.len, NULL) ==
 		WEFT_JSONRPC_ERROR;
+	p->why = refusal(p, weft_http_response_status(response));
 	if (is_error && mend(p, &rpc)) {
 		err = WEFT_EAGAIN;
 	} else if (is_error && (!is_old || is_todays(&rpc))) {

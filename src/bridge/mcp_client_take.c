@@ -85,14 +85,17 @@ bool mcp_claim_id(struct mcp_client *c, weft_json id, weft_cancel **token, bool 
 
 /* ---- errors in the place of answers ---- */
 
-static void say_error(struct mcp_client *c, const weft_jsonrpc_draft *draft)
+/* why: WEFT_OK: it is the server's. */
+static void say_error(struct mcp_client *c, const weft_jsonrpc_draft *draft, weft_err why)
 {
 	weft_message message;
 
-	if (weft_message_write(&message, c->remote->options.transport.pool, draft))
+	if (weft_message_write(&message, c->remote->options.transport.pool, draft)) {
 		mcp_end(c, WEFT_ENOMEM, "no memory for an answer");
-	else
-		weft_transport_deliver_own(c->transport, &message);
+		return;
+	}
+	message.err = why;
+	weft_transport_deliver_own(c->transport, &message);
 }
 
 static void refuse_id(struct mcp_client *c, weft_json id, const char *text)
@@ -101,7 +104,7 @@ static void refuse_id(struct mcp_client *c, weft_json id, const char *text)
 		.kind = WEFT_JSONRPC_ERROR, .id = id, .code = MCP_LOST, .message = text
 	};
 
-	say_error(c, &draft);
+	say_error(c, &draft, WEFT_ERESET);
 }
 
 void mcp_refuse(struct mcp_post *post, const char *text)
@@ -135,7 +138,7 @@ void mcp_take_error(struct mcp_post *post, const weft_jsonrpc *error, const char
 		text[len + i] = also[i];
 	draft.message = len + also_len ? text : "";
 	draft.message_len = len + also_len;
-	say_error(post->client, &draft);
+	say_error(post->client, &draft, post->why);
 	mem_free(text);
 }
 

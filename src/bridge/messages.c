@@ -203,11 +203,13 @@ static weft_err child_make(struct message_server *s, const struct words *argv)
 static weft_err client_make(struct messages *m, const struct weft_bridge *b)
 {
 	weft_http_client_options options = WEFT_HTTP_CLIENT_OPTIONS_DEFAULT;
+	weft_net_options net = WEFT_NET_OPTIONS_DEFAULT; /* of servers with names */
 
 	if (m->client)
 		return WEFT_OK;
+	net.keepalive = true;
 	options.tls = b->to_tls;
-	options.net = &b->to.net;
+	options.net = b->servers.count ? &net : &b->to.net;
 	options.connect_timeout_ns = b->options.connect_timeout_ns;
 	options.connections_max = b->options.connections_max;
 	options.connections_per_key_max = b->options.connections_max;
@@ -277,19 +279,26 @@ static void told(void *user, const weft_bridge_event *event)
 	bridge_event(user, event);
 }
 
+/* A child, which --max-children counts, or a connection, of which each session has one. */
+static bool is_child(const struct message_server *s)
+{
+	return s->entry ? !s->entry->url : s->bridge->to.kind == ENDPOINT_EXEC;
+}
+
 static weft_err relay_make(struct message_server *s)
 {
 	struct weft_bridge *b = s->bridge;
 	struct relay_options options = { .name = *s->name ? s->name : "server",
 		.outgoing = s->outgoing,
 		.is_shared = b->options.session_shared,
+		.caller_tells = bridge_has_one_session(b),
 		.sessions_max = b->options.connections_max,
-		.children_max = b->options.children_max,
+		.children_max = is_child(s) ? b->options.children_max : b->options.connections_max,
 		.connect_timeout_ns = b->options.connect_timeout_ns,
 		.read_timeout_ns = b->options.read_timeout_ns,
 		.idle_timeout_ns = b->from.kind == ENDPOINT_HTTP ? idle_ns(b) : 0,
 		.drain_timeout_ns = b->from.kind == ENDPOINT_HTTP ? 0 : b->options.drain_timeout_ns,
-		.children = &b->counters.children_now,
+		.children = is_child(s) ? &b->counters.children_now : NULL,
 		.session_last = &b->session_last,
 		.on_event = told,
 		.user = b,
@@ -498,16 +507,14 @@ const char *messages_server(const struct weft_bridge *bridge, size_t n, const ch
 	return m->servers[n].url;
 }
 
-weft_err messages_reload(struct weft_bridge *bridge)
+void messages_reload(struct weft_bridge *bridge, struct faults *faults)
 {
 	struct messages *m = bridge->messages;
-	weft_err err = WEFT_OK;
 
-	for (size_t i = 0; !err && m && i < m->count; i++) {
+	for (size_t i = 0; m && i < m->count; i++) {
 		if (m->servers[i].mcp && bridge->options.token_file)
-			err = weft_mcp_server_reload(m->servers[i].mcp);
+			faults_add(faults, weft_mcp_server_reload(m->servers[i].mcp));
 	}
-	return err;
 }
 
 void messages_stats_get(const struct weft_bridge *bridge, weft_bridge_stats *out)

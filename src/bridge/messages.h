@@ -8,6 +8,7 @@
  * as conns, with a message a line.
  */
 #include "bridge/bridge.h"
+#include "bridge/faults.h"
 
 #include <weft/scope.h>
 
@@ -22,8 +23,8 @@ WEFT_MUST_CHECK weft_err messages_serve(struct weft_bridge *bridge, weft_scope *
 /* The session of a conn, on that worker; taken unless there is an error. Errors: as weft_scope_spawn. */
 WEFT_MUST_CHECK weft_err messages_take(
 	struct weft_bridge *bridge, weft_scope *scope, unsigned worker, weft_conn *conn);
-/* Reads token files again. Errors: WEFT_EINVAL. */
-WEFT_MUST_CHECK weft_err messages_reload(struct weft_bridge *bridge);
+/* Reads token files again. */
+void messages_reload(struct weft_bridge *bridge, struct faults *faults);
 const char *messages_server(const struct weft_bridge *bridge, size_t n, const char **name);
 void messages_stats_get(const struct weft_bridge *bridge, weft_bridge_stats *out);
 /* When all sessions are over. In the bridge's fiber. */

@@ -325,6 +325,22 @@ static void session_end(struct relay_session *session)
 	weft_shield_end();
 }
 
+/* It has ended in order, but had no server: what it asked was answered with why. */
+static weft_err unreached(struct relay_session *session)
+{
+	struct link *link = session->link;
+	char why[LINK_TEXT_MAX];
+	weft_err err = WEFT_OK;
+
+	if (word_get(&link->was_reached))
+		return WEFT_OK;
+	rt_lock_acquire(&link->lock);
+	memcpy(why, link->why, sizeof(why));
+	err = link->why_err;
+	rt_lock_release(&link->lock);
+	return err ? err_setf(err, "%s", why) : WEFT_OK;
+}
+
 /* Why it was over; the caller's error then. A client that has gone is no failure, and neither is
  * what could not be sent to it any more. */
 static weft_err verdict(struct relay_session *session)
@@ -336,7 +352,7 @@ static weft_err verdict(struct relay_session *session)
 		return err_set(WEFT_ECANCELED);
 	if (is_ended && (err == WEFT_OK || err == WEFT_ECLOSED || err == WEFT_ERESET))
 		return session->end_err == WEFT_ECLOSED
-			? WEFT_OK
+			? unreached(session)
 			: err_setf(session->end_err, "%s", session->end_text);
 	return err ? err_setf(err, "%s", session->fail_text) : WEFT_OK;
 }
