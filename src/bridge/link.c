@@ -9,7 +9,8 @@
  *			same); else one of the request. Never of the answer.
  *	map		an insert and a remove, by number
  *	atomics		read-modify-write: 2 of the session's count, 2 of the gate, 1 of the ids,
- *			1 of the flight's users; 2 statistics, on the worker's own line
+ *			1 of the flight's users; 10 statistics, on the worker's own lines
+ *	clock		2 looks
  *	locks, wakes, system calls
  *			none; those of the two transports
  */
@@ -88,6 +89,9 @@ void link_why_set(struct link *link, weft_err err, const char *text)
 {
 	const char *why = text ? text : weft_error_detail();
 
+	/* that there are enough already is no fault of the server's */
+	if (err != WEFT_ECAPACITY && err != WEFT_ECANCELED)
+		counts_fault(link->relay->counts, why);
 	rt_lock_acquire(&link->lock);
 	link->why_err = err;
 	(void)snprintf(link->why, sizeof(link->why), "%s", why);
@@ -181,9 +185,24 @@ static void flight_retired(struct reclaim_node *node)
 	mem_free(container_of(node, struct flight, node));
 }
 
+void flight_settle(struct flight *flight, bool is_answered)
+{
+	struct relay_counts *counts;
+
+	if (flight->is_settled || flight->kind == FLIGHT_OWN)
+		return;
+	flight->is_settled = true;
+	counts = flight->session->relay->counts;
+	if (is_answered)
+		counts_answered(counts, weft_now() - flight->came_at);
+	else
+		counts_dropped(counts);
+}
+
 /* What a flight holds but its memory. */
 static void flight_release(struct link *link, struct flight *flight)
 {
+	flight_settle(flight, false);
 	if (flight->kind == FLIGHT_INITIALIZE && !link->only && !flight->is_landed_well)
 		link_init_settle(link, LINK_INIT_NONE);
 	mem_free(flight->params);

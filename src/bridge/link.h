@@ -66,13 +66,6 @@
 #define LINK_UP (INT64_C(1) << 32)	  /* there is a server */
 #define SESSION_WAITED (INT64_C(1) << 32) /* its fiber waits for the last flight */
 
-/* Counted by worker, so that workers don't share a line. */
-#define RELAY_CELLS 16
-struct relay_cell {
-	struct counter requests, answers;
-	char apart[CACHE_LINE - 2 * sizeof(struct counter)];
-};
-
 struct relay {
 	struct relay_options options; /* zeros replaced; its name is the relay's */
 	char *name;		      /* owned */
@@ -80,12 +73,10 @@ struct relay {
 	struct link *shared;	      /* NULL: a link a session */
 	struct word stopping;
 	struct rt_lock lock;
-	struct list sessions; /* of relay_session.in_relay; under lock */
-	struct counter sessions_now;
-	struct counter children, session_last; /* unless options point elsewhere */
-	struct counter sessions_all, refused, refused_now, failed, servers, servers_now, lost;
-	struct counter errors, cancelled, late, invalid;
-	struct relay_cell cells[RELAY_CELLS];
+	struct list sessions;			  /* of relay_session.in_relay; under lock */
+	struct counter sessions_now, refused_now; /* limits that hold exactly */
+	struct counter children, session_last;	  /* unless options point elsewhere */
+	struct relay_counts *counts, *own_counts; /* own_counts: NULL if options point elsewhere */
 };
 
 /* Messages for a client that does not read as fast as others. */
@@ -136,10 +127,12 @@ struct flight {
 	struct refcount users;	  /* one for being in the map */
 	uint8_t kind;		  /* enum flight_kind */
 	bool is_landed_well; /* INITIALIZE: answered with a result; who took it out of the map */
+	bool is_settled; /* its end was counted; who took it out of the map, then the last user */
 	struct relay_session *session; /* NULL: OWN */
 	struct link_call *call;	       /* OWN */
 	uint64_t number;	       /* the id on the server's side */
 	int64_t since;		       /* when it was sent, if silence is timed */
+	int64_t came_at;	       /* weft_now's */
 	char *params;		       /* INITIALIZE: of the request; owned */
 	size_t params_len;
 	weft_json id, token; /* as the client has them, in text; token may be none */
@@ -216,6 +209,7 @@ struct link {
 	unsigned failures; /* in a row */
 	weft_deadline started_at;
 	bool is_up;	   /* LINK_UP is in the gate */
+	bool was_started;  /* a server was, at any time */
 	bool is_probed;	   /* server/discover was sent, by this link, once */
 	bool is_cancelled; /* the fiber is */
 	char *speaks;	   /* JSON: revisions of an old server; set before era is OLD; owned */
@@ -257,6 +251,8 @@ void link_sweep(struct link *link, const struct relay_session *session,
 struct flight *link_only_flight(struct link *link);
 
 void flight_drop(struct link *link, struct flight *flight);
+/* Counts its end, once; before its client sees it, so that who asks then finds it counted. */
+void flight_settle(struct flight *flight, bool is_answered);
 /* Without having been in the map. */
 void flight_free(struct link *link, struct flight *flight);
 /* The ids are the same value, however they are written. */

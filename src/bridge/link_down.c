@@ -58,9 +58,16 @@ static weft_err renumber(const struct flight *flight, weft_message *message, wef
 	return weft_message_edit(message, flight->session->relay->options.pool, edits, 2);
 }
 
-static void count_answer(struct relay *relay)
+static void count_answer(struct relay *relay, const weft_message *answer)
 {
-	counter_add(&relay->cells[weft_worker_self() % RELAY_CELLS].answers, 1);
+	int64_t code = 0;
+
+	(void)counter_add(&counts_cell(relay->counts)->answers, 1);
+	if (weft_likely(answer->rpc.kind != WEFT_JSONRPC_ERROR))
+		return;
+	if (weft_json_integer(answer->rpc.error_code, &code))
+		code = 0;
+	counts_error(relay->counts, answer->err ? COUNTS_BY_BRIDGE : COUNTS_BY_SERVER, code);
 }
 
 /* To the client; the flight is over. */
@@ -69,7 +76,8 @@ static void land(struct link *link, struct flight *flight, weft_message *message
 	char text[LINK_TEXT_MAX];
 	weft_err err = renumber(flight, message, &message->rpc.id);
 
-	count_answer(link->relay);
+	count_answer(link->relay, message);
+	flight_settle(flight, flight->kind != FLIGHT_LISTEN);
 	if (!err)
 		err = session_send_own(flight->session, message);
 	if (err == WEFT_EMSGSIZE || err == WEFT_ENOMEM || err == WEFT_ECAPACITY) {
@@ -164,6 +172,7 @@ static void note_answer(struct link *link, const weft_message *message)
 		return;
 	}
 	if (!word_peek(&link->has_answered)) {
+		counter_set(&link->relay->counts->failing_at, 0);
 		word_put(&link->was_reached, 1);
 		word_put(&link->has_answered, 1);
 	}
@@ -176,7 +185,7 @@ static void down_answer(struct link *link, weft_message *message)
 
 	if (weft_json_integer(message->rpc.id, &number) || number < 0 ||
 		!link_take(link, (uint64_t)number, &flight)) {
-		(void)counter_add(&link->relay->late, 1);
+		(void)counter_add(&link->relay->counts->late, 1);
 		return;
 	}
 	note_answer(link, message);
@@ -401,7 +410,7 @@ static void down_about(struct link *link, weft_message *message, weft_json about
 	if (number_of(about, &number))
 		flight = link_look(link, number);
 	if (!flight) {
-		(void)counter_add(&link->relay->late, 1);
+		(void)counter_add(&link->relay->counts->late, 1);
 		return;
 	}
 	if (about.text == message->rpc.progress_token.text)
@@ -473,7 +482,7 @@ static void down_invalid(struct link *link, weft_message *message)
 {
 	char what[LINK_TEXT_MAX], text[2 * LINK_TEXT_MAX];
 
-	(void)counter_add(&link->relay->invalid, 1);
+	(void)counter_add(&link->relay->counts->invalid, 1);
 	say_invalid(what, sizeof(what), link->server, message);
 	(void)snprintf(
 		text, sizeof(text), "what server \"%s\" sent is %s", link->relay->name, what);

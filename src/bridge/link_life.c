@@ -110,8 +110,11 @@ static weft_err connect_server(struct link *link, weft_deadline until)
 		(void)counter_sub(children, 1);
 		return err;
 	}
-	(void)counter_add(&relay->servers, 1);
-	(void)counter_add(&relay->servers_now, 1);
+	(void)counter_add(&relay->counts->servers, 1);
+	(void)counter_add(&relay->counts->servers_now, 1);
+	if (link->was_started)
+		(void)counter_add(&relay->counts->restarts, 1);
+	link->was_started = true;
 	return WEFT_OK;
 }
 
@@ -123,7 +126,7 @@ static void free_server(struct link *link)
 		return;
 	weft_transport_free(link->server);
 	link->server = NULL;
-	(void)counter_sub(&relay->servers_now, 1);
+	(void)counter_sub(&relay->counts->servers_now, 1);
 	(void)counter_sub(children_of(relay), 1);
 }
 
@@ -274,7 +277,7 @@ static void lost(struct link *link)
 	/* in order, or not: it was wanted */
 	weft_err err = link->lost_err != WEFT_ECLOSED ? link->lost_err : WEFT_ERESET;
 
-	(void)counter_add(&relay->lost, 1);
+	(void)counter_add(&relay->counts->lost, 1);
 	(void)snprintf(reason, sizeof(reason),
 		"server \"%s\" was lost while this was in flight: %s", relay->name,
 		link->lost_text);

@@ -74,7 +74,7 @@ static void refuse(
 		session_fail(session, err, "no memory for an answer");
 		return;
 	}
-	(void)counter_add(&session->relay->errors, 1);
+	counts_error(session->relay->counts, COUNTS_BY_BRIDGE, code);
 	err = session_send_own(session, &message);
 	/* others have ended it */
 	if (err == WEFT_EMSGSIZE)
@@ -95,6 +95,7 @@ void session_refuse(struct relay_session *session, weft_json id, int code, weft_
 
 void flight_refuse(struct flight *flight, int code, weft_json data, const char *text)
 {
+	flight_settle(flight, true);
 	refuse(flight->session, flight->id, code, data, text);
 }
 

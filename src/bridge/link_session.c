@@ -252,6 +252,7 @@ weft_err session_send_own(struct relay_session *session, weft_message *message)
 	weft_err err;
 
 	record(session, message);
+	counts_message(session->relay->counts, COUNTS_TO_CLIENT, message->text.len);
 	if (session->relay->options.idle_timeout_ns)
 		counter_set(&session->active_at, (uint64_t)weft_now());
 	err = session->link->only ? weft_transport_send_own(session->client, message, WEFT_FOREVER)

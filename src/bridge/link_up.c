@@ -28,12 +28,14 @@ static struct flight *board(struct relay_session *session, const weft_message *m
 	struct flight *flight;
 
 	if (id.len > LINK_ID_MAX || token.len > LINK_ID_MAX) {
+		counts_answered(session->relay->counts, 0);
 		session_refuse(session, id.len > LINK_ID_MAX ? none : id,
 			WEFT_JSONRPC_INVALID_REQUEST, none,
 			"an id and a progress token have at most %zu bytes", LINK_ID_MAX);
 		return NULL;
 	}
 	if (!session_enter(session)) {
+		counts_answered(session->relay->counts, 0);
 		session_refuse(session, id, LINK_SERVER_LOST, none,
 			"%zu requests of this session are in flight already",
 			session->relay->options.requests_max);
@@ -41,6 +43,7 @@ static struct flight *board(struct relay_session *session, const weft_message *m
 	}
 	flight = mem_alloc(sizeof(*flight) + id.len + token.len);
 	if (!flight) {
+		counts_answered(session->relay->counts, 0);
 		session_refuse(session, id, WEFT_JSONRPC_INTERNAL_ERROR, none, "out of memory");
 		session_leave(session);
 		return NULL;
@@ -48,6 +51,7 @@ static struct flight *board(struct relay_session *session, const weft_message *m
 	memset((void *)flight, 0, sizeof(*flight));
 	refcount_init(&flight->users, 1);
 	flight->session = session;
+	flight->came_at = weft_now();
 	flight->number = counter_add(&session->link->id_next, 1);
 	memcpy(flight->text, id.text, id.len);
 	flight->id = (weft_json){ flight->text, id.len };
@@ -90,7 +94,7 @@ static void crash(struct link *link, struct flight *flight)
 
 static void count_request(struct relay *relay)
 {
-	counter_add(&relay->cells[weft_worker_self() % RELAY_CELLS].requests, 1);
+	(void)counter_add(&counts_cell(relay->counts)->sent, 1);
 }
 
 /* From here on the flight is its own: its answer may be there before this returns. */
@@ -208,6 +212,7 @@ static void welcome_again(struct link *link, struct flight *flight)
 		crash(link, flight);
 		return;
 	}
+	flight_settle(flight, true);
 	(void)session_send_own(session, &message);
 	(void)word_swap(&session->is_ready, 1);
 	flight_drop(link, flight);
@@ -254,9 +259,11 @@ void link_init_settle(struct link *link, enum link_init init)
 
 static void up_request(struct relay_session *session, weft_message *message)
 {
-	struct flight *flight = board(session, message);
 	struct link *link = session->link;
+	struct flight *flight;
 
+	counts_request(link->relay->counts);
+	flight = board(session, message);
 	if (!flight)
 		return;
 	if (weft_unlikely(is_modern(message))) {
@@ -283,7 +290,7 @@ static void up_cancelled(struct relay_session *session, weft_message *message)
 	if (!is_token(edit.old) || !link_find(link, session, edit.old, &number) ||
 		!link_take(link, number, &flight))
 		return; /* was answered */
-	(void)counter_add(&link->relay->cancelled, 1);
+	(void)counter_add(&link->relay->counts->cancelled, 1);
 	edit.value = weft_json_of_integer((int64_t)number, digits);
 	if (!weft_message_edit(message, link->relay->options.pool, &edit, 1) && link_enter(link)) {
 		(void)!link_send_own(link, message);
@@ -329,7 +336,7 @@ static void up_answer(struct relay_session *session, weft_message *message)
 	if (link_question_take(link, session, message->rpc.id))
 		(void)!link_send_own(link, message);
 	else
-		(void)counter_add(&link->relay->late, 1);
+		(void)counter_add(&link->relay->counts->late, 1);
 	link_leave(link);
 }
 
@@ -353,7 +360,7 @@ static void up_invalid(struct relay_session *session, const weft_message *messag
 	bool is_large = message->err == WEFT_EMSGSIZE;
 	char what[LINK_TEXT_MAX];
 
-	(void)counter_add(&session->relay->invalid, 1);
+	(void)counter_add(&session->relay->counts->invalid, 1);
 	say_invalid(what, sizeof(what), session->client, message);
 	if (message->would_be == WEFT_JSONRPC_RESPONSE || message->would_be == WEFT_JSONRPC_ERROR)
 		up_invalid_answer(session, rpc->id, what);
@@ -378,6 +385,7 @@ static void client_message(void *user, weft_message *message)
 
 		options->on_message(options->user, &recorded);
 	}
+	counts_message(session->relay->counts, COUNTS_TO_SERVER, message->text.len);
 	if (options->idle_timeout_ns)
 		counter_set(&session->active_at, (uint64_t)weft_now());
 	switch (message->rpc.kind) {

@@ -103,7 +103,9 @@ weft_err relay_create(struct relay **out, const struct relay_options *options)
 	relay->options = checked;
 	list_init(&relay->sessions);
 	relay->name = mem_strdup(options->name);
-	if (!relay->name)
+	relay->own_counts = checked.counts ? NULL : mem_calloc(1, sizeof(*relay->own_counts));
+	relay->counts = checked.counts ? checked.counts : relay->own_counts;
+	if (!relay->name || !relay->counts)
 		err = err_set(WEFT_ENOMEM);
 	if (!err && checked.is_shared)
 		err = start_shared(relay);
@@ -136,6 +138,7 @@ void relay_free(struct relay *relay)
 		link_fini(relay->shared);
 		mem_free(relay->shared);
 	}
+	mem_free(relay->own_counts);
 	mem_free(relay->name);
 	mem_free(relay);
 }
@@ -145,25 +148,36 @@ const char *relay_name(const struct relay *relay)
 	return relay->name;
 }
 
+static uint64_t total(const struct counter *counters, size_t len)
+{
+	uint64_t sum = 0;
+
+	for (size_t i = 0; i < len; i++)
+		sum += counter_get(&counters[i]);
+	return sum;
+}
+
 void relay_stats_get(const struct relay *relay, struct relay_stats *out)
 {
+	const struct relay_counts *c = relay->counts;
+	struct counts_cell cell;
+
+	counts_sum(c, &cell);
 	*out = (struct relay_stats){
-		.sessions = counter_get(&relay->sessions_all),
-		.sessions_refused = counter_get(&relay->refused),
-		.sessions_failed = counter_get(&relay->failed),
-		.sessions_now = (size_t)counter_get(&relay->sessions_now),
-		.servers_now = (size_t)counter_get(&relay->servers_now),
-		.servers_started = counter_get(&relay->servers),
-		.servers_lost = counter_get(&relay->lost),
-		.errors = counter_get(&relay->errors),
-		.cancelled = counter_get(&relay->cancelled),
-		.late = counter_get(&relay->late),
-		.invalid = counter_get(&relay->invalid),
+		.sessions = total(c->sessions, COUNTS_TRANSPORTS),
+		.sessions_refused = total(c->sessions_refused, COUNTS_TRANSPORTS),
+		.sessions_failed = counter_get(&c->sessions_failed),
+		.sessions_now = (size_t)total(c->sessions_now, COUNTS_TRANSPORTS),
+		.servers_now = (size_t)counter_get(&c->servers_now),
+		.servers_started = counter_get(&c->servers),
+		.servers_lost = counter_get(&c->lost),
+		.requests = counter_get(&cell.sent),
+		.answers = counter_get(&cell.answers),
+		.errors = total(cell.errors[COUNTS_BY_BRIDGE], COUNTS_ERRORS),
+		.cancelled = counter_get(&c->cancelled),
+		.late = counter_get(&c->late),
+		.invalid = counter_get(&c->invalid),
 	};
-	for (size_t i = 0; i < RELAY_CELLS; i++) {
-		out->requests += counter_get(&relay->cells[i].requests);
-		out->answers += counter_get(&relay->cells[i].answers);
-	}
 }
 
 /* ---- sessions begin ---- */
@@ -435,23 +449,29 @@ static weft_err serve(struct relay *relay, weft_transport *client, bool is_refus
 
 weft_err relay_serve(struct relay *relay, weft_transport *client)
 {
+	struct relay_counts *counts = relay->counts;
+	enum counts_transport kind = counts_transport_of(weft_transport_kind(client));
 	bool has_place = counter_try_add(&relay->sessions_now, 1, relay->options.sessions_max);
 	bool is_told = has_place || counter_try_add(&relay->refused_now, 1, REFUSED_MAX);
 	weft_err err = WEFT_OK;
 
-	(void)counter_add(has_place ? &relay->sessions_all : &relay->refused, 1);
+	(void)counter_add(has_place ? &counts->sessions[kind] : &counts->sessions_refused[kind], 1);
+	if (has_place)
+		(void)counter_add(&counts->sessions_now[kind], 1);
 	if (is_told)
 		err = serve(relay, client, !has_place);
 	else
 		weft_transport_free(client);
-	if (has_place)
+	if (has_place) {
+		(void)counter_sub(&counts->sessions_now[kind], 1);
 		(void)counter_sub(&relay->sessions_now, 1);
-	else if (is_told)
+	} else if (is_told) {
 		(void)counter_sub(&relay->refused_now, 1);
+	}
 	if (!has_place)
 		return err_setf(WEFT_ECAPACITY, "%zu sessions with server \"%s\" are there already",
 			relay->options.sessions_max, relay->name);
 	if (err && err != WEFT_ECANCELED)
-		(void)counter_add(&relay->failed, 1);
+		(void)counter_add(&counts->sessions_failed, 1);
 	return err;
 }

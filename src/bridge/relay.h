@@ -20,6 +20,7 @@
  * Blocking: relay_serve, relay_free; in fibers.
  */
 #include "base/counter.h"
+#include "bridge/relay_counts.h"
 
 #include <weft/bridge.h>
 #include <weft/transport.h>
@@ -61,6 +62,7 @@ struct relay_options {
 	int64_t drain_timeout_ns;
 
 	/* Counted with others; borrowed until free; NULL: its own. */
+	struct relay_counts *counts;
 	struct counter *children;     /* now */
 	struct counter *session_last; /* number of the last session */
 
@@ -92,7 +94,7 @@ struct relay_stats {
 	uint64_t servers_started, servers_lost; /* lost: not stopped by the relay */
 	uint64_t requests;			/* of clients, sent to servers */
 	uint64_t answers;			/* of servers, sent to clients */
-	uint64_t errors;			/* answers that the relay made itself */
+	uint64_t errors;			/* answers made in a server's place */
 	uint64_t cancelled;
 	uint64_t late;	  /* messages of servers for nobody: dropped */
 	uint64_t invalid; /* what was no message, either way */
