@@ -178,13 +178,19 @@ static void note_answer(struct link *link, const weft_message *message)
 	}
 }
 
+/* The flight of that id, the caller's alone from now on. False: none. */
+static bool take_flight(struct link *link, weft_json id, struct flight **out)
+{
+	uint64_t number;
+
+	return number_of(id, &number) && link_take(link, number, out);
+}
+
 static void down_answer(struct link *link, weft_message *message)
 {
 	struct flight *flight;
-	int64_t number;
 
-	if (weft_json_integer(message->rpc.id, &number) || number < 0 ||
-		!link_take(link, (uint64_t)number, &flight)) {
+	if (!take_flight(link, message->rpc.id, &flight)) {
 		(void)counter_add(&link->relay->counts->late, 1);
 		return;
 	}
@@ -382,6 +388,34 @@ static void down_request(struct link *link, weft_message *message)
 
 /* ---- notifications ---- */
 
+static bool is_listening(struct link *link, uint64_t number)
+{
+	struct flight *flight = link_look(link, number);
+	bool is_it = flight && flight->kind == FLIGHT_LISTEN;
+
+	if (flight)
+		flight_drop(link, flight);
+	return is_it;
+}
+
+/* A server without sessions cancels nothing but a subscription, which ends so, without an answer. */
+static void down_unsubscribed(struct link *link, weft_message *message)
+{
+	weft_json_edit edit = { .old = message->rpc.request_id };
+	struct flight *flight;
+	uint64_t number;
+
+	if (!number_of(edit.old, &number) || !is_listening(link, number) ||
+		!link_take(link, number, &flight))
+		return;
+	edit.value = flight->id;
+	if (weft_message_edit(message, link->relay->options.pool, &edit, 1))
+		flight_refuse(flight, LINK_SERVER_LOST, none, "the server has ended it");
+	else
+		(void)session_send_own(flight->session, message);
+	flight_drop(link, flight);
+}
+
 static void down_cancelled(struct link *link, weft_message *message)
 {
 	weft_json id = message->rpc.request_id;
@@ -389,8 +423,10 @@ static void down_cancelled(struct link *link, weft_message *message)
 
 	if (id.len > 0 && id.len <= LINK_ID_MAX)
 		question = take_question(link, NULL, id);
-	if (!question)
-		return; /* was answered */
+	if (!question) {
+		down_unsubscribed(link, message);
+		return;
+	}
 	if (sessions_enter(link)) {
 		if (is_attached(link, question->session))
 			(void)session_send_own(question->session, message);
@@ -464,10 +500,8 @@ static void down_notification(struct link *link, weft_message *message)
 static void down_invalid_answer(struct link *link, weft_message *message, const char *text)
 {
 	struct flight *flight;
-	int64_t number;
 
-	if (weft_json_integer(message->rpc.id, &number) || number < 0 ||
-		!link_take(link, (uint64_t)number, &flight))
+	if (!take_flight(link, message->rpc.id, &flight))
 		return;
 	if (flight->kind == FLIGHT_OWN) {
 		weft_message_fini(message);

@@ -130,6 +130,22 @@ BOTH_TEST(a_cancelled_request_is_cancelled_at_the_server_and_not_answered)
 	return WEFT_OK;
 }
 
+BOTH_TEST(an_id_that_comes_back_as_a_text_is_the_same_id)
+{
+	struct talker t;
+
+	setup();
+	begin();
+	talker_open(&t, s.relay);
+	talker_say(&t, CALL("7", "quote"));
+	talker_hears_result(&t, "7", "{}");
+	talker_say(&t, CALL("\"a\"", "quote"));
+	talker_hears_result(&t, "\"a\"", "{}");
+	want_ok(talker_close(&t));
+	end();
+	return WEFT_OK;
+}
+
 BOTH_TEST(answers_to_what_nobody_asked_are_dropped)
 {
 	struct talker t;
@@ -461,6 +477,10 @@ BOTH_TEST(a_request_without_a_session_goes_to_a_modern_server)
 	talker_hear(&t, &m);
 	want(weft_json_string_is(m.rpc.meta_subscription_id, "sub"));
 	weft_message_fini(&m);
+	/* which the server ends so */
+	talker_say(&t, CALL("4", "unsubscribe"));
+	talker_hears_call(&t, "notifications/cancelled", "{\"requestId\":\"sub\"}");
+	talker_hears_result(&t, "4", "{}");
 	talker_say(&t, CALL("3", "initialize"));
 	talker_hears_error(&t, "3", -32022, "no initialize");
 	want_ok(talker_close(&t));
@@ -712,6 +732,7 @@ static void relay_tests(TCase *tc)
 	both_add(tc, each_session_has_a_server_of_its_own);
 	both_add(tc, progress_bears_the_clients_token);
 	both_add(tc, a_cancelled_request_is_cancelled_at_the_server_and_not_answered);
+	both_add(tc, an_id_that_comes_back_as_a_text_is_the_same_id);
 	both_add(tc, answers_to_what_nobody_asked_are_dropped);
 	both_add(tc, a_server_may_ask_its_client);
 	both_add(tc, a_lost_server_is_replaced_and_initialized_again);

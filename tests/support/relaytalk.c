@@ -128,6 +128,21 @@ static void subscribe(struct instance *s, const weft_jsonrpc *rpc)
 	hold(s, rpc->id);
 }
 
+static void unsubscribe(struct instance *s)
+{
+	for (unsigned i = 0; i < s->held_len; i++)
+		say(s,
+			"{\"jsonrpc\":\"2.0\",\"method\":\"notifications/cancelled\",\"params\":"
+			"{\"requestId\":%s}}",
+			s->held[i]);
+	s->held_len = 0;
+}
+
+static void quote(struct instance *s, weft_json id)
+{
+	say(s, "{\"jsonrpc\":\"2.0\",\"id\":\"%.*s\",\"result\":{}}", (int)id.len, id.text);
+}
+
 static void do_request(struct instance *s, const weft_jsonrpc *rpc)
 {
 	char text[TEXT_MAX];
@@ -161,6 +176,11 @@ static void do_request(struct instance *s, const weft_jsonrpc *rpc)
 		hold(s, rpc->id);
 	} else if (weft_json_string_is(rpc->method, "subscriptions/listen")) {
 		subscribe(s, rpc);
+	} else if (weft_json_string_is(rpc->method, "quote")) {
+		quote(s, rpc->id);
+	} else if (weft_json_string_is(rpc->method, "unsubscribe")) {
+		unsubscribe(s);
+		answer(s, rpc->id, "{}", 2);
 	} else if (weft_json_string_is(rpc->method, "release")) {
 		release(s);
 		answer(s, rpc->id, "{}", 2);

@@ -16,6 +16,9 @@
  *	twice		{} twice, after answers to what nobody asked
  *	hold		nothing: until it is cancelled, or until
  *	release		everything that is held gets {}, and this, too
+ *	quote		{}, with an id that is a text
+ *	subscriptions/listen	held, after it was acknowledged
+ *	unsubscribe	cancels what is held, and then {}
  *	die		nothing: the connection ends
  */
 #include "support/both.h"
