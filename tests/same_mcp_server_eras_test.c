@@ -313,6 +313,36 @@ BOTH_TEST(fields_that_do_not_say_what_the_body_says_are_refused)
 	return WEFT_OK;
 }
 
+#define META_OF(revision)                                                          \
+	"\"_meta\":{\"io.modelcontextprotocol/protocolVersion\":\"" revision "\"," \
+	"\"io.modelcontextprotocol/clientCapabilities\":{}}"
+
+BOTH_TEST(a_revision_that_is_not_known_may_be_for_who_serves_the_session)
+{
+	struct mcpd_options options = { .mcp = { .any_revision = true } };
+	struct mcp_say s = modern(METHOD("echo"), RPC("1", "echo", "{" META_OF("2027-01-01") "}"));
+	struct mcpd d;
+	weft_conn *conn;
+
+	mcpd_open(&d, &options);
+	conn = mcpd_connect(&d);
+	status_is(conn, &s, 400, "\"code\":-32020");
+	s.version = "2027-01-01";
+	status_is(conn, &s, 200, "\"id\":1,\"result\":{");
+	s.version = "2025-11-25";
+	s.fields = METHOD("server/discover");
+	s.body = RPC("2", "server/discover", "{" META_OF("2025-11-25") "}");
+	status_is(conn, &s, 200, "\"id\":2,\"result\":");
+	/* without saying so in both places it is of no era */
+	s.version = "2027-01-01";
+	s.body = RPC("3", "echo", "{}");
+	status_is(conn, &s, 400, "\"code\":-32022");
+	weft_conn_free(conn);
+	mcpd_close(&d);
+	want(counter_get(&d.sessions) == 1);
+	return WEFT_OK;
+}
+
 #define SQL METHOD("tools/call") "Mcp-Name: sql\r\n"
 #define SQL_CALL(arguments) \
 	RPC("3", "tools/call", "{\"name\":\"sql\",\"arguments\":{" arguments "}," META "}")
@@ -482,6 +512,7 @@ static void eras_tests(TCase *tc)
 	both_add(tc, eras_can_be_left_out);
 	both_add(tc, a_request_without_a_session_is_answered);
 	both_add(tc, fields_that_do_not_say_what_the_body_says_are_refused);
+	both_add(tc, a_revision_that_is_not_known_may_be_for_who_serves_the_session);
 	both_add(tc, arguments_that_go_into_fields_are_compared);
 	both_add(tc, clients_that_use_the_same_ids_get_their_own_answers);
 	both_add(tc, a_client_that_closes_its_stream_cancels);

@@ -17,6 +17,9 @@ typedef struct weft_mcp_server_options {
 	/* Paths of HTTP+SSE; NULL: the last segment of path replaced by "sse" and "messages". */
 	const char *sse_path, *messages_path;
 	bool sessions_off, stateless_off, sse_off; /* eras not served */
+	/* A request without a session that names a revision which is not known here is handed on all
+	 * the same: who serves the session refuses it (-32022), and knows what it speaks. */
+	bool any_revision;
 
 	size_t sessions_max;	    /* at once: 503; 0: 1000 */
 	size_t sessions_client_max; /* of a principal, or, without tokens, of an address; 0: no limit */
@@ -35,10 +38,10 @@ typedef struct weft_mcp_server_options {
 	const char *token_file;
 } weft_mcp_server_options;
 
-#define WEFT_MCP_SERVER_OPTIONS_DEFAULT                                                            \
-	{                                                                                          \
-		WEFT_TRANSPORT_OPTIONS_DEFAULT, NULL, NULL, false, false, false, 0, 0, 0, 0, 0, 0, \
-			0, 0, 0, NULL                                                              \
+#define WEFT_MCP_SERVER_OPTIONS_DEFAULT                                                          \
+	{                                                                                        \
+		WEFT_TRANSPORT_OPTIONS_DEFAULT, NULL, NULL, false, false, false, false, 0, 0, 0, \
+			0, 0, 0, 0, 0, 0, NULL                                                   \
 	}
 
 typedef struct weft_mcp_server weft_mcp_server;

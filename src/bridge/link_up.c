@@ -4,6 +4,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "bridge/link.h"
+#include "bridge/message.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -149,18 +150,6 @@ static bool is_init_settled(struct link *link)
 	return word_get(&link->init) != LINK_INIT_PENDING;
 }
 
-/* By the revision that it names, or because there was no such method before. */
-static bool is_modern(const weft_message *message)
-{
-	size_t size = strlen(LINK_MODERN), len;
-	const char *version;
-
-	if (weft_likely(!message->rpc.meta_protocol_version.text))
-		return weft_json_string_is(message->rpc.method, "server/discover");
-	return weft_json_string_view(message->rpc.meta_protocol_version, &version, &len) ||
-		len != size || memcmp(version, LINK_MODERN, size) >= 0;
-}
-
 /* A request without a session for a server that knows none without: eras are not translated. */
 static void refuse_modern(struct link *link, struct flight *flight, const weft_message *message)
 {
@@ -266,7 +255,7 @@ static void up_request(struct relay_session *session, weft_message *message)
 	flight = board(session, message);
 	if (!flight)
 		return;
-	if (weft_unlikely(is_modern(message))) {
+	if (weft_unlikely(message_is_stateless(&message->rpc))) {
 		if (!admit_modern(link, flight, message))
 			return;
 	} else if (weft_json_string_is(message->rpc.method, "initialize")) {

@@ -4,6 +4,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "bridge/message.h"
 #include "bridge/transport.h"
 #include "rt/rt.h"
 
@@ -29,8 +30,7 @@ bool mcp_is_stateless(const struct mcp_client *c, const weft_message *message)
 	case WEFT_MCP_STATELESS:
 		return true;
 	case WEFT_MCP_AUTO:
-		return message->rpc.meta_protocol_version.text ||
-			weft_json_string_is(message->rpc.method, "server/discover");
+		return message_is_stateless(&message->rpc);
 	case WEFT_MCP_SESSIONS:
 	case WEFT_MCP_SSE:
 		break;

@@ -74,6 +74,10 @@ static weft_err modern_errors(struct web *web, struct web_call *call)
 		return web_reply(call, 400, "application/json",
 			"{\"jsonrpc\":\"2.0\",\"id\":null,\"error\":{\"code\":-32022,\"message\":"
 			"\"v\",\"data\":{\"supported\":[\"2027-01-01\"]}}}");
+	if (web_is(call, "old")) {
+		want(web_field(call, "Mcp-Session-Id") && !web_field(call, "Mcp-Method"));
+		return web_result(call, "\"old\"");
+	}
 	if (web_is(call, "asks")) {
 		want_ok(weft_http_exchange_sse_begin(call->x, NULL, WEFT_FOREVER));
 		want_ok(web_event(call, "1", "{\"jsonrpc\":\"2.0\",\"id\":9,\"method\":\"ask\"}"));
@@ -111,6 +115,9 @@ BOTH_TEST(errors_of_the_era_without_sessions_end_no_session)
 	web_hears_error(&w, 5, -32000, "the server ended it"); /* not resumed */
 	web_ask(&w, 6, "echo", NULL);
 	web_hears_result(&w, 6, "{}");
+	web_ask(&w, 7, "old",
+		"{\"_meta\":{\"io.modelcontextprotocol/protocolVersion\":\"2025-06-18\"}}");
+	web_hears_result(&w, 7, "\"old\"");
 	want(counter_get(&w.gets) <= 1);
 	web_end(&w);
 	return WEFT_OK;

@@ -356,7 +356,8 @@ static bool check_version(
 			"Invalid params: _meta lacks io.modelcontextprotocol/protocolVersion");
 	if (!check_value("MCP-Protocol-Version", heads->version, rpc->meta_protocol_version, fault))
 		return false;
-	if (mcps_version_of(heads->version, strlen(heads->version)) < MCPS_2026_07_28)
+	if (!heads->any_version &&
+		mcps_version_of(heads->version, strlen(heads->version)) < MCPS_2026_07_28)
 		return fail(fault, MCPS_VERSION_UNSUPPORTED, "Unsupported protocol version");
 	return true;
 }

@@ -72,6 +72,7 @@ bool mcps_cursor_read(struct mcps_cursor *out, char id[MCPS_CURSOR_ID_MAX], cons
 struct mcps_heads {
 	const char *version, *method, *name;
 	bool repeated;
+	bool any_version; /* is served */
 };
 
 /* What is wrong with a request: the error it is answered with. */

@@ -187,7 +187,7 @@ END_TEST
 static struct mcps_fault check(
 	const char *version, const char *method, const char *name, const char *text)
 {
-	struct mcps_heads heads = { version, method, name, false };
+	struct mcps_heads heads = { version, method, name, false, false };
 	struct mcps_fault fault = { 0 };
 	weft_jsonrpc rpc;
 
@@ -239,7 +239,7 @@ END_TEST
 
 START_TEST(a_field_that_is_there_twice_is_a_mismatch)
 {
-	struct mcps_heads heads = { "2026-07-28", "tools/list", NULL, true };
+	struct mcps_heads heads = { "2026-07-28", "tools/list", NULL, true, false };
 	static const char text[] = CALL("tools/list", META);
 	struct mcps_fault fault;
 	weft_jsonrpc rpc;

@@ -140,9 +140,13 @@ bool mcps_is_stateless(const struct mcps_ask *ask)
 {
 	const weft_jsonrpc *rpc = &ask->message.rpc;
 
-	return ask->version == MCPS_2026_07_28 ||
+	if (ask->version == MCPS_2026_07_28 ||
 		mcps_version_of_json(rpc->meta_protocol_version) == MCPS_2026_07_28 ||
-		weft_json_string_is(rpc->method, "server/discover");
+		weft_json_string_is(rpc->method, "server/discover"))
+		return true;
+	/* of a later era, or of none: who would say so in both places? */
+	return ask->server->options.any_revision && ask->version == MCPS_VERSION_UNKNOWN &&
+		rpc->meta_protocol_version.text;
 }
 
 static bool is_repeated(const weft_http_fields *fields)
@@ -163,6 +167,7 @@ static bool check_heads(struct mcps_ask *ask)
 		.method = weft_http_exchange_field(ask->x, "Mcp-Method"),
 		.name = weft_http_exchange_field(ask->x, "Mcp-Name"),
 		.repeated = is_repeated(weft_http_exchange_fields(ask->x)),
+		.any_version = ask->server->options.any_revision,
 	};
 	struct mcps_fault fault;
 

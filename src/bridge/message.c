@@ -357,6 +357,20 @@ static weft_err edit_anew(
 	return WEFT_OK;
 }
 
+bool message_is_stateless(const weft_jsonrpc *rpc)
+{
+	static const char first[] = "2026-07-28";
+	const char *version;
+	size_t len;
+
+	if (weft_json_string_is(rpc->method, "server/discover"))
+		return true;
+	if (weft_likely(!rpc->meta_protocol_version.text))
+		return false;
+	return weft_json_string_view(rpc->meta_protocol_version, &version, &len) ||
+		len != sizeof(first) - 1 || memcmp(version, first, len) >= 0;
+}
+
 weft_err weft_message_edit(
 	weft_message *message, weft_buf_pool *pool, const weft_json_edit *edits, unsigned count)
 {

@@ -13,6 +13,9 @@ void message_adopt(weft_message *out, weft_buf text, const weft_json_limits *lim
 /* A message that was too large, all of which skim was shown. Errors: those of weft_buf_alloc. */
 WEFT_MUST_CHECK weft_err message_too_large(weft_message *out, weft_buf_pool *pool,
 	const char *beginning, size_t len, const weft_jsonrpc_skim *skim);
+/* Of the era without sessions: by the revision that it names, which is 2026-07-28, a later one, or
+ * no date; or because there was no such method before. */
+bool message_is_stateless(const weft_jsonrpc *rpc);
 /* The next element of a batch, which shares its text; false: there are no more. *at is 0 at
  * first. */
 bool message_batch_next(const weft_message *batch, size_t *at, weft_message *element,

@@ -342,6 +342,7 @@ static weft_err mcp_make(struct message_server *s)
 	options.sessions_max = b->options.connections_max;
 	options.idle_timeout_ns = idle_ns(b) ? idle_ns(b) : INT64_MAX;
 	options.token_file = b->options.token_file;
+	options.any_revision = true;
 	return weft_mcp_server_create(&s->mcp, b->messages->http, s->path, &options);
 }
 

@@ -488,6 +488,10 @@ BOTH_TEST(a_request_without_a_session_goes_to_a_modern_server)
 	return WEFT_OK;
 }
 
+#define CALL_OF(id, method, revision)                                                          \
+	"{\"jsonrpc\":\"2.0\",\"id\":" id ",\"method\":\"" method "\",\"params\":{\"_meta\":{" \
+	"\"io.modelcontextprotocol/protocolVersion\":\"" revision "\"}}}"
+
 BOTH_TEST(a_request_without_a_session_is_refused_for_an_old_server)
 {
 	struct talker t;
@@ -510,10 +514,12 @@ BOTH_TEST(a_request_without_a_session_is_refused_for_an_old_server)
 			"{\"jsonrpc\":\"2.0\",\"id\":2,\"method\":\"who\",\"params\":{" MODERN
 			"}}");
 		talker_hears_error(&t, "2", -32022, "2025-06-18");
-		talker_say(&t,
-			"{\"jsonrpc\":\"2.0\",\"id\":3,\"method\":\"who\",\"params\":{\"_meta\":{"
-			"\"io.modelcontextprotocol/protocolVersion\":\"2025-06-18\"}}}");
+		talker_say(&t, CALL_OF("3", "who", "2025-06-18"));
 		talker_hears_result(&t, "3", "{\"n\":3}");
+		talker_say(&t, CALL_OF("4", "who", "2099-01-01"));
+		talker_hears_error(&t, "4", -32022, "2025-06-18");
+		talker_say(&t, CALL_OF("5", "server/discover", "2025-06-18"));
+		talker_hears_error(&t, "5", -32022, "2025-06-18");
 		want_ok(talker_close(&t));
 		end();
 	}
