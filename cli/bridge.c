@@ -89,6 +89,8 @@ static const char help_flags[] =
 	"                           repeated\n"
 	"  --allow-host HOST        a name that clients may call the listener by; may be\n"
 	"                           repeated\n"
+	"  --record FILE            each message is appended to it, for weft replay; opened\n"
+	"                           again on SIGHUP\n"
 	"\n"
 	"exit status: 0 done or stopped by a signal, 1 something outside failed, 2 usage\n";
 
@@ -192,6 +194,7 @@ static int arguments(struct bridge_command *c, const char *const *argv, bool *wa
 		{ "allow-host", FLAG_LIST, &c->hosts, 0, false },
 		{ "server", FLAG_LIST, &c->servers, 0, false },
 		{ "servers", FLAG_TEXT, &o->servers_file, 0, false },
+		{ "record", FLAG_TEXT, &o->record, 0, false },
 	};
 	const char *ends[2] = { NULL, NULL };
 	struct flags flags = { .table = table,
@@ -218,7 +221,7 @@ static int arguments(struct bridge_command *c, const char *const *argv, bool *wa
 static void reload(struct bridge_command *c)
 {
 	weft_bridge_event event = {
-		.level = WEFT_LOG_INFO, .peer = "", .text = "certificates and tokens read again"
+		.level = WEFT_LOG_INFO, .peer = "", .text = "files read again"
 	};
 
 	event.err = weft_bridge_reload(c->bridge);
@@ -298,8 +301,10 @@ static weft_err main_fiber(void *arg)
 	static const int numbers[] = { SIGINT, SIGTERM, SIGHUP };
 	struct bridge_command *c = arg;
 	/* without anything to read again a hang-up ends the process, as ever */
-	unsigned count =
-		is_tls(c->options.from) || is_tls(c->options.to) || c->options.token_file ? 3 : 2;
+	unsigned count = is_tls(c->options.from) || is_tls(c->options.to) ||
+			c->options.token_file || c->options.record
+		? 3
+		: 2;
 	weft_err err;
 
 	c->has_run = true;
@@ -354,6 +359,8 @@ int command_bridge(const char *const *argv)
 	(void)weft_descriptor_limit_raise();
 	/* whoever started us may ignore it: then no child could be waited for */
 	(void)signal(SIGCHLD, SIG_DFL);
+	/* a recording that may not grow further is an error like a full disk */
+	(void)signal(SIGXFSZ, SIG_IGN);
 	run.dump_on_sigquit = true;
 	if (has_stdio(&c.options))
 		run.workers = 1; /* for its one session */

@@ -245,7 +245,7 @@ class Listening(PeerCase):
                 self.assertEqual(presented(), pem("a.crt"))
                 shutil.copy(folder.path("b.key"), folder.path("used.key"))
                 bridge.send(signal.SIGHUP)
-                bridge.await_line("certificates and tokens read again")
+                bridge.await_line("files read again")
                 self.assertEqual(presented(), pem("b.crt"))
                 self.assertEqual(round_trip(old, b"after"), b"after")
             self.assertEqual(bridge.stop(), 0, bridge.lines)

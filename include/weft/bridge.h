@@ -56,6 +56,11 @@ typedef struct weft_bridge_options {
 	const char *token_file;		  /* who may come: a token a line; NULL: anybody */
 	const char *const *allow_origins; /* Origin fields beside the listener's own */
 	const char *const *allow_hosts;	  /* Host fields beside those of loopback */
+	/* A file to which each message is appended as a line of JSON, in the form that the manual of
+	 * weft-replay(1) describes; made with mode 0600. NULL: none. While it can't be written the
+	 * bridge goes on, and messages are left out, which later lines count. Where files have a
+	 * largest size (RLIMIT_FSIZE) the program has to ignore SIGXFSZ. */
+	const char *record;
 
 	/* Called in whatever fiber it happens; strings are valid during the call. Must not
 	 * call the bridge but for weft_bridge_stop. NULL: events go to weft_log. */
@@ -66,7 +71,7 @@ typedef struct weft_bridge_options {
 #define WEFT_BRIDGE_OPTIONS_DEFAULT                                                               \
 	{                                                                                         \
 		NULL, NULL, NULL, 0, 0, 0, 0, 0, -1, 0, NULL, NULL, false, false, false, 0, NULL, \
-			NULL, NULL, NULL, NULL, NULL, NULL                                        \
+			NULL, NULL, NULL, NULL, NULL, NULL, NULL                                  \
 	}
 
 /* Checks every option and both endpoints, and reads the files that endpoints of TLS name; opens
@@ -91,7 +96,8 @@ WEFT_API const char *weft_bridge_to_name(const weft_bridge *bridge);
 WEFT_API const char *weft_bridge_fingerprint(const weft_bridge *bridge);
 /* Reads the files of TLS, and of tokens, again: what is accepted or dialled later uses what they hold
  * now. Each is tried; where one is not good, what was read of it before stays in use, and the error
- * tells of all of these. Blocks on files. Errors: WEFT_EINVAL, as check. */
+ * tells of all of these. Records to the file that has options.record's name now. Blocks on files.
+ * Errors: WEFT_EINVAL, as check; as open of options.record. */
 WEFT_API WEFT_MUST_CHECK weft_err weft_bridge_reload(weft_bridge *bridge);
 /*
  * Serves until weft_bridge_stop, or until the one session of stdio: is over. Then

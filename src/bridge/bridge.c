@@ -8,6 +8,7 @@
 #include "bridge/endpoint_tls.h"
 #include "bridge/faults.h"
 #include "bridge/messages.h"
+#include "bridge/record.h"
 #include "bridge/session.h"
 #include "net/process_env.h"
 
@@ -391,6 +392,23 @@ static weft_err to_open(struct weft_bridge *b)
 	return err;
 }
 
+static void told(void *user, const weft_bridge_event *event)
+{
+	bridge_event(user, event);
+}
+
+static weft_err record_open(struct weft_bridge *b)
+{
+	struct recorder_options options = {
+		.path = b->options.record, .pool = b->pool, .on_event = told, .user = b
+	};
+
+	/* room for the largest message, twice */
+	if (b->options.message_size_max > RECORD_PENDING_MAX / 2)
+		options.pending_max = 2 * b->options.message_size_max;
+	return b->options.record ? recorder_open(&b->recorder, &options) : WEFT_OK;
+}
+
 weft_err weft_bridge_open(weft_bridge **out, const weft_bridge_options *options)
 {
 	weft_buf_pool_options pool = { .held_max = POOL_HELD_MAX, .live_max = POOL_LIVE_MAX };
@@ -403,6 +421,8 @@ weft_err weft_bridge_open(weft_bridge **out, const weft_bridge_options *options)
 	err = weft_buf_pool_create(&b->pool, &pool);
 	if (!err)
 		err = weft_cancel_create(&b->stopping, NULL);
+	if (!err)
+		err = record_open(b);
 	if (!err && !b->servers.count)
 		err = to_open(b);
 	if (!err)
@@ -436,6 +456,8 @@ weft_err weft_bridge_reload(weft_bridge *bridge)
 	if (bridge->to_tls)
 		faults_add(&faults, endpoint_tls_error(weft_tls_reload(bridge->to_tls)));
 	messages_reload(bridge, &faults);
+	if (bridge->recorder)
+		faults_add(&faults, recorder_reopen(bridge->recorder));
 	return faults_error(&faults);
 }
 
@@ -454,6 +476,7 @@ void weft_bridge_free(weft_bridge *bridge)
 	if (!bridge)
 		return;
 	messages_fini(bridge);
+	recorder_free(bridge->recorder);
 	weft_listener_free(bridge->listener);
 	weft_listener_free(bridge->to_listener);
 	weft_conn_free(bridge->first);

@@ -40,6 +40,7 @@ struct weft_bridge {
 	struct server_list servers;			/* with names; none: TO */
 	struct messages *messages;			/* NULL: bytes are carried */
 	weft_buf_pool *pool;
+	struct recorder *recorder;  /* NULL: nobody records */
 	char *name, *to_name;	    /* of what listens or was dialled; owned; may be NULL */
 	weft_listener *listener;    /* FROM; NULL for stdio: and for what is dialled */
 	weft_listener *to_listener; /* TO; NULL unless it listens */

@@ -238,6 +238,7 @@ static void record(struct relay_session *session, const weft_message *message)
 	struct relay_message recorded = {
 		.session = session->number,
 		.direction = RELAY_TO_CLIENT,
+		.server = session->relay->name,
 		.message = message,
 	};
 

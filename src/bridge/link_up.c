@@ -370,7 +370,7 @@ static void client_message(void *user, weft_message *message)
 
 	if (options->on_message) {
 		struct relay_message recorded = { session->number, RELAY_TO_SERVER,
-			weft_transport_kind(session->client), message };
+			weft_transport_kind(session->client), session->relay->name, message };
 
 		options->on_message(options->user, &recorded);
 	}

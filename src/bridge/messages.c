@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "bridge/endpoint_tls.h"
 #include "bridge/fields_file.h"
+#include "bridge/record.h"
 #include "bridge/relay.h"
 
 #include <weft/http_client.h>
@@ -82,6 +83,9 @@ weft_err messages_check(const struct weft_bridge *bridge)
 	if (err)
 		return err;
 	if (!bridge_has_messages(bridge)) {
+		if (o->record)
+			return err_setf(WEFT_EINVAL,
+				"record (--record): goes with http: endpoints only; here bytes are carried");
 		if (o->session_shared || o->message_size_max)
 			return err_setf(WEFT_EINVAL,
 				"%s: goes with http: endpoints only; here bytes are carried",
@@ -100,7 +104,7 @@ weft_err messages_check(const struct weft_bridge *bridge)
 			"FROM \"%.128s\": other machines reach it: ask for a token (--token-file), or "
 			"for certificates (https:// and client-ca=), or allow anybody with --insecure",
 			o->from);
-	return WEFT_OK;
+	return o->record ? recorder_check(o->record) : WEFT_OK;
 }
 
 static weft_transport_options transport_options(const struct weft_bridge *b)
@@ -285,6 +289,13 @@ static bool is_child(const struct message_server *s)
 	return s->entry ? !s->entry->url : s->bridge->to.kind == ENDPOINT_EXEC;
 }
 
+static void recorded(void *user, const struct relay_message *message)
+{
+	const struct weft_bridge *b = user;
+
+	recorder_message(b->recorder, message);
+}
+
 static weft_err relay_make(struct message_server *s)
 {
 	struct weft_bridge *b = s->bridge;
@@ -301,6 +312,7 @@ static weft_err relay_make(struct message_server *s)
 		.children = is_child(s) ? &b->counters.children_now : NULL,
 		.session_last = &b->session_last,
 		.on_event = told,
+		.on_message = b->recorder ? recorded : NULL,
 		.user = b,
 		.pool = b->pool };
 

@@ -37,6 +37,7 @@ struct relay_message {
 	uint64_t session; /* its number, as in events */
 	enum relay_direction direction;
 	const char *transport; /* the client's: weft_transport_kind */
+	const char *server;    /* its name, as in the relay's options */
 	const weft_message *message;
 };
 
