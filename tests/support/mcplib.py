@@ -10,6 +10,7 @@ from weftlib import PATIENCE
 
 FIXTURE = [sys.executable, os.path.join(os.path.dirname(os.path.abspath(__file__)),
                                         "mcp_fixture.py")]
+MODERN = [sys.executable, os.path.join(os.path.dirname(FIXTURE[1]), "mcp_modern.py")]
 VERSION = "2025-11-25"
 ACCEPT = "application/json, text/event-stream"
 
