@@ -300,7 +300,8 @@ static bool sweep_look(void *arg, weft_map_key key, uint64_t value)
 	const struct flight *flight = weft_map_pointer(value);
 	struct sweep *s = arg;
 
-	if (flight->kind != FLIGHT_OWN && (!s->session || flight->session == s->session) &&
+	if (flight->kind != FLIGHT_OWN && !(key.number & LINK_WAITING) &&
+		(!s->session || flight->session == s->session) &&
 		(!s->is_due || s->is_due(flight, s->arg)))
 		s->numbers[s->len++] = key.number;
 	return s->len < SWEEP_BATCH;
@@ -334,8 +335,8 @@ static bool only_look(void *arg, weft_map_key key, uint64_t value)
 	struct flight *flight = weft_map_pointer(value);
 	struct only *only = arg;
 
-	(void)key;
-	if (flight->kind == FLIGHT_OWN || flight->kind == FLIGHT_LISTEN)
+	if (flight->kind == FLIGHT_OWN || flight->kind == FLIGHT_LISTEN ||
+		(key.number & LINK_WAITING))
 		return true;
 	if (!only->held) {
 		if (refcount_try_hold(&flight->users))

@@ -18,6 +18,9 @@
  * of a server that is gone too, is that of nobody. Whoever takes the entry out of the map, alone,
  * answers: the server's answer, the client's cancellation (nobody answers), the loss of the server,
  * a time-out, the end of the session, a send that failed. So each request is answered once.
+ * A request that waits for the server to be there has its entry, too, under its number and LINK_WAITING,
+ * so that a cancellation finds it; its own fiber takes it out when it need not wait any more, and has
+ * lost it if it is not there. Nobody else looks at those.
  * What else looks at a flight (progress, a cancellation) holds it by `users`; the last user lets
  * go of the session (session.flights), and then of the memory, by reclaim: others may be looking.
  *
@@ -65,6 +68,8 @@
 /* Beside a count, in the words gate and session.flights. */
 #define LINK_UP (INT64_C(1) << 32)	  /* there is a server */
 #define SESSION_WAITED (INT64_C(1) << 32) /* its fiber waits for the last flight */
+
+#define LINK_WAITING (UINT64_C(1) << 62) /* in the key of a flight that was not sent yet */
 
 struct relay {
 	struct relay_options options; /* zeros replaced; its name is the relay's */
@@ -240,10 +245,10 @@ WEFT_MUST_CHECK weft_err link_await(struct link *link, const struct relay_sessio
 bool link_take(struct link *link, uint64_t number, struct flight **out);
 /* A flight that is in the map, held: to be let go by flight_drop. NULL: there is none. */
 struct flight *link_look(struct link *link, uint64_t number);
-/* The number of a session's request of that id. False: none is in flight. */
+/* The key of a session's request of that id. False: none is in flight, or waits to be. */
 bool link_find(
 	struct link *link, const struct relay_session *session, weft_json id, uint64_t *number);
-/* Takes out all of a session (NULL: all), and hands each to fn, which lets go of it. */
+/* Takes out all of a session (NULL: all) that were sent, and hands each to fn, which lets go of it. */
 void link_sweep(struct link *link, const struct relay_session *session,
 	bool (*is_due)(const struct flight *flight, void *arg),
 	void (*fn)(struct link *link, struct flight *flight, void *arg), void *arg);

@@ -98,6 +98,31 @@ static void count_request(struct relay *relay)
 	(void)counter_add(&counts_cell(relay->counts)->sent, 1);
 }
 
+/*
+ * Waits for something, with the flight where its client's cancellation finds it; and its session, whose
+ * end waits for this fiber, is not looked at through it meanwhile. False: it has its answer.
+ */
+static bool await(struct link *link, struct flight *flight, bool (*is_so)(struct link *link),
+	uint32_t wants, weft_deadline until)
+{
+	uint64_t number = flight->number | LINK_WAITING;
+	weft_err err = weft_map_insert(link->flights, weft_map_int(number), weft_map_word(flight));
+
+	if (err) {
+		crash(link, flight);
+		return false;
+	}
+	err = link_await(link, flight->session, is_so, wants, until);
+	if (!link_take(link, number, &flight)) {
+		if (!err && is_so == link_enter)
+			link_leave(link);
+		return false;
+	}
+	if (err)
+		crash(link, flight);
+	return !err;
+}
+
 /* From here on the flight is its own: its answer may be there before this returns. */
 static void launch(struct link *link, struct flight *flight, weft_message *message)
 {
@@ -106,12 +131,14 @@ static void launch(struct link *link, struct flight *flight, weft_message *messa
 	bool is_flying = false;
 	weft_err err = renumber(flight, message);
 
-	if (!err)
-		err = link_enter_soon(link, flight->session);
 	if (err) {
 		crash(link, flight);
 		return;
 	}
+	if (weft_unlikely(!link_enter(link)) &&
+		!await(link, flight, link_enter, LINK_WANT_SERVER,
+			weft_after_ns(relay->options.connect_timeout_ns)))
+		return;
 	if (relay->options.read_timeout_ns)
 		flight->since = weft_now();
 	err = weft_map_insert(link->flights, weft_map_int(number), weft_map_word(flight));
@@ -171,16 +198,12 @@ static void refuse_modern(struct link *link, struct flight *flight, const weft_m
 static bool admit_modern(struct link *link, struct flight *flight, const weft_message *message)
 {
 	int64_t timeout_ns = link->relay->options.connect_timeout_ns;
-	weft_err err = WEFT_OK;
 
-	if (word_peek(&link->era) == LINK_ERA_UNKNOWN)
-		/* to start it, to probe it, and to initialize it */
-		err = link_await(link, flight->session, is_era_known,
-			LINK_WANT_SERVER | LINK_WANT_ERA, weft_after_ns(3 * timeout_ns));
-	if (err) {
-		crash(link, flight);
+	/* to start it, to probe it, and to initialize it */
+	if (word_peek(&link->era) == LINK_ERA_UNKNOWN &&
+		!await(link, flight, is_era_known, LINK_WANT_SERVER | LINK_WANT_ERA,
+			weft_after_ns(3 * timeout_ns)))
 		return false;
-	}
 	if (word_peek(&link->era) == LINK_ERA_OLD) {
 		refuse_modern(link, flight, message);
 		return false;
@@ -212,32 +235,32 @@ static bool admit_initialize(struct link *link, struct flight *flight, const wef
 {
 	int64_t timeout_ns = link->relay->options.connect_timeout_ns;
 	weft_json params = message->rpc.params;
-	weft_err err = WEFT_OK;
 
-	if (params.len > LINK_INITIALIZE_MAX)
-		err = err_setf(WEFT_EMSGSIZE, "params of initialize have at most %zu bytes",
+	if (params.len > LINK_INITIALIZE_MAX) {
+		(void)err_setf(WEFT_EMSGSIZE, "params of initialize have at most %zu bytes",
 			LINK_INITIALIZE_MAX);
-	while (!err && !link->only &&
-		!word_change(&link->init, LINK_INIT_NONE, LINK_INIT_PENDING)) {
+		crash(link, flight);
+		return false;
+	}
+	while (!link->only && !word_change(&link->init, LINK_INIT_NONE, LINK_INIT_PENDING)) {
 		if (word_get(&link->init) == LINK_INIT_DONE) {
 			welcome_again(link, flight);
 			return false;
 		}
-		err = link_await(link, flight->session, is_init_settled, 0, WEFT_FOREVER);
+		if (!await(link, flight, is_init_settled, 0, WEFT_FOREVER))
+			return false;
 	}
-	if (!err) {
-		flight->kind = FLIGHT_INITIALIZE;
-		flight->params = mem_strndup(params.text ? params.text : "{}", params.len);
-		flight->params_len = params.len;
-		if (!flight->params)
-			err = err_set(WEFT_ENOMEM);
-	}
-	if (!err && !is_fresh(link))
-		err = link_await(link, flight->session, is_fresh,
-			LINK_WANT_SERVER | LINK_WANT_RESTART, weft_after_ns(2 * timeout_ns));
-	if (err)
+	flight->kind = FLIGHT_INITIALIZE;
+	flight->params = mem_strndup(params.text ? params.text : "{}", params.len);
+	flight->params_len = params.len;
+	if (!flight->params) {
+		(void)err_set(WEFT_ENOMEM);
 		crash(link, flight);
-	return !err;
+		return false;
+	}
+	return is_fresh(link) ||
+		await(link, flight, is_fresh, LINK_WANT_SERVER | LINK_WANT_RESTART,
+			weft_after_ns(2 * timeout_ns));
 }
 
 void link_init_settle(struct link *link, enum link_init init)
@@ -281,7 +304,10 @@ static void up_cancelled(struct relay_session *session, weft_message *message)
 		return; /* was answered */
 	(void)counter_add(&link->relay->counts->cancelled, 1);
 	edit.value = weft_json_of_integer((int64_t)number, digits);
-	if (!weft_message_edit(message, link->relay->options.pool, &edit, 1) && link_enter(link)) {
+	/* of one that waits the server knows nothing, and never will */
+	if (!(number & LINK_WAITING) &&
+		!weft_message_edit(message, link->relay->options.pool, &edit, 1) &&
+		link_enter(link)) {
 		(void)!link_send_own(link, message);
 		link_leave(link);
 	}
