@@ -19,6 +19,7 @@
 #include "base/check.h"
 #include "base/err.h"
 #include "base/mem.h"
+#include "bridge/message.h"
 #include "rt/rt.h"
 
 #include <weft/sim.h>
@@ -263,7 +264,7 @@ static bool find(void *arg, weft_map_key key, uint64_t value)
 	const struct flight *flight = weft_map_pointer(value);
 	struct find *f = arg;
 
-	if (flight->session != f->session || !link_same_id(flight->id, f->id))
+	if (flight->session != f->session || !message_same_id(flight->id, f->id))
 		return true;
 	f->number = key.number;
 	f->is_found = true;
@@ -356,19 +357,4 @@ struct flight *link_only_flight(struct link *link)
 		return only.held;
 	flight_drop(link, only.held);
 	return NULL;
-}
-
-bool link_same_id(weft_json a, weft_json b)
-{
-	char text[LINK_ID_MAX];
-	int64_t x, y;
-	size_t len;
-
-	if (a.len == b.len && memcmp(a.text, b.text, a.len) == 0)
-		return true;
-	if (weft_json_type_of(a) == WEFT_JSON_NUMBER)
-		return !weft_json_integer(a, &x) && !weft_json_integer(b, &y) && x == y;
-	return weft_json_type_of(a) == WEFT_JSON_STRING &&
-		!weft_json_string_decode(a, text, sizeof(text), &len) &&
-		weft_json_string_is_bytes(b, text, len);
 }

@@ -260,8 +260,6 @@ void flight_drop(struct link *link, struct flight *flight);
 void flight_settle(struct flight *flight, bool is_answered);
 /* Without having been in the map. */
 void flight_free(struct link *link, struct flight *flight);
-/* The ids are the same value, however they are written. */
-bool link_same_id(weft_json a, weft_json b);
 /* They are written alike; two that are none, too. */
 static inline bool link_same_text(weft_json a, weft_json b)
 {

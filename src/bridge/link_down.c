@@ -3,6 +3,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "bridge/link.h"
+#include "bridge/message.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -221,7 +222,7 @@ static struct question *find_question(
 	list_for_each(node, &link->questions) {
 		struct question *question = container_of(node, struct question, node);
 
-		if ((!session || question->session == session) && link_same_id(question->id, id))
+		if ((!session || question->session == session) && message_same_id(question->id, id))
 			return question;
 	}
 	return NULL;

@@ -127,7 +127,6 @@ weft_json_limits mcp_limits(const struct mcp_client *c);
 
 /* --- mcp_client_take.c --- */
 
-bool mcp_same_id(weft_json a, weft_json b);
 /* True: the request is the caller's to answer. */
 bool mcp_claim(struct mcp_client *c, struct mcp_post *post);
 /* Likewise by its id; *token, held, is to be triggered. */

@@ -10,27 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* ---- ids ---- */
-
-/* Some servers make a text of a number. */
-static weft_json unquoted(weft_json id)
-{
-	if (weft_json_type_of(id) == WEFT_JSON_STRING)
-		return (weft_json){ id.text + 1, id.len - 2 };
-	return id;
-}
-
-bool mcp_same_id(weft_json a, weft_json b)
-{
-	int64_t left, right;
-
-	a = unquoted(a);
-	b = unquoted(b);
-	if (a.len == b.len && a.text && b.text && memcmp(a.text, b.text, a.len) == 0)
-		return true;
-	return weft_json_integer(a, &left) == WEFT_OK && weft_json_integer(b, &right) == WEFT_OK &&
-		left == right;
-}
+/* ---- claims ---- */
 
 static bool has_id(const weft_message *message)
 {
@@ -38,8 +18,6 @@ static bool has_id(const weft_message *message)
 
 	return type == WEFT_JSON_STRING || type == WEFT_JSON_NUMBER;
 }
-
-/* ---- claims ---- */
 
 /* Under the lock. */
 static void unlist(struct mcp_client *c, struct mcp_post *post)
@@ -69,10 +47,12 @@ bool mcp_claim_id(struct mcp_client *c, weft_json id, weft_cancel **token, bool 
 	list_for_each(node, &c->in_post) {
 		struct mcp_post *post = container_of(node, struct mcp_post, node);
 
-		if (!mcp_same_id(post->message.rpc.id, id))
-			continue;
-		found = post;
-		break;
+		if (message_same_id(id, post->message.rpc.id)) {
+			found = post;
+			break;
+		}
+		if (!found && message_answers_id(id, post->message.rpc.id))
+			found = post;
 	}
 	if (found) {
 		*token = weft_cancel_ref(found->token);
@@ -181,7 +161,7 @@ static bool take_own(struct mcp_post *post, weft_message *message)
 		weft_message_fini(message);
 		return true;
 	}
-	if (!mcp_same_id(message->rpc.id, post->message.rpc.id))
+	if (!message_answers_id(message->rpc.id, post->message.rpc.id))
 		return false;
 	if (message->rpc.kind == WEFT_JSONRPC_INVALID) {
 		char text[MCP_REASON_MAX];

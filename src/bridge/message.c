@@ -14,6 +14,8 @@
 #define ROOM_BEFORE 16 /* of new texts: for an id that becomes longer */
 #define ROOM_BEHIND 1  /* for a line end */
 
+#define ID_DECODED_MAX 1024
+
 /* The spans of an envelope lie one behind the other. */
 #define SPANS \
 	((offsetof(weft_jsonrpc, batch_count) - offsetof(weft_jsonrpc, text)) / sizeof(weft_json))
@@ -117,6 +119,41 @@ bool message_batch_next(const weft_message *batch, size_t *at, weft_message *ele
 	*element = m;
 	return true;
 }
+
+/* ---- ids ---- */
+
+bool message_same_id(weft_json a, weft_json b)
+{
+	weft_json_type type = weft_json_type_of(a);
+	char text[ID_DECODED_MAX];
+	int64_t x, y;
+	size_t len;
+
+	if (!a.text || !b.text || type != weft_json_type_of(b))
+		return false;
+	if (a.len == b.len && memcmp(a.text, b.text, a.len) == 0)
+		return true;
+	if (type == WEFT_JSON_NUMBER)
+		return !weft_json_integer(a, &x) && !weft_json_integer(b, &y) && x == y;
+	return type == WEFT_JSON_STRING && !weft_json_string_decode(a, text, sizeof(text), &len) &&
+		weft_json_string_is_bytes(b, text, len);
+}
+
+bool message_answers_id(weft_json answer, weft_json asked)
+{
+	weft_json inside;
+
+	if (message_same_id(answer, asked))
+		return true;
+	if (!answer.text || answer.len < 3 || !asked.text ||
+		weft_json_type_of(answer) != WEFT_JSON_STRING ||
+		weft_json_type_of(asked) != WEFT_JSON_NUMBER)
+		return false;
+	inside = (weft_json){ answer.text + 1, answer.len - 2 };
+	return inside.len == asked.len && memcmp(inside.text, asked.text, asked.len) == 0;
+}
+
+/* ---- making ---- */
 
 static weft_err alloc_text(weft_buf *out, weft_buf_pool *pool, size_t len)
 {

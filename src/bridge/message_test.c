@@ -305,6 +305,41 @@ START_TEST(messages_under_failing_malloc)
 }
 END_TEST
 
+START_TEST(ids_are_compared_by_value)
+{
+	static const struct {
+		const char *a, *b;
+		bool is_same, answers; /* a answers b */
+	} ids[] = {
+		{ "1", "1", true, true },
+		{ "1", "2", false, false },
+		{ "1", "1e0", false, false }, /* no integer, by its text */
+		{ "-0", "0", true, true },
+		{ "\"a/b\"", "\"a\\/b\"", true, true },
+		{ "\"\\u0061\"", "\"a\"", true, true },
+		{ "\"a\"", "\"b\"", false, false },
+		{ "\"1\"", "1", false, true },
+		{ "1", "\"1\"", false, false },
+		{ "\"12\"", "1", false, false },
+		{ "\"\"", "1", false, false },
+		{ "null", "null", true, true },
+		{ "null", "0", false, false },
+		{ "1.5", "1.5", true, true },
+	};
+	const weft_json none = { NULL, 0 };
+
+	for (size_t i = 0; i < sizeof(ids) / sizeof(ids[0]); i++) {
+		weft_json a = { ids[i].a, strlen(ids[i].a) }, b = { ids[i].b, strlen(ids[i].b) };
+
+		ck_assert_msg(message_same_id(a, b) == ids[i].is_same, "%s %s", a.text, b.text);
+		ck_assert(message_same_id(b, a) == ids[i].is_same);
+		ck_assert_msg(message_answers_id(a, b) == ids[i].answers, "%s %s", a.text, b.text);
+		ck_assert(!message_same_id(a, none) && !message_same_id(none, a));
+		ck_assert(!message_answers_id(a, none) && !message_answers_id(none, a));
+	}
+}
+END_TEST
+
 static void message_tests(TCase *tc)
 {
 	t_add(tc, a_message_is_trimmed_and_on_one_line);
@@ -317,6 +352,7 @@ static void message_tests(TCase *tc)
 	t_add(tc, a_change_near_an_end_moves_little);
 	t_add(tc, a_change_that_makes_no_message_changes_nothing);
 	t_add(tc, a_batch_gives_its_elements);
+	t_add(tc, ids_are_compared_by_value);
 	t_add(tc, messages_under_failing_malloc);
 }
 
