@@ -24,7 +24,9 @@ typedef struct weft_mcp_server_options {
 	size_t sessions_max;	    /* at once: 503; 0: 1000 */
 	size_t sessions_client_max; /* of a principal, or, without tokens, of an address; 0: no limit */
 	size_t requests_max;	    /* of a session, unanswered: 429; 0: 1000 */
-	int64_t idle_timeout_ns;     /* of a session without a request or a stream; 0: 30 min */
+	/* Of a session whose client has said nothing, and waits for nothing on a connection that is
+	 * open: a request whose client has gone is no use of it. 0: 30 min. */
+	int64_t idle_timeout_ns;
 	int64_t session_timeout_ns;  /* of a session in all; 0: none */
 	int64_t response_timeout_ns; /* for an answer: the client gets an error; 0: none */
 	size_t replay_events_max;    /* of a session, for Last-Event-ID; 0: 1000 */

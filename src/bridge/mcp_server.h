@@ -26,11 +26,17 @@
  * allocations (the body, from the pool; the stream; its entry in pending); one park and one wake;
  * no system call, no lock. The session's own counts are about ten atomic steps in its lines.
  *
- * Events. Those of all streams are in one list of the session, the oldest first, within
- * replay_events_max and replay_bytes_max; they are kept for clients that come back. What was not sent
- * yet to a client that is there is never dropped for room: who has more to send waits. A stream whose
- * client is gone keeps what room there is; what is dropped of it is remembered, so that who comes back
- * for an answer that is not there any more is told so by an error.
+ * Events. Those of all streams are in two lists of the session, the oldest first, within
+ * replay_events_max and replay_bytes_max together; they are kept for clients that come back. What was
+ * not sent yet to a client that is there is never dropped for room: who has more to send waits. A
+ * stream whose client is gone keeps what room there is; what is dropped of it is remembered, so that
+ * who comes back for an answer that is not there any more is told so by an error.
+ *	One list is of answers and of the server's requests, one of notifications. Neither pushes
+ * out of the other what is within half of the room: so a flood of notifications costs no answer. A
+ * request of the server's that is dropped before anybody saw it is answered with an error. An answer
+ * waits for no room: there is one a request, and no more of these than requests_max.
+ *	STATELESS, streams are of different clients, and each has that room for itself. One that is
+ * full waits for nobody: notifications are dropped, and a subscription ends.
  */
 #include "base/counter.h"
 #include "base/heap.h"
@@ -81,13 +87,21 @@ enum mcps_kind {
 	MCPS_STATELESS, /* all stateless requests of a principal */
 };
 
+/* The lists of events. */
+enum mcps_rank {
+	MCPS_NOTE,
+	MCPS_DUE, /* answers, and the server's requests */
+	MCPS_RANKS,
+};
+
 struct mcps_event {
-	struct list all;	    /* in session->events */
+	struct list all;	    /* in session->events[rank], or session->refused */
 	struct list mine;	    /* in stream->events */
 	struct mcps_stream *stream; /* a reference */
 	uint64_t seq;
 	weft_buf text;
-	bool is_sent, is_answer;
+	bool is_sent, is_answer, is_request;
+	uint32_t id_at, id_len; /* of a request: in text */
 };
 
 struct mcps_stream {
@@ -104,9 +118,11 @@ struct mcps_stream {
 	struct mcps_event *next; /* the first that was not sent; NULL: none */
 	uint64_t number, seq;	 /* of the last event */
 	uint64_t dropped_seq;	 /* of the last event that is not kept any more */
-	uint64_t answer_seq;	 /* of the answer; 0: none yet */
+	uint64_t lost_seq;	 /* of the last of these that was an answer */
+	size_t len, bytes;	 /* of events */
 	unsigned unanswered;	 /* requests */
 	bool is_lost;		 /* an answer could not be kept: an error in its place */
+	bool is_full;		 /* STATELESS: something was dropped, and that was told */
 
 	/* constant */
 	weft_parker *parker; /* the handler's, who waits while WAITING */
@@ -156,9 +172,12 @@ struct mcps_session {
 	struct counter ids;	   /* STATELESS: the last it has given */
 	struct mcp_tools *tools;   /* STATELESS: whose arguments are in fields, too */
 
-	weft_mutex *lock;   /* over all below */
-	struct list events; /* the oldest first */
-	size_t events_len, bytes;
+	weft_mutex *lock;		/* over all below */
+	struct list events[MCPS_RANKS]; /* the oldest first */
+	size_t len[MCPS_RANKS], bytes[MCPS_RANKS];
+	struct list refused;	 /* of mcps_event: requests that were dropped unseen */
+	bool is_refusing;	 /* somebody answers these */
+	struct word has_refused; /* 1: there are some; read without the lock */
 	struct list streams;
 	struct mcps_stream *held; /* what nobody was there for; made when needed */
 	uint64_t streams_len;	  /* numbers given */
@@ -262,10 +281,16 @@ void mcps_stream_leave(
 void mcps_stream_give_up(
 	struct mcps_session *session, struct mcps_stream *stream, const struct mcps_writer *writer);
 /* An event more of a stream that is STREAMING: message is taken, also on error. Waits while there is
- * no room. An answer that could not be put is lost: see is_lost.
- * Errors: WEFT_ETIMEDOUT, WEFT_ECANCELED, WEFT_ENOMEM. */
+ * no room, if it is no answer. An answer that could not be put is lost: see is_lost.
+ * Errors: WEFT_ETIMEDOUT, WEFT_ECANCELED, WEFT_ENOMEM; WEFT_ECAPACITY (STATELESS: there is no room). */
 WEFT_MUST_CHECK weft_err mcps_stream_put(struct mcps_session *session, struct mcps_stream *stream,
 	weft_message *message, bool is_answer, weft_deadline until);
+/* STATELESS: there was no room for a notification. What is told beside an answer may be missed; a
+ * subscription ends. */
+void mcps_stream_overflow(struct mcps_session *session, struct mcps_stream *stream);
+/* Waits until there is room for so much more. Errors: WEFT_ETIMEDOUT, WEFT_ECANCELED. */
+WEFT_MUST_CHECK weft_err mcps_stream_await_room(struct mcps_session *session,
+	const struct mcps_stream *stream, size_t len, weft_deadline until);
 /* All events, if they are the answers of all its requests, as an array in a new buffer, and nobody
  * needs them any more. Errors: WEFT_EAGAIN (some have not come yet), WEFT_EINVAL (there are
  * others), those of weft_buf_alloc. */
@@ -295,6 +320,8 @@ WEFT_MUST_CHECK weft_err mcps_listen(
 	struct mcps_session *session, struct mcps_writer *writer, struct mcps_stream **out);
 /* Where that waits, with a reference; NULL: no memory. */
 struct mcps_stream *mcps_held_locked(struct mcps_session *session);
+/* Those that were dropped unseen are answered with an error. Not under the lock. */
+void mcps_questions_refuse(struct mcps_session *session);
 
 /* ---- mcp_server_route.c: from the transport to streams ---- */
 weft_err mcps_send_own(void *user, weft_message *message, weft_deadline until);

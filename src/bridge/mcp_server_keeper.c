@@ -32,12 +32,35 @@ static weft_deadline earlier(weft_deadline a, weft_deadline b)
 	return a < b ? a : b;
 }
 
-/* The session's last sign of life. */
-static weft_deadline last_used(const struct mcps_session *s, weft_deadline now)
+static bool is_waiting(void *arg, weft_map_key key, uint64_t value)
 {
-	bool is_busy = counter_get(&s->requests) > 0 || counter_get(&s->writers) > 0;
+	const struct mcps_stream *stream = weft_map_pointer(value);
+	bool *found = arg;
 
-	return is_busy ? now : (weft_deadline)counter_get(&s->touched);
+	(void)key;
+	*found = word_get(&stream->phase) == MCPS_WAITING;
+	return !*found;
+}
+
+/* Does the client wait for something, on a connection that is open? A request alone is no sign of it:
+ * its client may have gone, and the answer may never come. */
+static bool has_client(const struct mcps_session *s)
+{
+	bool found = false;
+
+	if (counter_get(&s->writers) > 0)
+		return true;
+	return counter_get(&s->requests) > 0 &&
+		(weft_map_iterate(s->pending, is_waiting, &found) || found);
+}
+
+/* When its idle time is over, as far as can be told now. */
+static weft_deadline idle_at(const struct mcps_session *s, weft_deadline now)
+{
+	int64_t idle_ns = s->server->options.idle_timeout_ns;
+	weft_deadline at = later((weft_deadline)counter_get(&s->touched), idle_ns);
+
+	return at <= now && has_client(s) ? later(now, idle_ns) : at;
 }
 
 /* Requests whose handlers have gone have nobody else to look at their time. */
@@ -58,7 +81,7 @@ static weft_deadline look_at(struct mcps_session *s, weft_deadline now)
 {
 	const weft_mcp_server_options *o = &s->server->options;
 	weft_deadline old = later(s->born_at, o->session_timeout_ns);
-	weft_deadline idle = later(last_used(s, now), o->idle_timeout_ns);
+	weft_deadline idle = idle_at(s, now);
 	weft_deadline untaken = WEFT_FOREVER;
 
 	if (!word_get(&s->started))

@@ -113,14 +113,11 @@ static struct mcps_stream *listener_locked(const struct mcps_session *s)
 	return NULL;
 }
 
-/* There, or where it waits for one. Takes the message. */
-static weft_err put_on_listener(struct mcps_session *s, weft_message *message, weft_deadline until)
+/* It, or where what is for it waits, with a reference; NULL: no memory. */
+static struct mcps_stream *find_listener(struct mcps_session *s)
 {
 	struct mcps_stream *stream;
-	weft_err err;
 
-	if (message->rpc.kind == WEFT_JSONRPC_NONE)
-		return err_set(WEFT_ENOMEM); /* of an error that could not be made */
 	mcps_lock(s);
 	stream = listener_locked(s);
 	if (stream)
@@ -128,11 +125,43 @@ static weft_err put_on_listener(struct mcps_session *s, weft_message *message, w
 	else
 		stream = mcps_held_locked(s);
 	mcps_unlock(s);
+	if (!stream)
+		(void)err_setf(WEFT_ENOMEM, "event: out of memory");
+	return stream;
+}
+
+/* There, or where it waits for one. Takes the message. */
+static weft_err put_on_listener(
+	struct mcps_session *s, weft_message *message, bool is_answer, weft_deadline until)
+{
+	struct mcps_stream *stream;
+	weft_err err;
+
+	stream = find_listener(s);
 	if (!stream) {
 		weft_message_fini(message);
-		return err_setf(WEFT_ENOMEM, "event: out of memory");
+		return WEFT_ENOMEM;
 	}
-	err = mcps_stream_put(s, stream, message, false, until);
+	if (message->rpc.kind != WEFT_JSONRPC_NONE) {
+		err = mcps_stream_put(s, stream, message, is_answer, until);
+	} else {
+		err = err_set(WEFT_ENOMEM); /* of an error that could not be made */
+		mcps_stream_lose(s, stream);
+	}
+	mcps_stream_unref(weft_map_word(stream));
+	return err;
+}
+
+/* HTTP+SSE: answers of all requests go to one stream. While it is full they are not taken: who sends
+ * them may come again. */
+static weft_err await_listener(struct mcps_session *s, size_t len, weft_deadline until)
+{
+	struct mcps_stream *stream = find_listener(s);
+	weft_err err;
+
+	if (!stream)
+		return WEFT_ENOMEM;
+	err = mcps_stream_await_room(s, stream, len, until);
 	mcps_stream_unref(weft_map_word(stream));
 	return err;
 }
@@ -146,7 +175,7 @@ static weft_err answer(struct mcps_session *s, struct mcps_stream *stream, weft_
 	weft_parker *parker = stream->parker;
 
 	if (s->kind == MCPS_SSE)
-		return put_on_listener(s, message, until);
+		return put_on_listener(s, message, true, until);
 	if (stream->batch) {
 		stream = stream->batch;
 	} else if (word_get(&stream->phase) == MCPS_WAITING) {
@@ -374,7 +403,7 @@ static weft_err route(struct mcps_session *s, weft_message *message, weft_deadli
 	if (!stream || !mcps_stream_open(s, stream)) {
 		/* it was answered meanwhile */
 		mcps_stream_unref(weft_map_word(stream));
-		return put_on_listener(s, message, until);
+		return put_on_listener(s, message, false, until);
 	}
 	err = mcps_stream_put(s, stream, message, false, until);
 	mcps_stream_unref(weft_map_word(stream));
@@ -384,9 +413,13 @@ static weft_err route(struct mcps_session *s, weft_message *message, weft_deadli
 static weft_err send_answer(struct mcps_session *s, weft_message *message, weft_deadline until)
 {
 	weft_json id = message->rpc.id;
-	struct mcps_stream *stream = take(s, weft_map_bytes(id.text, id.len));
-	weft_err err;
+	weft_err err = s->kind == MCPS_SSE ? await_listener(s, message->text.len, until) : WEFT_OK;
+	struct mcps_stream *stream = err ? NULL : take(s, weft_map_bytes(id.text, id.len));
 
+	if (err) {
+		weft_message_fini(message);
+		return err;
+	}
 	if (!stream) {
 		weft_message_fini(message);
 		return err_setf(WEFT_ENOTFOUND, "%s: nobody waits for this answer",
@@ -414,5 +447,6 @@ weft_err mcps_send_own(void *user, weft_message *message, weft_deadline until)
 	}
 	if (s->kind == MCPS_STATELESS)
 		return mcps_stateless_route(s, message, until);
-	return s->kind == MCPS_SSE ? put_on_listener(s, message, until) : route(s, message, until);
+	return s->kind == MCPS_SSE ? put_on_listener(s, message, false, until)
+				   : route(s, message, until);
 }

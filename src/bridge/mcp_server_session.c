@@ -170,7 +170,9 @@ static weft_err session_alloc(struct mcps_session **out, weft_mcp_server *server
 	s->worker = weft_worker_self();
 	s->born_at = weft_now();
 	heap_node_init(&s->check);
-	list_init(&s->events);
+	for (size_t rank = 0; rank < MCPS_RANKS; rank++)
+		list_init(&s->events[rank]);
+	list_init(&s->refused);
 	list_init(&s->streams);
 	list_init(&s->room);
 	mcps_session_touch(s);

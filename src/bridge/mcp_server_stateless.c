@@ -103,6 +103,10 @@ weft_err mcps_stateless_route(
 		err = give_back(session, stream, message);
 		if (!err)
 			err = mcps_stream_put(session, stream, message, false, until);
+		if (err == WEFT_ECAPACITY) {
+			mcps_stream_overflow(session, stream);
+			err = WEFT_OK;
+		}
 	} else {
 		weft_log(WEFT_LOG_DEBUG, "mcp", "%s: a notification that belongs to no request",
 			name);

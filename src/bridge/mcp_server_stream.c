@@ -11,6 +11,8 @@
 #include "bridge/mcp_server.h"
 #include "rt/rt.h"
 
+#include <weft/log.h>
+
 #include <string.h>
 
 #define ROOM_SPARE \
@@ -126,46 +128,121 @@ static struct mcps_event *behind(const struct mcps_event *event)
 		: container_of(event->mine.next, struct mcps_event, mine);
 }
 
+static enum mcps_rank rank_of(const struct mcps_event *event)
+{
+	return event->is_answer || event->is_request ? MCPS_DUE : MCPS_NOTE;
+}
+
 /* Out of the lists. The reference to its stream is the caller's from now on. */
-static void event_drop(struct mcps_session *s, struct mcps_event *event)
+static void event_unlink(struct mcps_session *s, struct mcps_event *event)
 {
 	struct mcps_stream *stream = event->stream;
+	enum mcps_rank rank = rank_of(event);
 
 	if (stream->next == event)
 		stream->next = behind(event);
 	if (event->seq > stream->dropped_seq)
 		stream->dropped_seq = event->seq;
+	if (event->is_answer && event->seq > stream->lost_seq)
+		stream->lost_seq = event->seq;
 	list_remove(&event->all);
 	list_remove(&event->mine);
-	s->events_len--;
-	s->bytes -= event->text.len;
+	stream->len--;
+	stream->bytes -= event->text.len;
+	s->len[rank]--;
+	s->bytes[rank] -= event->text.len;
 	(void)counter_sub(&s->server->stats.replay_bytes, event->text.len);
+}
+
+static void event_free(struct mcps_event *event)
+{
 	weft_buf_unref(&event->text);
 	mem_free(event);
 }
 
-/* With so much more. */
-static bool is_over_limits(const struct mcps_session *s, size_t events, size_t bytes)
+static void event_drop(struct mcps_session *s, struct mcps_event *event)
 {
-	return s->events_len + events > s->server->options.replay_events_max ||
-		s->bytes + bytes > s->server->options.replay_bytes_max;
+	event_unlink(s, event);
+	event_free(event);
 }
 
-/* The oldest are dropped that may be, until there is room for so much more. */
-static void make_room(struct mcps_session *s, size_t events, size_t bytes)
-{
-	list_for_each_safe(it, tmp, &s->events) {
-		struct mcps_event *event = container_of(it, struct mcps_event, all);
-		struct mcps_stream *stream = event->stream;
+/* ---- room ---- */
 
-		if (!is_over_limits(s, events, bytes))
-			break;
-		if (!event->is_sent && stream->writer)
-			continue;
-		event_drop(s, event);
-		forget_if_over(stream);
-		stream_unref(stream);
+/* More that is to come. */
+struct more {
+	size_t len[MCPS_RANKS], bytes[MCPS_RANKS];
+};
+
+static const struct more nothing_more;
+
+static struct more more_of(const struct mcps_event *event)
+{
+	struct more more = nothing_more;
+
+	more.len[rank_of(event)] = 1;
+	more.bytes[rank_of(event)] = event->text.len;
+	return more;
+}
+
+static bool is_over_limits(const struct mcps_session *s, const struct more *more)
+{
+	const weft_mcp_server_options *o = &s->server->options;
+	size_t len = 0, bytes = 0;
+
+	for (size_t rank = 0; rank < MCPS_RANKS; rank++) {
+		len += s->len[rank] + more->len[rank];
+		bytes += s->bytes[rank] + more->bytes[rank];
 	}
+	return len > o->replay_events_max || bytes > o->replay_bytes_max;
+}
+
+static bool is_over_half(const struct mcps_session *s, const struct more *more, enum mcps_rank rank)
+{
+	const weft_mcp_server_options *o = &s->server->options;
+
+	return s->len[rank] + more->len[rank] > o->replay_events_max / 2 ||
+		s->bytes[rank] + more->bytes[rank] > o->replay_bytes_max / 2;
+}
+
+/* For good. One that nobody saw, and that wants an answer, gets one. */
+static void shed_one(struct mcps_session *s, struct mcps_event *event)
+{
+	struct mcps_stream *stream = event->stream;
+
+	event_unlink(s, event);
+	if (event->is_request && !event->is_sent) {
+		list_push_back(&s->refused, &event->all);
+		(void)word_swap(&s->has_refused, 1);
+	} else {
+		event_free(event);
+	}
+	forget_if_over(stream);
+	stream_unref(stream);
+}
+
+/* The oldest of that rank are dropped that may be. */
+static void shed(struct mcps_session *s, const struct more *more, enum mcps_rank rank, bool to_half,
+	bool sent_only)
+{
+	list_for_each_safe(it, tmp, &s->events[rank]) {
+		struct mcps_event *event = container_of(it, struct mcps_event, all);
+
+		if (!is_over_limits(s, more) || (to_half && !is_over_half(s, more, rank)))
+			break;
+		if (event->is_sent || (!event->stream->writer && !sent_only))
+			shed_one(s, event);
+	}
+}
+
+/* Until there is room for so much more; see mcp_server.h. */
+static void make_room(struct mcps_session *s, const struct more *more)
+{
+	if (!is_over_limits(s, more))
+		return;
+	shed(s, more, MCPS_NOTE, true, false);
+	shed(s, more, MCPS_DUE, false, true);
+	shed(s, more, MCPS_DUE, false, false);
+	shed(s, more, MCPS_NOTE, false, false);
 }
 
 static void tell_room(struct mcps_session *s)
@@ -177,19 +254,23 @@ static void tell_room(struct mcps_session *s)
 /* Something was sent, or may be dropped. */
 static void trim(struct mcps_session *s)
 {
-	make_room(s, 0, 0);
+	make_room(s, &nothing_more);
 	tell_room(s);
 }
 
 void mcps_events_drop(struct mcps_session *session)
 {
-	list_for_each_safe(it, tmp, &session->events) {
-		struct mcps_event *event = container_of(it, struct mcps_event, all);
-		struct mcps_stream *stream = event->stream;
+	for (size_t rank = 0; rank < MCPS_RANKS; rank++) {
+		list_for_each_safe(it, tmp, &session->events[rank]) {
+			struct mcps_event *event = container_of(it, struct mcps_event, all);
+			struct mcps_stream *stream = event->stream;
 
-		event_drop(session, event);
-		stream_unref(stream);
+			event_drop(session, event);
+			stream_unref(stream);
+		}
 	}
+	list_for_each_safe(it, tmp, &session->refused)
+		event_free(container_of(it, struct mcps_event, all));
 	list_for_each_safe(it, tmp, &session->streams) {
 		struct mcps_stream *stream = container_of(it, struct mcps_stream, link);
 
@@ -236,32 +317,33 @@ static void event_link(struct mcps_session *s, struct mcps_stream *stream, struc
 	event->stream = stream;
 	event->seq = ++stream->seq;
 	refcount_hold(&stream->refs);
-	list_push_back(&s->events, &event->all);
+	list_push_back(&s->events[rank_of(event)], &event->all);
 	list_push_back(&stream->events, &event->mine);
 	if (!stream->next)
 		stream->next = event;
-	s->events_len++;
-	s->bytes += event->text.len;
+	stream->len++;
+	stream->bytes += event->text.len;
+	s->len[rank_of(event)]++;
+	s->bytes[rank_of(event)] += event->text.len;
 	(void)counter_add(&s->server->stats.replay_bytes, event->text.len);
-	if (event->is_answer) {
-		stream->answer_seq = event->seq;
+	if (event->is_answer)
 		stream->unanswered -= stream->unanswered > 0;
-	}
 	if (stream->writer)
 		bell_ring(&stream->writer->bell);
 }
 
 /* There is no room, and the stream's writer has to send first. */
-static bool must_wait(struct mcps_session *s, const struct mcps_stream *stream, size_t len)
+static bool must_wait(
+	struct mcps_session *s, const struct mcps_stream *stream, const struct more *more)
 {
-	make_room(s, 1, len);
+	make_room(s, more);
 	return stream->writer && stream->next && !mcps_session_has_ended(s) &&
-		is_over_limits(s, 1, len);
+		is_over_limits(s, more);
 }
 
 /* Under the lock, which is given up meanwhile. */
-static weft_err wait_for_room(
-	struct mcps_session *s, const struct mcps_stream *stream, size_t len, weft_deadline until)
+static weft_err wait_for_room(struct mcps_session *s, const struct mcps_stream *stream,
+	const struct more *more, weft_deadline until)
 {
 	int64_t patience_ns = mcps_transport_options(s->server)->send_timeout_ns;
 	weft_deadline limit = weft_after_ns(patience_ns);
@@ -274,7 +356,7 @@ static weft_err wait_for_room(
 	list_push_back(&s->room, &room.link);
 	while (!err) {
 		bell_set(&room.bell, weft_parker_self());
-		if (!must_wait(s, stream, len))
+		if (!must_wait(s, stream, more))
 			break;
 		mcps_unlock(s);
 		err = rt_park(until, "mcp: a client that reads slowly");
@@ -309,6 +391,23 @@ void mcps_stream_lose(struct mcps_session *session, struct mcps_stream *stream)
 	mcps_unlock(session);
 }
 
+void mcps_stream_overflow(struct mcps_session *session, struct mcps_stream *stream)
+{
+	bool is_first;
+
+	mcps_lock(session);
+	is_first = !stream->is_full;
+	stream->is_full = true;
+	if (stream->is_endless)
+		lose_locked(stream);
+	mcps_unlock(session);
+	if (is_first)
+		weft_log(WEFT_LOG_WARN, "mcp", "%s: a client reads slowly: %s",
+			weft_transport_name(session->transport),
+			stream->is_endless ? "its subscription ends"
+					   : "notifications of its request are dropped");
+}
+
 void mcps_stream_give_up(
 	struct mcps_session *session, struct mcps_stream *stream, const struct mcps_writer *writer)
 {
@@ -323,6 +422,11 @@ static struct mcps_event *event_make(struct mcps_session *s, weft_message *messa
 {
 	struct mcps_event *event = mem_calloc(1, sizeof(*event));
 
+	if (event && message->rpc.kind == WEFT_JSONRPC_REQUEST) {
+		event->is_request = true;
+		event->id_at = (uint32_t)(message->rpc.id.text - (char *)message->text.data);
+		event->id_len = (uint32_t)message->rpc.id.len;
+	}
 	if (event && take_text(s, message, &event->text)) {
 		mem_free(event);
 		event = NULL;
@@ -333,6 +437,31 @@ static struct mcps_event *event_make(struct mcps_session *s, weft_message *messa
 	return event;
 }
 
+/* STATELESS: whether the stream has that room left, which others have no part in. */
+static bool has_room(const struct mcps_session *s, const struct mcps_stream *stream, size_t len)
+{
+	const weft_mcp_server_options *o = &s->server->options;
+
+	if (stream->is_lost)
+		return false;
+	return !stream->len ||
+		(stream->len < o->replay_events_max && stream->bytes + len <= o->replay_bytes_max);
+}
+
+static weft_err room_for(struct mcps_session *s, const struct mcps_stream *stream,
+	const struct mcps_event *event, weft_deadline until)
+{
+	struct more more = more_of(event);
+
+	if (event->is_answer)
+		return WEFT_OK;
+	if (s->kind == MCPS_STATELESS)
+		return has_room(s, stream, event->text.len)
+			? WEFT_OK
+			: err_setf(WEFT_ECAPACITY, "the client reads slowly");
+	return must_wait(s, stream, &more) ? wait_for_room(s, stream, &more, until) : WEFT_OK;
+}
+
 weft_err mcps_stream_put(struct mcps_session *session, struct mcps_stream *stream,
 	weft_message *message, bool is_answer, weft_deadline until)
 {
@@ -340,21 +469,87 @@ weft_err mcps_stream_put(struct mcps_session *session, struct mcps_stream *strea
 	weft_err err = event ? WEFT_OK : err_setf(WEFT_ENOMEM, "event: out of memory");
 
 	mcps_lock(session);
-	if (event && must_wait(session, stream, event->text.len))
-		err = wait_for_room(session, stream, event->text.len, until);
+	if (event)
+		err = room_for(session, stream, event, until);
 	if (event && !err) {
 		event_link(session, stream, event);
 		event = NULL;
-		make_room(session, 0, 0); /* for one that is larger than all there may be */
+		if (session->kind != MCPS_STATELESS)
+			make_room(session, &nothing_more); /* one may be larger than all there is */
 	} else if (is_answer) {
 		lose_locked(stream);
 	}
 	mcps_unlock(session);
-	if (event) {
-		weft_buf_unref(&event->text);
-		mem_free(event);
-	}
+	if (event)
+		event_free(event);
+	mcps_questions_refuse(session);
 	return err;
+}
+
+weft_err mcps_stream_await_room(struct mcps_session *session, const struct mcps_stream *stream,
+	size_t len, weft_deadline until)
+{
+	struct more more = nothing_more;
+	weft_err err = WEFT_OK;
+
+	more.len[MCPS_DUE] = 1;
+	more.bytes[MCPS_DUE] = len;
+	mcps_lock(session);
+	if (must_wait(session, stream, &more))
+		err = wait_for_room(session, stream, &more, until);
+	mcps_unlock(session);
+	mcps_questions_refuse(session);
+	return err;
+}
+
+/* ---- the server's requests that nobody saw ---- */
+
+/* One of them; NULL: there is none, and *is_refusing ends. */
+static struct mcps_event *take_refused(struct mcps_session *s)
+{
+	struct list *node = NULL;
+
+	mcps_lock(s);
+	if (!list_is_empty(&s->refused)) {
+		node = s->refused.next;
+		list_remove(node);
+	} else {
+		s->is_refusing = false;
+		(void)word_swap(&s->has_refused, 0);
+	}
+	mcps_unlock(s);
+	return node ? container_of(node, struct mcps_event, all) : NULL;
+}
+
+/* One at a time: the answer to one may make another send, and come here again. */
+static bool begin_refusing(struct mcps_session *s)
+{
+	bool is_mine;
+
+	mcps_lock(s);
+	is_mine = !s->is_refusing;
+	s->is_refusing = true;
+	mcps_unlock(s);
+	return is_mine;
+}
+
+void mcps_questions_refuse(struct mcps_session *session)
+{
+	struct mcps_event *event;
+
+	if (weft_likely(!word_get(&session->has_refused)) || !begin_refusing(session))
+		return;
+	weft_shield_begin();
+	while ((event = take_refused(session))) {
+		weft_json id = { (char *)event->text.data + event->id_at, event->id_len };
+		weft_message message;
+
+		if (!mcps_error_make(&message, session->server, id, MCPS_LOST,
+			    "the client is not there to be asked"))
+			(void)mcps_session_deliver(session, &message);
+		event_free(event);
+	}
+	weft_shield_end();
 }
 
 /* ---- sending ---- */
@@ -378,6 +573,7 @@ void mcps_event_sent(
 		trim(session);
 	}
 	mcps_unlock(session);
+	mcps_questions_refuse(session);
 }
 
 /* Nobody can come back for them. */
@@ -404,6 +600,7 @@ void mcps_stream_leave(
 		trim(session);
 	}
 	mcps_unlock(session);
+	mcps_questions_refuse(session);
 	mcps_session_touch(session);
 }
 
@@ -460,6 +657,10 @@ static void move_events(struct mcps_stream *from, struct mcps_stream *to)
 
 		from->next = behind(event);
 		list_remove(&event->mine);
+		from->len--;
+		from->bytes -= event->text.len;
+		to->len++;
+		to->bytes += event->text.len;
 		event->stream = to;
 		event->seq = ++to->seq;
 		refcount_hold(&to->refs);
@@ -543,7 +744,7 @@ void mcps_stream_resume(struct mcps_session *session, struct mcps_cursor cursor,
 		refcount_hold(&stream->refs);
 		out->stream = stream;
 		take_over(session, stream, writer);
-		if (stream->answer_seq > cursor.seq && stream->answer_seq <= stream->dropped_seq)
+		if (stream->lost_seq > cursor.seq)
 			stream->is_lost = true;
 		if (stream->is_listener)
 			gather_locked(session, stream, false);

@@ -34,11 +34,19 @@ static int64_t number(weft_json params, const char *name, int64_t otherwise)
 /* How it went is the client's to see: it, or the session, may be gone. */
 static void send_draft(struct served *s, const weft_jsonrpc_draft *draft)
 {
-	weft_message message;
-	weft_err err;
+	weft_message message, again = { 0 };
+	weft_err err = WEFT_ETIMEDOUT;
 
 	want_ok(weft_message_write(&message, NULL, draft));
-	err = weft_transport_send_own(s->transport, &message, WEFT_FOREVER);
+	if (s->d->is_hasty) {
+		weft_message_ref(&again, &message);
+		err = weft_transport_send_own(s->transport, &message, WEFT_NOW);
+		message = again;
+	}
+	if (err == WEFT_ETIMEDOUT)
+		err = weft_transport_send_own(s->transport, &message, WEFT_FOREVER);
+	else
+		weft_message_fini(&message);
 	want(err != WEFT_EINVAL);
 }
 
@@ -104,27 +112,31 @@ static void do_big(struct served *s, const weft_jsonrpc *rpc)
 	free(result);
 }
 
+static const weft_jsonrpc_draft roots = {
+	.kind = WEFT_JSONRPC_REQUEST, .id = { "\"s-1\"", 5 }, .method = "roots/list"
+};
+
 static void do_ask(struct served *s, weft_message *request)
 {
-	static const weft_jsonrpc_draft draft = {
-		.kind = WEFT_JSONRPC_REQUEST, .id = { "\"s-1\"", 5 }, .method = "roots/list"
-	};
-
 	weft_message_fini(&s->asking);
 	weft_message_move(&s->asking, request);
-	send_draft(s, &draft);
+	send_draft(s, &roots);
 }
 
 /* A notification about the subscription. */
-static void notify_subscriber(struct served *s, const char *method)
+static void notify_subscriber(struct served *s, const char *method, size_t pad)
 {
 	bool ends = strcmp(method, "notifications/cancelled") == 0;
-	char text[256];
+	char *text = malloc(256 + pad), *spaces = malloc(pad + 1);
 
-	snprintf(text, sizeof(text), "{%s%s%s",
+	memset(spaces, ' ', pad);
+	spaces[pad] = '\0';
+	snprintf(text, 256 + pad, "{%s%s%s%s",
 		ends ? "\"requestId\":" : "\"_meta\":{\"io.modelcontextprotocol/subscriptionId\":",
-		s->d->subscription, ends ? "}" : "}}");
+		s->d->subscription, spaces, ends ? "}" : "}}");
 	notify(s, method, text);
+	free(spaces);
+	free(text);
 }
 
 /* False: it knows none of that name. */
@@ -133,7 +145,7 @@ static bool do_stateless(struct served *s, const weft_jsonrpc *rpc)
 	if (weft_json_string_is(rpc->method, "subscriptions/listen")) {
 		snprintf(s->d->subscription, sizeof(s->d->subscription), "%.*s", (int)rpc->id.len,
 			rpc->id.text);
-		notify_subscriber(s, "notifications/subscriptions/acknowledged");
+		notify_subscriber(s, "notifications/subscriptions/acknowledged", 0);
 		return true;
 	}
 	if (weft_json_string_is(rpc->method, "tools/list")) {
@@ -144,9 +156,10 @@ static bool do_stateless(struct served *s, const weft_jsonrpc *rpc)
 		return true;
 	}
 	if (weft_json_string_is(rpc->method, "poke"))
-		notify_subscriber(s, "notifications/tools/list_changed");
+		notify_subscriber(s, "notifications/tools/list_changed",
+			(size_t)number(rpc->params, "pad", 0));
 	else if (weft_json_string_is(rpc->method, "hang_up"))
-		notify_subscriber(s, "notifications/cancelled");
+		notify_subscriber(s, "notifications/cancelled", 0);
 	else if (!weft_json_string_is(rpc->method, "tools/call") &&
 		!weft_json_string_is(rpc->method, "server/discover"))
 		return false;
@@ -214,6 +227,7 @@ static void note(struct served *s, const weft_message *message)
 	(void)counter_add(&d->requests, message->rpc.kind == WEFT_JSONRPC_REQUEST);
 	(void)counter_add(&d->notes, message->rpc.kind == WEFT_JSONRPC_NOTIFICATION);
 	(void)counter_add(&d->answers, message->rpc.kind == WEFT_JSONRPC_RESPONSE);
+	(void)counter_add(&d->refusals, message->rpc.kind == WEFT_JSONRPC_ERROR);
 	(void)counter_add(&d->cancelled,
 		message->rpc.kind == WEFT_JSONRPC_NOTIFICATION &&
 			weft_json_string_is(message->rpc.method, "notifications/cancelled"));
@@ -228,6 +242,8 @@ static void handle(struct served *s, weft_message *message)
 		answer(s, s->asking.rpc.id, NULL);
 		weft_message_fini(&s->asking);
 	}
+	if (weft_json_string_is(message->rpc.method, "ask_me"))
+		send_draft(s, &roots);
 	if (message->rpc.kind != WEFT_JSONRPC_REQUEST) {
 		weft_message_fini(message);
 		return;
@@ -315,6 +331,7 @@ void mcpd_open(struct mcpd *d, const struct mcpd_options *options)
 	if (options) {
 		d->by_sink = options->by_sink;
 		d->accepts_not = options->accepts_not;
+		d->is_hasty = options->is_hasty;
 	}
 	if (options)
 		mcp = options->mcp;

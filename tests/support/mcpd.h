@@ -22,8 +22,10 @@
  *	tools/call, server/discover	null
  *	tools/list		a tool "sql", whose arguments region and n are in fields, too
  *	subscriptions/listen	acknowledged; no answer
- *	poke			a notifications/tools/list_changed for that subscription, then null
+ *	poke			a notifications/tools/list_changed for that subscription, with
+ *				params.pad blanks in it, then null
  *	hang_up			a notifications/cancelled for it, then null
+ * and the notification ask_me: it asks "roots/list", which belongs to no request.
  */
 #include "base/counter.h"
 #include "support/httpd.h"
@@ -36,12 +38,14 @@ struct mcpd {
 	weft_scope *scope; /* of sessions */
 	weft_scope *accepting;
 	bool by_sink;		  /* else by _receive */
+	bool is_hasty;		  /* sends without waiting; and the same again, if that failed */
 	bool accepts_not;	  /* nobody accepts */
 	struct counter sessions;  /* accepted */
 	struct counter ended;	  /* and freed */
 	struct counter notes;	  /* notifications that came */
 	struct counter cancelled; /* notifications/cancelled among them */
 	struct counter answers;	  /* responses that came */
+	struct counter refusals;  /* errors that came */
 	struct counter requests;
 	char subscription[32]; /* the id of the last subscriptions/listen */
 	char last[512];	       /* the last message's text; once it is closed */
@@ -51,7 +55,7 @@ struct mcpd {
 struct mcpd_options {
 	weft_mcp_server_options mcp;
 	weft_http_server_options http;
-	bool by_sink, accepts_not;
+	bool by_sink, accepts_not, is_hasty;
 	bool has_http; /* http is set */
 };
 
