@@ -22,7 +22,7 @@ static bool number_of(weft_json value, uint64_t *number)
 	if (weft_json_integer(value, &n) || n < 0)
 		return false;
 	*number = (uint64_t)n;
-	return true;
+	return *number < LINK_WAITING; /* beyond are keys of what no server has seen */
 }
 
 /* The client's id of a subscription in the place of the link's, written as the server wrote it. quoted has
