@@ -342,8 +342,10 @@ static bool must_wait(
 }
 
 /* Under the lock, which is given up meanwhile. */
-static weft_err wait_for_room(struct mcps_session *s, const struct mcps_stream *stream,
-	const struct more *more, weft_deadline until)
+__attribute__((noinline)) /* a compiler takes what is on its stack for left in the list */
+static weft_err
+wait_for_room(struct mcps_session *s, const struct mcps_stream *stream, const struct more *more,
+	weft_deadline until)
 {
 	int64_t patience_ns = mcps_transport_options(s->server)->send_timeout_ns;
 	weft_deadline limit = weft_after_ns(patience_ns);
