@@ -341,31 +341,35 @@ static bool must_wait(
 		is_over_limits(s, more);
 }
 
-/* Under the lock, which is given up meanwhile. */
-__attribute__((noinline)) /* a compiler takes what is on its stack for left in the list */
-static weft_err
-wait_for_room(struct mcps_session *s, const struct mcps_stream *stream, const struct more *more,
-	weft_deadline until)
+/* Under the lock, which is given up meanwhile. room: on the caller's stack, in a list until this
+ * returns. */
+static __attribute__((noinline)) weft_err wait_in(struct mcps_room *room, struct mcps_session *s,
+	const struct mcps_stream *stream, const struct more *more, weft_deadline until)
 {
-	int64_t patience_ns = mcps_transport_options(s->server)->send_timeout_ns;
-	weft_deadline limit = weft_after_ns(patience_ns);
-	struct mcps_room room;
 	weft_err err = WEFT_OK;
 
-	until = until < limit ? until : limit;
-	bell_clear(&room.bell);
-	list_init(&room.link);
-	list_push_back(&s->room, &room.link);
+	bell_clear(&room->bell);
+	list_init(&room->link);
+	list_push_back(&s->room, &room->link);
 	while (!err) {
-		bell_set(&room.bell, weft_parker_self());
+		bell_set(&room->bell, weft_parker_self());
 		if (!must_wait(s, stream, more))
 			break;
 		mcps_unlock(s);
 		err = rt_park(until, "mcp: a client that reads slowly");
 		mcps_lock(s);
 	}
-	list_remove(&room.link);
+	list_remove(&room->link);
 	return err;
+}
+
+static weft_err wait_for_room(struct mcps_session *s, const struct mcps_stream *stream,
+	const struct more *more, weft_deadline until)
+{
+	weft_deadline limit = weft_after_ns(mcps_transport_options(s->server)->send_timeout_ns);
+	struct mcps_room room;
+
+	return wait_in(&room, s, stream, more, until < limit ? until : limit);
 }
 
 /* Nobody else will answer it: its writer says so. */
