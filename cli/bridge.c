@@ -82,7 +82,8 @@ static const char help_flags[] =
 	"  --session per|shared     a server for each session, or one for all (per)\n"
 	"  --max-message-size N     bytes, such as 1MiB (10MiB)\n"
 	"  --server NAME=CMD        a server at /NAME and the path; may be repeated\n"
-	"  --servers FILE           such servers in JSON, in the form {\"mcpServers\": {...}}\n"
+	"  --servers FILE           such servers in JSON, in the form {\"mcpServers\": {...}}; read\n"
+	"                           again on SIGHUP\n"
 	"  --token-file FILE        clients need a token of it: one a line; read again on\n"
 	"                           SIGHUP\n"
 	"  --allow-origin ORIGIN    a web site that may come, beside this machine's own; may be\n"
@@ -232,7 +233,7 @@ static void reload(struct bridge_command *c)
 	say_event(NULL, &event);
 }
 
-/* SIGHUP reads certificates again. Of the others the first drains, the second ends the process
+/* SIGHUP reads files again. Of the others the first drains, the second ends the process
  * at once. */
 static weft_err signal_fiber(void *arg)
 {
@@ -301,10 +302,9 @@ static weft_err main_fiber(void *arg)
 	static const int numbers[] = { SIGINT, SIGTERM, SIGHUP };
 	struct bridge_command *c = arg;
 	/* without anything to read again a hang-up ends the process, as ever */
-	unsigned count = is_tls(c->options.from) || is_tls(c->options.to) ||
-			c->options.token_file || c->options.record
-		? 3
-		: 2;
+	bool has_files = is_tls(c->options.from) || is_tls(c->options.to) ||
+		c->options.token_file || c->options.servers_file || c->options.record;
+	unsigned count = has_files ? 3 : 2;
 	weft_err err;
 
 	c->has_run = true;

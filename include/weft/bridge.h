@@ -94,10 +94,12 @@ WEFT_API const char *weft_bridge_to_name(const weft_bridge *bridge);
 /* The fingerprint of the certificate that was made for options.self_signed, as
  * weft_tls_client_options.fingerprint and "?fingerprint=" take it; NULL: none was. */
 WEFT_API const char *weft_bridge_fingerprint(const weft_bridge *bridge);
-/* Reads the files of TLS, and of tokens, again: what is accepted or dialled later uses what they hold
- * now. Each is tried; where one is not good, what was read of it before stays in use, and the error
- * tells of all of these. Records to the file that has options.record's name now. Blocks on files.
- * Errors: WEFT_EINVAL, as check; as open of options.record. */
+/* Reads the files of TLS, of tokens and of servers again: what is accepted or dialled later uses what
+ * they hold now. Sessions of servers that are not there any more, or are changed, go on as they are;
+ * children of those that are not changed do, too. Each file is tried; where one is not good, what was
+ * read of it before stays in use, and the error tells of all of these. Records to the file that has
+ * options.record's name now. Blocks on files; with servers_file in a fiber. Errors: WEFT_EINVAL, as
+ * check; WEFT_ENOMEM; as open of options.record. */
 WEFT_API WEFT_MUST_CHECK weft_err weft_bridge_reload(weft_bridge *bridge);
 /*
  * Serves until weft_bridge_stop, or until the one session of stdio: is over. Then

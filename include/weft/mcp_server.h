@@ -67,8 +67,9 @@ typedef struct weft_mcp_server_stats {
 	uint64_t sessions, sessions_refused, sessions_expired;
 	size_t sessions_now, streams_now, requests_now;
 	uint64_t requests, refused_auth, resumed,
-		replayed; /* Host, Origin: weft_http_server_stats */
-	size_t replay_bytes;
+		replayed;    /* Host, Origin: weft_http_server_stats */
+	size_t replay_bytes; /* kept now */
+	uint64_t evicted;    /* events that were dropped to make room for others */
 } weft_mcp_server_stats;
 WEFT_API void weft_mcp_server_stats_get(const weft_mcp_server *server, weft_mcp_server_stats *out);
 /* Ends its sessions (their owners still free them) and waits until they know. In a fiber; no call of

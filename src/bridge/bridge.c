@@ -190,9 +190,13 @@ static weft_err servers_check(struct weft_bridge *b)
 
 	for (size_t i = 0; !err && o->servers && o->servers[i]; i++)
 		err = servers_add(&b->servers, o->servers[i]);
-	if (!err && o->servers_file)
-		err = servers_load(&b->servers, o->servers_file);
-	return err;
+	b->servers_given = b->servers.count;
+	if (err || !o->servers_file)
+		return err;
+	b->servers_path = mem_strdup(o->servers_file);
+	if (!b->servers_path)
+		return err_set(WEFT_ENOMEM);
+	return servers_load(&b->servers, o->servers_file);
 }
 
 /* One certificate for both ends, if both need one. */
@@ -486,6 +490,7 @@ void weft_bridge_free(weft_bridge *bridge)
 	weft_cancel_unref(bridge->stopping);
 	weft_buf_pool_free(bridge->pool);
 	servers_fini(&bridge->servers);
+	mem_free(bridge->servers_path);
 	words_fini(&bridge->env);
 	words_fini(&bridge->pass_env);
 	endpoint_fini(&bridge->from);

@@ -37,7 +37,9 @@ struct weft_bridge {
 	weft_tls *from_tls, *to_tls;			/* of endpoints with TLS; else NULL */
 	char fingerprint[WEFT_TLS_FINGERPRINT_LEN + 1]; /* of what is self-signed; "": nothing is */
 	struct words env, pass_env;			/* argv NULL: not given */
-	struct server_list servers;			/* with names; none: TO */
+	struct server_list servers;			/* with names, at the start; none: TO */
+	size_t servers_given;				/* ... the first of them: not by the file */
+	char *servers_path;				/* the file; owned; NULL: none */
 	struct messages *messages;			/* NULL: bytes are carried */
 	weft_buf_pool *pool;
 	struct recorder *recorder;  /* NULL: nobody records */

@@ -152,6 +152,14 @@ weft_err weft_mcp_server_reload(weft_mcp_server *server)
 	return err;
 }
 
+void mcps_server_renew(weft_mcp_server *server, bool is_open)
+{
+	(void)word_swap(&server->is_shut, !is_open);
+	(void)word_swap(&server->epoch, word_get(&server->epoch) + 1);
+	(void)word_swap(&server->renewed, 1);
+	bell_ring(&server->keeper);
+}
+
 /* ---- the incoming ---- */
 
 static weft_err incoming_accept(void *user, weft_transport **out, weft_deadline until)
@@ -324,5 +332,6 @@ void weft_mcp_server_stats_get(const weft_mcp_server *server, weft_mcp_server_st
 		.resumed = counter_get(&s->resumed),
 		.replayed = counter_get(&s->replayed),
 		.replay_bytes = counter_get(&s->replay_bytes),
+		.evicted = counter_get(&s->evicted),
 	};
 }

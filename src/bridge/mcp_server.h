@@ -157,6 +157,7 @@ struct mcps_session {
 	char id[MCPS_ID_LEN + 1]; /* "": STATELESS */
 	char *address;		  /* counted in server->addresses; NULL: not */
 	bool is_counted;	  /* in principal->sessions */
+	uint32_t epoch;		  /* of the server, when it began */
 	unsigned worker;	  /* of who made it */
 	weft_deadline born_at;
 	weft_transport *transport; /* its owner's; ours to use inside the gate */
@@ -192,6 +193,7 @@ struct mcps_session {
 struct mcps_stats {
 	struct counter sessions, sessions_refused, sessions_expired, sessions_now, streams_now;
 	struct counter requests_now, requests, refused_auth, resumed, replayed, replay_bytes;
+	struct counter evicted;
 };
 
 struct weft_mcp_server {
@@ -214,11 +216,17 @@ struct weft_mcp_server {
 	struct pushlist born, ending, finishing;
 	struct word stopping; /* 1: no session begins, those there are end */
 	struct word reloaded; /* 1: sessions whose tokens are gone are to end */
+	struct word epoch;    /* one more with each renewal */
+	struct word is_shut;  /* 1: no session begins for now */
+	struct word renewed;  /* 1: the keeper is to look for sessions of earlier epochs */
 	struct heap checks;   /* the keeper's */
 	size_t alive;	      /* the keeper's: sessions that have not finished */
 };
 
 /* ---- mcp_server.c ---- */
+/* From now on sessions begin, or get a 404; and what requests without a session have used so far is not
+ * used for further ones: another serves them. */
+void mcps_server_renew(weft_mcp_server *server, bool is_open);
 static inline const weft_transport_options *mcps_transport_options(const weft_mcp_server *server)
 {
 	return &server->options.transport;
@@ -245,6 +253,12 @@ const char *mcps_end_text(const struct mcps_session *session);
 static inline bool mcps_session_has_ended(const struct mcps_session *session)
 {
 	return word_get(&session->end) != 0;
+}
+/* STATELESS: of an earlier epoch. */
+static inline bool mcps_session_is_past(const struct mcps_session *session)
+{
+	return session->kind == MCPS_STATELESS &&
+		session->epoch != word_get(&session->server->epoch);
 }
 void mcps_session_touch(struct mcps_session *session);
 /* Gives a message (taken) to who receives. False: the session has ended; it was dropped. */

@@ -19,6 +19,7 @@
 
 #define ANSWERS_LOOKED_AT 4 /* times within response_timeout_ns */
 #define LOOK_MIN_NS INT64_C(10000000)
+#define PAST_IDLE_NS INT64_C(1000000000) /* of a session that gets no more requests */
 
 /* ---- times ---- */
 
@@ -57,7 +58,8 @@ static bool has_client(const struct mcps_session *s)
 /* When its idle time is over, as far as can be told now. */
 static weft_deadline idle_at(const struct mcps_session *s, weft_deadline now)
 {
-	int64_t idle_ns = s->server->options.idle_timeout_ns;
+	int64_t idle_ns =
+		mcps_session_is_past(s) ? PAST_IDLE_NS : s->server->options.idle_timeout_ns;
 	weft_deadline at = later((weft_deadline)counter_get(&s->touched), idle_ns);
 
 	return at <= now && has_client(s) ? later(now, idle_ns) : at;
@@ -171,6 +173,21 @@ static void end_all(weft_mcp_server *server, bool all)
 	}
 }
 
+/* Those of an earlier epoch have another idea of idleness. Who comes sooner moves towards the heap's
+ * beginning, so that nobody is passed over. */
+static void hasten(weft_mcp_server *server)
+{
+	weft_deadline now = weft_now();
+
+	for (size_t i = 0; i < server->checks.len; i++) {
+		struct heap_node *node = server->checks.slots[i].node;
+
+		if (mcps_session_is_past(container_of(node, struct mcps_session, check)) &&
+			node->key > now)
+			heap_rekey(&server->checks, node, now, 0);
+	}
+}
+
 /* What is in a later list was in the earlier ones before: so they are taken the other way round. */
 static void take_lists(weft_mcp_server *server)
 {
@@ -184,6 +201,8 @@ static void take_lists(weft_mcp_server *server)
 	}
 	if (word_swap(&server->reloaded, 0))
 		end_all(server, false);
+	if (word_swap(&server->renewed, 0))
+		hasten(server);
 	if (word_get(&server->stopping))
 		end_all(server, true);
 	for (; ending; ending = next) {
@@ -199,7 +218,8 @@ static void take_lists(weft_mcp_server *server)
 static bool has_work(const weft_mcp_server *server)
 {
 	return !pushlist_is_empty(&server->born) || !pushlist_is_empty(&server->ending) ||
-		!pushlist_is_empty(&server->finishing) || word_get(&server->reloaded);
+		!pushlist_is_empty(&server->finishing) || word_get(&server->reloaded) ||
+		word_get(&server->renewed);
 }
 
 static weft_err keeper(void *arg)

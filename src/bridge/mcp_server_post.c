@@ -181,6 +181,9 @@ bool mcps_refuse_session(struct mcps_ask *ask, weft_err err)
 	if (err == WEFT_EAGAIN)
 		return mcps_refuse(ask, 429, WEFT_JSONRPC_INVALID_REQUEST, id,
 			"Too many sessions: %s", weft_error_detail());
+	if (err == WEFT_ENOTFOUND)
+		return mcps_refuse(ask, 404, WEFT_JSONRPC_INVALID_REQUEST, id, "Not found: %s",
+			weft_error_detail());
 	return mcps_refuse(
 		ask, 503, WEFT_JSONRPC_INTERNAL_ERROR, id, "no session: %s", weft_error_detail());
 }

@@ -167,6 +167,7 @@ static weft_err session_alloc(struct mcps_session **out, weft_mcp_server *server
 	s->server = server;
 	s->principal = mcps_principal_ref(principal);
 	s->kind = kind;
+	s->epoch = word_get(&server->epoch);
 	s->worker = weft_worker_self();
 	s->born_at = weft_now();
 	heap_node_init(&s->check);
@@ -295,6 +296,8 @@ weft_err mcps_session_make(struct mcps_session **out, weft_mcp_server *server,
 
 	if (word_get(&server->stopping) || weft_chan_is_closed(server->accepting))
 		return err_setf(WEFT_ECLOSED, "no session begins any more");
+	if (word_get(&server->is_shut))
+		return err_setf(WEFT_ENOTFOUND, "this server is there no more");
 	err = session_alloc(&s, server, principal, kind);
 	if (err)
 		return err;

@@ -240,14 +240,22 @@ static weft_err find_session(struct mcps_ask *ask)
 		ask->owned = mcps_principal_ref(ask->principal);
 	mcps_session_unref(ask->session);
 	ask->session = NULL;
-	err = weft_map_get_or_insert_with(map, key, &value, make_session, ask, WEFT_FOREVER);
-	if (err)
-		return err;
-	ask->session = weft_map_pointer(value);
-	/* it may have ended before it was put there: then nobody else takes it out */
-	if (mcps_session_has_ended(ask->session))
+	for (;;) {
+		err = weft_map_get_or_insert_with(
+			map, key, &value, make_session, ask, WEFT_FOREVER);
+		if (err)
+			return err;
+		ask->session = weft_map_pointer(value);
+		/* it may have ended before it was put there: then nobody else takes it out */
+		if (mcps_session_has_ended(ask->session))
+			mcps_stateless_forget(ask->session);
+		if (!mcps_session_is_past(ask->session))
+			return WEFT_OK;
+		/* what it is served by is to serve no more: the next is of another epoch */
 		mcps_stateless_forget(ask->session);
-	return WEFT_OK;
+		mcps_session_unref(ask->session);
+		ask->session = NULL;
+	}
 }
 
 static weft_err post_notification(struct mcps_ask *ask)

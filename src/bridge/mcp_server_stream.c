@@ -210,6 +210,7 @@ static void shed_one(struct mcps_session *s, struct mcps_event *event)
 	struct mcps_stream *stream = event->stream;
 
 	event_unlink(s, event);
+	(void)counter_add(&s->server->stats.evicted, 1);
 	if (event->is_request && !event->is_sent) {
 		list_push_back(&s->refused, &event->all);
 		(void)word_swap(&s->has_refused, 1);

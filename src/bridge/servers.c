@@ -137,6 +137,50 @@ weft_err servers_add(struct server_list *list, const char *text)
 	return list_put(list, &e);
 }
 
+/* NULL is copied as such. */
+static weft_err text_copy(char **to, const char *from)
+{
+	*to = from ? mem_strdup(from) : NULL;
+	return from && !*to ? err_set(WEFT_ENOMEM) : WEFT_OK;
+}
+
+static weft_err words_copy_all(struct words *to, const struct words *from)
+{
+	return from->count ? words_copy(to, (const char *const *)from->argv) : WEFT_OK;
+}
+
+static weft_err entry_copy(struct server_list *list, const struct server_entry *from)
+{
+	struct server_entry e = { .is_sse = from->is_sse };
+	weft_err err = text_copy(&e.name, from->name);
+
+	if (!err)
+		err = text_copy(&e.directory, from->directory);
+	if (!err)
+		err = text_copy(&e.url, from->url);
+	if (!err)
+		err = words_copy_all(&e.argv, &from->argv);
+	if (!err)
+		err = words_copy_all(&e.env, &from->env);
+	if (!err)
+		err = words_copy_all(&e.fields, &from->fields);
+	if (err)
+		entry_fini(&e);
+	return err ? err : list_put(list, &e);
+}
+
+weft_err servers_copy(struct server_list *list, const struct server_list *from, size_t count)
+{
+	size_t before = list->count;
+	weft_err err = WEFT_OK;
+
+	for (size_t i = 0; !err && i < count; i++)
+		err = entry_copy(list, &from->items[i]);
+	if (err)
+		list_cut(list, before);
+	return err;
+}
+
 /* ---- texts ---- */
 
 /* A text that grows. */
@@ -496,6 +540,22 @@ static weft_err servers_of(struct server_list *list, weft_json object)
 	return err == WEFT_ENOTFOUND ? WEFT_OK : err;
 }
 
+/* The line of what is no JSON, beside its byte. */
+static weft_err where(weft_err err, const char *text, size_t len)
+{
+	static const char before[] = "byte ";
+	const char *at = strstr(weft_error_detail(), before);
+	size_t line = 1;
+	unsigned long long byte;
+
+	if (!at)
+		return err;
+	byte = strtoull(at + sizeof(before) - 1, NULL, 10);
+	for (size_t i = 0; i < len && i < byte; i++)
+		line += text[i] == '\n';
+	return err_wrap(err, "line %zu", line);
+}
+
 weft_err servers_load(struct server_list *list, const char *path)
 {
 	static const char *const names[] = { "mcpServers" };
@@ -505,8 +565,10 @@ weft_err servers_load(struct server_list *list, const char *path)
 	char *text = NULL;
 	weft_err err = text_file_read(&text, &len, path, SERVERS_FILE_MAX);
 
-	if (!err)
+	if (!err) {
 		err = weft_json_check(&whole, text, len, &limits);
+		err = err ? where(err, text, len) : WEFT_OK;
+	}
 	if (!err) {
 		err = weft_json_get_path(&servers, whole, names, 1);
 		if (err == WEFT_ENOTFOUND || err == WEFT_EINVAL)

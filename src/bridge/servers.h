@@ -47,6 +47,9 @@ WEFT_MUST_CHECK weft_err servers_add(struct server_list *list, const char *text)
 /* Adds those of a file. Blocks on it. Errors: WEFT_EINVAL (names the file, the server and the
  * member), WEFT_ENOMEM; the list is as it was. */
 WEFT_MUST_CHECK weft_err servers_load(struct server_list *list, const char *path);
+/* Adds the first of another, which has others. Errors: WEFT_ENOMEM; the list is as it was. */
+WEFT_MUST_CHECK weft_err servers_copy(
+	struct server_list *list, const struct server_list *from, size_t count);
 /* NULL: there is none of that name. */
 const struct server_entry *servers_find(const struct server_list *list, const char *name);
 /* They say the same. */
