@@ -460,6 +460,22 @@ static void down_about(struct link *link, weft_message *message, weft_json about
 	flight_drop(link, flight);
 }
 
+/* What a server logs without saying of which request: in the era without sessions there is no level
+ * but a request's own, so it is of the one that is in flight, if only one client has any. */
+static void down_to_asking(struct link *link, const weft_message *message)
+{
+	struct flight *flight = link_only_flight(link);
+	weft_message copy;
+
+	if (!flight)
+		return;
+	if (flight->kind == FLIGHT_REQUEST && !word_get(&flight->session->is_ready)) {
+		weft_message_ref(&copy, message);
+		(void)session_send_own(flight->session, &copy);
+	}
+	flight_drop(link, flight);
+}
+
 static void down_to_all(struct link *link, weft_message *message)
 {
 	weft_message copy;
@@ -468,6 +484,9 @@ static void down_to_all(struct link *link, weft_message *message)
 		(void)session_send_own(link->only, message);
 		return;
 	}
+	if (word_peek(&link->era) == LINK_ERA_MODERN &&
+		weft_json_string_is(message->rpc.method, "notifications/message"))
+		down_to_asking(link, message);
 	if (!sessions_enter(link))
 		return;
 	list_for_each(node, &link->sessions) {

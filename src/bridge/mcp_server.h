@@ -350,8 +350,10 @@ bool mcps_request_drop(struct mcps_session *session, struct mcps_stream *stream)
 void mcps_request_forget(struct mcps_session *session, weft_json id);
 /* The same with a reference; NULL: there is none. */
 struct mcps_stream *mcps_request_find(struct mcps_session *session, weft_json id);
-/* The one there is, with a reference; NULL: there is none, or are several. */
+/* The one there is beside subscriptions, with a reference; NULL: there is none, or are several. */
 struct mcps_stream *mcps_request_only(struct mcps_session *session);
+/* A notification of what has changed, which is of no request by its nature. */
+bool mcps_is_of_no_request(const weft_jsonrpc *rpc);
 /* All of them. */
 void mcps_requests_fail(struct mcps_session *session, const char *why);
 /* Those that came before then. */

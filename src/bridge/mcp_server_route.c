@@ -277,7 +277,7 @@ static bool has_token(const struct mcps_stream *stream, weft_json token)
 
 /* Looks through those that wait. */
 struct search {
-	weft_json token;	    /* look for this; none: for any */
+	weft_json token;	    /* look for this; none: for any that ends */
 	struct mcps_stream *stream; /* a reference: the one with it; or the youngest */
 	unsigned count;
 };
@@ -288,8 +288,8 @@ static bool search_step(void *arg, weft_map_key key, uint64_t value)
 	struct mcps_stream *stream = weft_map_pointer(value);
 
 	(void)key;
-	if (search->token.text && !has_token(stream, search->token))
-		return true;
+	if (search->token.text ? !has_token(stream, search->token) : stream->is_endless)
+		return true; /* what is told on a subscription says so */
 	search->count++;
 	if (search->stream && search->stream->born_at >= stream->born_at)
 		return true;
@@ -347,7 +347,7 @@ static bool ends_with(weft_json method, const char *end)
 	return method.len > len + 2 && memcmp(method.text + method.len - 1 - len, end, len) == 0;
 }
 
-static bool is_of_no_request(const weft_jsonrpc *rpc)
+bool mcps_is_of_no_request(const weft_jsonrpc *rpc)
 {
 	return ends_with(rpc->method, "/list_changed") ||
 		weft_json_string_is(rpc->method, "notifications/resources/updated");
@@ -387,7 +387,7 @@ static struct mcps_stream *find_stream(struct mcps_session *s, const weft_jsonrp
 
 		if (stream)
 			return stream;
-	} else if (!is_of_no_request(rpc)) {
+	} else if (!mcps_is_of_no_request(rpc)) {
 		/* without memory for the walk it finds fewer, and goes to a GET's stream */
 		if (weft_map_iterate(s->pending, search_step, &search))
 			search.count = 2;

@@ -71,7 +71,9 @@ static struct mcps_stream *find_request(struct mcps_session *s, const weft_jsonr
 		id = rpc->progress_token;
 	if (!id.text && weft_json_string_is(rpc->method, "notifications/cancelled"))
 		id = rpc->request_id;
-	return id.text ? mcps_request_find(s, id) : mcps_request_only(s);
+	if (id.text)
+		return mcps_request_find(s, id);
+	return mcps_is_of_no_request(rpc) ? NULL : mcps_request_only(s);
 }
 
 /* The server ends a subscription: so its stream does. */

@@ -5,6 +5,7 @@ protocol's conformance suite asks for: over stdio, which is what is behind the b
 --http over HTTP by itself, which is what that is compared with. Nothing of it is weft's.
 
     mcp_modern.py            a message a line
+    mcp_modern.py --dual     the same, and who begins with initialize is served by mcp_fixture.py
     mcp_modern.py --http     writes "listening PORT"; ends when its stdin does
 """
 import base64
@@ -182,6 +183,16 @@ def count_cancelled(_call, _arguments, _token):
     return [text(str(cancellations))]
 
 
+@tool("unsubscribe", "Ends whatever listens, but over HTTP")
+def unsubscribe(_call, _arguments, _token):
+    with lock:
+        ended = [call for call, _ in listeners]
+    for call in ended:
+        call.over.set()
+        call.notify("notifications/cancelled", {"requestId": call.message["id"]})
+    return [text(str(len(ended)))]
+
+
 @tool("process", "Answers with the server's process id")
 def process(_call, _arguments, _token):
     return [text(str(os.getpid()))]
@@ -301,6 +312,13 @@ listeners = []  # (call, what it wants to hear of)
 cancellations = 0
 
 
+def cancel(call):
+    global cancellations  # pylint: disable=global-statement
+    with lock:
+        cancellations += 1
+    call.over.set()
+
+
 def subscribed(call, params):
     return {**params, "_meta": {META + "subscriptionId": call.message["id"]}}
 
@@ -359,10 +377,10 @@ def answer(call, check):
     message = {"jsonrpc": "2.0", "id": call.message["id"]}
     status = 200
     try:
-        check(call)
         method = METHODS.get(call.message["method"])
         if not method:
             raise Refused(NOT_FOUND, "method not found: %s" % call.message["method"])
+        check(call)
         result = method(call)
         if result is None:
             return None
@@ -384,9 +402,11 @@ def answer(call, check):
 # --- stdio ----------------------------------------------------------------------------------
 
 class Lines:
-    def __init__(self):
+    def __init__(self, is_dual):
         self.lock = threading.Lock()
         self.calls = {}
+        self.is_dual = is_dual
+        self.peer = mcp_fixture.Peer(sys.stdout)
 
     def send(self, message):
         line = json.dumps(message, separators=(",", ":"))
@@ -401,16 +421,23 @@ class Lines:
             self.send(answered[1])
 
     def cancel(self, number):
-        global cancellations  # pylint: disable=global-statement
         call = self.calls.pop(number, None)
         if call:
-            cancellations += 1
-            call.over.set()
+            cancel(call)
+
+    def is_older(self, message):
+        return (self.is_dual and message.get("method") != "server/discover" and
+                META + "protocolVersion" not in message.get("params", {}).get("_meta", {}))
 
     def run(self):
         for line in sys.stdin:
             message = json.loads(line)
-            if "id" in message and "method" in message:
+            if "method" not in message:
+                self.peer.answered(message)
+            elif "id" in message and self.is_older(message):
+                threading.Thread(target=mcp_fixture.serve, args=(self.peer, message),
+                                 daemon=True).start()
+            elif "id" in message:
                 call = Call(message, self.send)
                 self.calls[message["id"]] = call
                 threading.Thread(target=self.serve, args=(call,), daemon=True).start()
@@ -486,9 +513,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def watch(self, call, done):
         """Until the call is answered: whether its client is there."""
-        while not done.is_set():
-            if select.select([self.connection], [], [], 0.02)[0]:
-                call.over.set()
+        while not done.wait(0.02):
+            if select.select([self.connection], [], [], 0)[0]:
+                if not done.is_set():
+                    cancel(call)
                 return
 
     def do_POST(self):
@@ -510,6 +538,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.is_stream = False
         try:
             answered = answer(call, self.check)
+            done.set()
             if answered and self.is_stream:
                 self.event(answered[1])
             elif answered:
@@ -528,7 +557,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 def main():
     if sys.argv[1:] != ["--http"]:
-        Lines().run()
+        Lines(sys.argv[1:] == ["--dual"]).run()
         return
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
