@@ -65,6 +65,8 @@ void tx_queue(weft_mux *m, struct tx_node *t, uint32_t want)
 		stream_unref(container_of(t, struct weft_stream, tx));
 	else if (pushed == PUSH_FIRST)
 		find_sender(m);
+	if (mux_is_here(m))
+		m->ready_here++;
 }
 
 weft_err tx_refuse(weft_mux *m, uint32_t id)
@@ -474,6 +476,20 @@ static void flush_here(weft_mux *m)
 	wake_sender(m);
 }
 
+void tx_flush_early(weft_mux *m)
+{
+	m->is_early_over = true;
+	if (word_get(&m->state) || !word_change(&m->role, ROLE_FIBER, ROLE_CALLER))
+		return;
+	if (!m->tx.is_pending) {
+		gather(m);
+		/* what fails is pending then, and fails again in the sender's turn */
+		if (m->tx.iov_len > 0)
+			(void)write_gathered(m);
+	}
+	wake_sender(m);
+}
+
 static void send_failed(weft_mux *m, weft_err err)
 {
 	bool is_ours = err == WEFT_ECLOSED && (word_get(&m->state) & MUX_CLOSING);
@@ -514,7 +530,7 @@ static bool release_role(weft_mux *m)
 static bool await_role(weft_mux *m)
 {
 	while (!(word_get(&m->state) & MUX_READER_GONE)) {
-		if (word_get(&m->role) == ROLE_FIBER)
+		if (word_change(&m->role, ROLE_FIBER, ROLE_SENDING))
 			return true;
 		/* cancelled: the reader is, too; another park would not wait for it */
 		if (rt_park(WEFT_FOREVER, "mux: nothing to send") == WEFT_ECANCELED) {
@@ -543,7 +559,8 @@ static void end_sending(weft_mux *m)
 	struct push_node *node;
 
 	while (!word_change(&m->role, ROLE_FREE, ROLE_GONE) &&
-		!word_change(&m->role, ROLE_FIBER, ROLE_GONE))
+		!word_change(&m->role, ROLE_FIBER, ROLE_GONE) &&
+		!word_change(&m->role, ROLE_SENDING, ROLE_GONE))
 		(void)rt_relax(&spins, true);
 	drop_queue(m, m->tx.queue);
 	m->tx.queue = NULL;
@@ -565,6 +582,8 @@ weft_err mux_sender(void *arg)
 
 	bell_set(&m->sender, rt_parker_self());
 	while (!err && await_role(m)) {
+		m->ready_here = 0;
+		m->is_early_over = false;
 		err = flush(m);
 		if (err == WEFT_ECANCELED && (word_get(&m->state) & MUX_CLOSING))
 			err = WEFT_OK; /* the runtime ends: the rest below */

@@ -12,9 +12,10 @@
  *
  * Two fibers on one worker. The reader reads the conn by blocks, decodes, and hands payload
  * to streams by reference; the sender gathers the frames of all streams that are in the ready
- * list into one writev. Who does the sending is a role: on the session's own worker always
- * the sender's fiber, which runs once those that are runnable now have had their turn, so that
- * what they write goes together; elsewhere whoever finds the role free.
+ * list into one writev. Who does the sending is a role: on the session's own worker the
+ * sender's fiber, which runs once those that are runnable now have had their turn, so that
+ * what they write goes together (and of many the first few before the rest, so that the peer
+ * works meanwhile); elsewhere whoever finds the role free.
  *
  * Ownership: "worker" means any fiber of the session's worker, between two parks. "role": who
  * has the role. "reader", "writer": of the stream, by its gate.
@@ -153,9 +154,10 @@ struct tx {
 
 enum {
 	ROLE_FREE,
-	ROLE_CALLER, /* somebody who found it free, on another worker or thread */
-	ROLE_FIBER,  /* the sender's fiber, which was woken */
-	ROLE_GONE,   /* nobody sends any more */
+	ROLE_CALLER,  /* a call's own fiber or thread */
+	ROLE_FIBER,   /* the sender's fiber, which was woken and waits for its turn */
+	ROLE_SENDING, /* the sender's fiber, which has its turn */
+	ROLE_GONE,    /* nobody sends any more */
 };
 
 enum {
@@ -212,6 +214,8 @@ struct weft_mux {
 	struct pushlist ready;
 	struct word role;
 	struct bell sender;
+	unsigned ready_here; /* the worker's: put into the ready list since the sender's turn */
+	bool is_early_over;  /* the worker's: since then some of them were sent early */
 	struct tx_node self; /* in the ready list for the session's own frames */
 	struct tx tx;
 	weft_err send_err; /* the sender's fiber; read by the reader once that aborted the conn,
@@ -275,6 +279,14 @@ weft_err mux_options_settle(weft_mux_options *out, const weft_mux_options *given
 weft_err mux_sender(void *arg);
 /* Something is to be sent for it. */
 void tx_queue(weft_mux *m, struct tx_node *t, uint32_t want);
+/* Of many streams that have something to send by now, the first few go before the sender's turn.
+ * On the session's worker; may let other fibers run. */
+#define TX_EARLY_STREAMS 8
+void tx_flush_early(weft_mux *mux);
+static inline bool tx_is_early(const weft_mux *m)
+{
+	return mux_is_here(m) && m->ready_here >= TX_EARLY_STREAMS && !m->is_early_over;
+}
 /* A FIN for a stream that we do not have. Errors: WEFT_ECAPACITY (too many wait),
  * WEFT_ENOMEM. */
 weft_err tx_refuse(weft_mux *mux, uint32_t id);
