@@ -9,8 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define SEEDS_OF_A_BODY 20
-#define SEEDS_OF_A_CAMPAIGN 200
+#define SEEDS_OF_A_CAMPAIGN (200 / BOTH_SEEDS_LESS)
 
 static uint64_t running_seed;
 
@@ -107,7 +106,7 @@ weft_err both_run_seed(
 
 void both_run_simulated(weft_fiber_fn body)
 {
-	for (uint64_t seed = 0; seed < SEEDS_OF_A_BODY; seed++) {
+	for (uint64_t seed = 0; seed < BOTH_SEEDS_OF_A_BODY; seed++) {
 		weft_sim_options options = WEFT_SIM_OPTIONS_DEFAULT;
 		weft_sim_result result;
 

@@ -58,6 +58,7 @@ void campaign_add(TCase *tc, const TTest *test, int seeds)
 {
 	int first = both_seed_first();
 
+	seeds /= BOTH_SEEDS_LESS;
 	if (getenv("WEFT_SIM_SEEDS") || getenv("WEFT_SIM_SEED"))
 		seeds = both_seed_end() - first;
 	if (getenv("WEFT_TEST_SEED") && !getenv("WEFT_SIM_SEED")) {
