@@ -582,9 +582,9 @@ weft_err mux_sender(void *arg)
 
 	bell_set(&m->sender, rt_parker_self());
 	while (!err && await_role(m)) {
+		err = flush(m);
 		m->ready_here = 0;
 		m->is_early_over = false;
-		err = flush(m);
 		if (err == WEFT_ECANCELED && (word_get(&m->state) & MUX_CLOSING))
 			err = WEFT_OK; /* the runtime ends: the rest below */
 		if (!err && (word_get(&m->state) & MUX_CLOSING)) {

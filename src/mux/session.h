@@ -214,8 +214,9 @@ struct weft_mux {
 	struct pushlist ready;
 	struct word role;
 	struct bell sender;
-	unsigned ready_here; /* the worker's: put into the ready list since the sender's turn */
-	bool is_early_over;  /* the worker's: since then some of them were sent early */
+	unsigned
+		ready_here; /* the worker's: put into the ready list since the sender's last turn */
+	bool is_early_over; /* the worker's: since then some of them were sent early */
 	struct tx_node self; /* in the ready list for the session's own frames */
 	struct tx tx;
 	weft_err send_err; /* the sender's fiber; read by the reader once that aborted the conn,
@@ -279,9 +280,10 @@ weft_err mux_options_settle(weft_mux_options *out, const weft_mux_options *given
 weft_err mux_sender(void *arg);
 /* Something is to be sent for it. */
 void tx_queue(weft_mux *m, struct tx_node *t, uint32_t want);
-/* Of many streams that have something to send by now, the first few go before the sender's turn.
- * On the session's worker; may let other fibers run. */
-#define TX_EARLY_STREAMS 8
+/* When so many streams stand in the ready list, what they have goes before the sender's turn, so
+ * that the peer works on it while others write here. Once a turn. On the session's worker, by who
+ * writes; may let other fibers run. */
+#define TX_EARLY_STREAMS 16
 void tx_flush_early(weft_mux *mux);
 static inline bool tx_is_early(const weft_mux *m)
 {
