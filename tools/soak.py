@@ -260,7 +260,8 @@ def judge(bridge, before):
 def campaign(seconds):
     """Seeds of the simulator, when its tests are built; true when they all held."""
     good, start, seed = True, time.monotonic(), 1000
-    names = [n for n in ("sim_net", "sim_sync", "sim_wake", "sim_mux")
+    names = [n for n in ("sim_net", "sim_sync", "sim_wake", "sim_mux", "sim_relay",
+                         "sim_mcp_server", "sim_mcp_client", "sim_bridge")
              if os.path.exists("build/tests/" + n)]
     while names and time.monotonic() - start < seconds:
         for name in names:
