@@ -94,7 +94,7 @@ class Refused(Case):
         error = {"jsonrpc": "2.0", "id": None,
                  "error": {"code": -32001, "message": "who are you?"}}
         with Web(401, json.dumps(error).encode(), "application/json") as web:
-            self.refused(web.url, "who are you?")
+            self.refused(web.url, "who are you?", web.url, "status 401", "wants a token")
         with Web(403) as web:
             self.refused(web.url, "status 403")
 

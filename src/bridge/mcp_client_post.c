@@ -229,6 +229,18 @@ static weft_err refusal(const struct mcp_post *p, unsigned status)
 	return status == 404 && mcp_is_initialize(&p->message) ? WEFT_ENOTFOUND : WEFT_OK;
 }
 
+/* What it says itself, and behind that what a person needs to do something about it. */
+static void take_refusal(
+	struct mcp_post *p, const weft_jsonrpc *error, const weft_http_response *response)
+{
+	static const weft_buf nothing = WEFT_BUF_EMPTY;
+	char also[MCP_REASON_MAX];
+
+	(void)status_error(p->client, response, &nothing);
+	(void)snprintf(also, sizeof(also), " (%s)", weft_error_detail());
+	mcp_take_error(p, error, p->why ? also : NULL);
+}
+
 /* A JSON-RPC error in the body is the answer, whatever the status. WEFT_EAGAIN: to be sent again. */
 static weft_err refused(struct mcp_post *p, weft_http_response *response)
 {
@@ -251,7 +263,7 @@ static weft_err refused(struct mcp_post *p, weft_http_response *response)
 	if (is_error && mend(p, &rpc)) {
 		err = WEFT_EAGAIN;
 	} else if (is_error && (!is_old || is_todays(&rpc))) {
-		mcp_take_error(p, &rpc, NULL);
+		take_refusal(p, &rpc, response);
 	} else {
 		err = status_error(c, response, &body);
 		(void)snprintf(text, sizeof(text), "%s", weft_error_detail());

@@ -252,6 +252,12 @@ static const struct {
 } odd[] = {
 	{ "401", 401, "text/plain", "no", -32000, "401 (Unauthorized), the server wants a token" },
 	{ "403", 403, NULL, "", -32000, "403 (Forbidden)" },
+	{ "door", 401, "application/json",
+		"{\"jsonrpc\":\"2.0\",\"id\":null,\"error\":{\"code\":-7,\"message\":\"who?\"}}",
+		-7, "who? (http://" },
+	{ "locked", 403, "application/json",
+		"{\"jsonrpc\":\"2.0\",\"id\":null,\"error\":{\"code\":-7,\"message\":\"no\"}}", -7,
+		": status 403 (Forbidden))" },
 	{ "500", 500, "text/html", "<html>\r\n\x1b[1m oh", -32000,
 		"500 (Internal Server Error): <html>   [1m oh" },
 	{ "404", 404, NULL, "", -32000, "404" },
