@@ -6,6 +6,7 @@ protocol's conformance suite asks for: what is behind the bridge in those runs.
 One message a line on stdin and stdout, a thread for each call, nothing but the standard library.
 """
 import json
+import os
 import re
 import sys
 import threading
@@ -17,6 +18,10 @@ PNG = ("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8BQDwAEhQGA
        "rkJggg==")
 WAV = "UklGRiQAAABXQVZFZm10IBAAAAABAAEAQB8AAEAfAAABAAgAZGF0YQAAAAA="
 NO_ARGUMENTS = {"type": "object", "properties": {}}
+
+
+class Cancelled(Exception):
+    """Nobody wants the answer."""
 
 
 class Refused(Exception):
@@ -36,6 +41,10 @@ class Peer:
         self.last = 0
         self.asked = {}
         self.capabilities = {}
+        self.current = threading.local()  # .id of the request that this thread answers
+        self.wanted = {}  # by id: set when it is cancelled
+        self.cancelled = 0
+        self.gate = threading.Semaphore(0)
 
     def send(self, message):
         line = json.dumps(dict(message, jsonrpc="2.0"), separators=(",", ":"))
@@ -238,6 +247,55 @@ def echo(_peer, arguments, _token):
     return [text(arguments["text"])]
 
 
+@tool("add", "The sum of two numbers", {"type": "object", "required": ["a", "b"], "properties": {
+    "a": {"type": "number"}, "b": {"type": "number"}}})
+def add(_peer, arguments, _token):
+    return [text(str(arguments["a"] + arguments["b"]))]
+
+
+@tool("pid", "Answers with the number of its process")
+def pid(_peer, _arguments, _token):
+    return [text(str(os.getpid()))]
+
+
+def tell(peer, token, done):
+    if token is not None:
+        peer.notify("notifications/progress", {"progressToken": token, "progress": done})
+
+
+@tool("hang", "Says that it has begun, and waits until it is cancelled")
+def hang(peer, _arguments, token):
+    tell(peer, token, 0)
+    peer.wanted[peer.current.id].wait()
+    peer.cancelled += 1
+    raise Cancelled()
+
+
+@tool("cancelled", "How many calls of hang were cancelled")
+def cancelled(peer, _arguments, _token):
+    return [text(str(peer.cancelled))]
+
+
+@tool("steps", "Tells its progress for each call of go, count times", {
+    "type": "object", "properties": {"count": {"type": "integer"}}})
+def steps(peer, arguments, token):
+    for done in range(1, arguments["count"] + 1):
+        peer.gate.acquire()
+        tell(peer, token, done)
+    return [text("%d steps" % arguments["count"])]
+
+
+@tool("go", "Lets steps take one")
+def go(peer, _arguments, _token):
+    peer.gate.release()
+    return [text("went")]
+
+
+@tool("roots", "Answers with the client's roots")
+def roots(peer, _arguments, _token):
+    return [text(json.dumps(peer.ask("roots", "roots/list", {})["roots"]))]
+
+
 def tools_call(peer, params):
     found = TOOLS.get(params.get("name"))
     if not found:
@@ -245,7 +303,7 @@ def tools_call(peer, params):
     token = params.get("_meta", {}).get("progressToken")
     try:
         return {"content": found[0](peer, params.get("arguments", {}), token)}
-    except Refused:
+    except (Refused, Cancelled):
         raise
     except Exception as e:  # the tool's own failure is a result
         return {"content": [text(str(e))], "isError": True}
@@ -357,6 +415,7 @@ METHODS = {
 
 def serve(peer, message):
     answer = {"id": message["id"]}
+    peer.current.id = message["id"]
     try:
         method = METHODS.get(message["method"])
         if not method:
@@ -364,6 +423,10 @@ def serve(peer, message):
         answer["result"] = method(peer, message.get("params", {}))
     except Refused as e:
         answer["error"] = {"code": e.code, "message": str(e)}
+    except Cancelled:
+        return
+    finally:
+        peer.wanted.pop(message["id"], None)
     peer.send(answer)
 
 
@@ -379,7 +442,12 @@ def main():
             continue
         if "method" not in message:
             peer.answered(message)
+        elif message["method"] == "notifications/cancelled":
+            call = peer.wanted.get(message["params"]["requestId"])
+            if call:
+                call.set()
         elif "id" in message:
+            peer.wanted[message["id"]] = threading.Event()
             threading.Thread(target=serve, args=(peer, message), daemon=True).start()
 
 

@@ -5,6 +5,7 @@ and reaped whatever happens. What a program wrote is in the failure's text.
 
 A peer that is not installed skips its tests; with CI=true that is a failure."""
 import base64
+import concurrent.futures
 import contextlib
 import functools
 import hashlib
@@ -18,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 import unittest
 
 from weftlib import PATIENCE, Case, until
@@ -462,4 +464,40 @@ def main():
     if not result.wasSuccessful():
         sys.exit(1)
     if result.skipped and len(result.skipped) == result.testsRun:
+        sys.exit(77)
+
+
+def cases(suite):
+    for one in suite:
+        if isinstance(one, unittest.TestSuite):
+            yield from cases(one)
+        else:
+            yield one
+
+
+def run_one(case):
+    """A test by itself, as one of several at once: what became of it."""
+    result = unittest.TestResult()
+    begin = time.monotonic()
+    case.run(result)
+    for what, _ in result.skipped:
+        print(f"{what} ... skipped", flush=True)
+    for what, story in result.failures + result.errors:
+        print(f"{what} ... FAIL\n{story}", flush=True)
+    if result.wasSuccessful() and not result.skipped:
+        print(f"{case} ... ok, {time.monotonic() - begin:.1f} s", flush=True)
+    return result
+
+
+def main_parallel(count, at_the_end):
+    """main for tests that mostly wait for processes: count of them at a time. Names of tests as
+    arguments are those to run. at_the_end raises what still is wrong."""
+    names = ["__main__." + name for name in sys.argv[1:]] or ["__main__"]
+    chosen = list(cases(unittest.defaultTestLoader.loadTestsFromNames(names)))
+    with concurrent.futures.ThreadPoolExecutor(count) as pool:
+        results = list(pool.map(run_one, chosen))
+    at_the_end()
+    if not all(result.wasSuccessful() for result in results):
+        sys.exit(1)
+    if all(result.skipped for result in results):
         sys.exit(77)
