@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "support"))
@@ -209,6 +210,20 @@ class OnTheWeb(Case):
             {"jsonrpc": "2.0", "id": 1, "method": "ping"})), 404)
         other.session = mine
         self.assertEqual(client.echo("still in"), "still in")
+
+    def test_a_session_is_over_in_time_however_busy(self):
+        bridge = self.bridge("--session-timeout", "1s")
+        client, begun = Client(bridge.port), time.monotonic()
+        client.initialize()
+        last = 200
+        while last == 200 and time.monotonic() < begun + PATIENCE:
+            last = client.status("POST", json.dumps({"jsonrpc": "2.0", "id": 3, "method": "ping"}))
+        self.assertEqual(last, 404)
+        self.assertGreaterEqual(time.monotonic() - begun, 0.9)
+        until(lambda: bridge.children() == 0, "the child to end with its session")
+        client = Client(bridge.port)
+        client.initialize()
+        self.assertEqual(client.echo("anew"), "anew")
 
     def test_health_is_told(self):
         bridge = self.bridge()

@@ -84,6 +84,8 @@ static weft_err numbers_check(weft_bridge_options *o)
 	if (!err)
 		err = duration(&o->idle_timeout_ns, "idle_timeout_ns", 0);
 	if (!err)
+		err = duration(&o->session_timeout_ns, "session_timeout_ns", 0);
+	if (!err)
 		err = duration(&o->child_grace_ns, "child_grace_ns", CHILD_GRACE_DEFAULT_NS);
 	if (o->drain_timeout_ns < 0)
 		o->drain_timeout_ns = DRAIN_TIMEOUT_DEFAULT_NS;

@@ -220,6 +220,8 @@ static weft_err relay_make(struct backend *k, bool has_children)
 		.connect_timeout_ns = b->options.connect_timeout_ns,
 		.read_timeout_ns = b->options.read_timeout_ns,
 		.idle_timeout_ns = b->from.kind == ENDPOINT_HTTP ? idle_ns(b) : 0,
+		.session_timeout_ns =
+			b->from.kind == ENDPOINT_HTTP ? 0 : b->options.session_timeout_ns,
 		.drain_timeout_ns = b->from.kind == ENDPOINT_HTTP ? 0 : b->options.drain_timeout_ns,
 		.counts = &k->server->counts,
 		.children = has_children ? &b->counters.children_now : NULL,
@@ -334,6 +336,7 @@ static weft_err mcp_make(struct message_server *s)
 	options.transport = message_transport_options(b);
 	options.sessions_max = b->options.connections_max;
 	options.idle_timeout_ns = idle_ns(b) ? idle_ns(b) : INT64_MAX;
+	options.session_timeout_ns = b->options.session_timeout_ns;
 	options.token_file = b->options.token_file;
 	options.any_revision = true;
 	return weft_mcp_server_create(&s->mcp, b->messages->http, s->path, &options);

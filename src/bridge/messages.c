@@ -58,11 +58,13 @@ weft_err messages_check(const struct weft_bridge *bridge)
 		if (o->record)
 			return err_setf(WEFT_EINVAL,
 				"record (--record): goes with http: endpoints only; here bytes are carried");
-		if (o->session_shared || o->message_size_max)
+		if (o->session_shared || o->message_size_max || o->session_timeout_ns)
 			return err_setf(WEFT_EINVAL,
 				"%s: goes with http: endpoints only; here bytes are carried",
 				o->session_shared ? "session_shared (--session shared)"
-						  : "message_size_max (--max-message-size)");
+					: o->message_size_max
+					? "message_size_max (--max-message-size)"
+					: "session_timeout_ns (--session-timeout)");
 		return WEFT_OK;
 	}
 	for (size_t i = 0; is_list(o->allow_origins) && o->allow_origins[i]; i++) {
