@@ -7,5 +7,7 @@ int command_bridge(const char *const *argv);
 void command_bridge_help(void);
 int command_http(const char *const *argv);
 void command_http_help(void);
+int command_replay(const char *const *argv);
+void command_replay_help(void);
 
 #endif

@@ -20,14 +20,15 @@ static const char usage[] =
 	"commands:\n"
 	"  bridge FROM TO     accept sessions at FROM, open TO for each\n"
 	"  http URL           send an HTTP request, show the response\n"
+	"  replay FILE TO     play what bridge --record has recorded, as client or server\n"
 	"  help [COMMAND]     this text, or a command's\n"
 	"\n"
 	"  --help, --version\n"
 	"\n"
-	"weft bridge --help and weft http --help list flags; man weft-bridge and\n"
-	"man weft-http say it all.\n";
+	"weft COMMAND --help lists flags; man weft-bridge, man weft-http and\n"
+	"man weft-replay say it all.\n";
 
-static const char *const names[] = { "bridge", "http", "help" };
+static const char *const names[] = { "bridge", "http", "replay", "help" };
 
 static int unknown(const char *name)
 {
@@ -48,6 +49,8 @@ static int help(const char *name)
 		command_bridge_help();
 	else if (strcmp(name, "http") == 0)
 		command_http_help();
+	else if (strcmp(name, "replay") == 0)
+		command_replay_help();
 	else
 		return unknown(name);
 	return say_flush();
@@ -84,6 +87,8 @@ int main(int argc, char **argv)
 		return command_bridge(args + 1);
 	if (strcmp(args[0], "http") == 0)
 		return command_http(args + 1);
+	if (strcmp(args[0], "replay") == 0)
+		return command_replay(args + 1);
 	if (strcmp(args[0], "--version") == 0) {
 		(void)printf("weft %s\n", weft_version());
 		return say_flush();

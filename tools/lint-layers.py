@@ -32,7 +32,7 @@ PUBLIC = {
     "json": "proto", "jsonrpc": "proto", "sse": "proto", "tls": "net",
     "http": "http", "http_client": "http", "http_server": "http", "sse_client": "http",
     "ws": "ws", "mux": "mux",
-    "bridge": "bridge", "transport": "bridge", "rpc": "bridge",
+    "bridge": "bridge", "transport": "bridge", "rpc": "bridge", "replay": "bridge",
     "mcp_server": "bridge", "mcp_client": "bridge",
     "weft": "bridge",
 }

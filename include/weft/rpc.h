@@ -30,7 +30,7 @@ typedef struct weft_rpc_request weft_rpc_request;
 typedef weft_err (*weft_rpc_fn)(weft_rpc_request *request, void *user);
 
 typedef struct weft_rpc_method {
-	const char *name;
+	const char *name; /* NULL: any that none before it has */
 	weft_rpc_fn fn;
 	void *user;
 } weft_rpc_method;

@@ -241,5 +241,15 @@ WEFT_API WEFT_MUST_CHECK weft_err weft_outgoing_dial(weft_outgoing **out, const 
 	const weft_net_options *net, weft_tls *tls, const char *tls_host,
 	const weft_transport_options *options);
 
+/*
+ * Where an endpoint leads, as TO of the command: exec:, tcp://, tls://, unix:, http://, https://,
+ * sse+http://, with its options; or a child process, command, in place of to. Reads the files that
+ * the options name. In a fiber.
+ * Errors: WEFT_EINVAL (the detail says what is wrong with it), WEFT_ENOSYS (TLS, where the library has
+ * none), WEFT_ENOMEM.
+ */
+WEFT_API WEFT_MUST_CHECK weft_err weft_outgoing_endpoint(weft_outgoing **out, const char *to,
+	const char *const *command, const weft_transport_options *options);
+
 WEFT_END_DECLS
 #endif

@@ -27,6 +27,7 @@
 #include <weft/oneshot.h>
 #include <weft/park.h>
 #include <weft/process.h>
+#include <weft/replay.h>
 #include <weft/rpc.h>
 #include <weft/runtime.h>
 #include <weft/scope.h>

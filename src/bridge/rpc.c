@@ -353,7 +353,7 @@ static weft_err notes_fiber(void *arg)
 static const weft_rpc_method *find_method(const weft_rpc *rpc, weft_json name)
 {
 	for (size_t i = 0; i < rpc->options.method_count; i++) {
-		if (weft_json_string_is(name, rpc->methods[i].name))
+		if (!rpc->methods[i].name || weft_json_string_is(name, rpc->methods[i].name))
 			return &rpc->methods[i];
 	}
 	return NULL;
@@ -395,8 +395,10 @@ static weft_err begin(weft_rpc *rpc, const weft_rpc_method *method, weft_message
 	if (!enlist(rpc, request))
 		return WEFT_OK;
 	err = weft_scope_spawn_on(rpc->scope, weft_worker_self(),
-		is_note ? "rpc: notes" : method->name, is_note ? notes_fiber : handler_fiber,
-		is_note ? (void *)rpc : request);
+		is_note		       ? "rpc: notes"
+			: method->name ? method->name
+				       : "rpc: call",
+		is_note ? notes_fiber : handler_fiber, is_note ? (void *)rpc : request);
 	if (!err)
 		return WEFT_OK;
 	while (is_note && (other = next_note(rpc))) {
@@ -530,9 +532,8 @@ static weft_err check_options(const weft_rpc_options *o)
 		return err_setf(
 			WEFT_EINVAL, "methods: none, but method_count is %zu", o->method_count);
 	for (size_t i = 0; i < o->method_count; i++) {
-		if (!o->methods[i].name || !o->methods[i].fn)
-			return err_setf(
-				WEFT_EINVAL, "methods[%zu]: its name or function is missing", i);
+		if (!o->methods[i].fn)
+			return err_setf(WEFT_EINVAL, "methods[%zu]: its function is missing", i);
 	}
 	return WEFT_OK;
 }
@@ -542,6 +543,8 @@ static weft_err copy_methods(weft_rpc *rpc, const weft_rpc_options *o)
 	rpc->methods = mem_calloc(o->method_count, sizeof(*rpc->methods));
 	for (size_t i = 0; rpc->methods && i < o->method_count; i++) {
 		rpc->methods[i] = o->methods[i];
+		if (!o->methods[i].name)
+			continue;
 		rpc->methods[i].name = mem_strdup(o->methods[i].name);
 		if (!rpc->methods[i].name)
 			return err_set(WEFT_ENOMEM);
