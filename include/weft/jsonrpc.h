@@ -73,6 +73,9 @@ typedef struct weft_jsonrpc {
 	 * take it for that: a relay that rewrites these, or checks them for somebody, must not
 	 * pass it on. */
 	weft_json odd_name;
+	/* The first of these that is read as something else than name or uri: those a relay does not
+	 * rewrite, and servers of other protocols than the Model Context Protocol may have. */
+	weft_json odd_member;
 	size_t batch_count; /* BATCH: elements, at least one */
 } weft_jsonrpc;
 

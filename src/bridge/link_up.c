@@ -389,6 +389,29 @@ static void up_invalid(struct relay_session *session, const weft_message *messag
 			none, "%s", what);
 }
 
+/* A server that ignores upper and lower case would take such a member for one that is rewritten:
+ * and so for another client's. True: it was refused. */
+static bool up_odd(struct relay_session *session, const weft_message *message)
+{
+	const weft_jsonrpc *rpc = &message->rpc;
+	int len = (int)(rpc->odd_member.len < 64 ? rpc->odd_member.len : 64);
+
+	if (weft_likely(!rpc->odd_member.text))
+		return false;
+	(void)counter_add(&session->relay->counts->invalid, 1);
+	if (rpc->kind == WEFT_JSONRPC_REQUEST)
+		session_refuse(session, rpc->id.len > LINK_ID_MAX ? none : rpc->id,
+			WEFT_JSONRPC_INVALID_REQUEST, none,
+			"%.*s differs from a member that has a meaning in case only", len,
+			rpc->odd_member.text);
+	else
+		relay_tell(session->relay, session, WEFT_LOG_WARN, WEFT_EINVAL,
+			"a notification was dropped: %.*s differs from a member that has a meaning "
+			"in case only",
+			len, rpc->odd_member.text);
+	return true;
+}
+
 static void client_message(void *user, weft_message *message)
 {
 	struct relay_session *session = user;
@@ -405,10 +428,12 @@ static void client_message(void *user, weft_message *message)
 		counter_set(&session->active_at, (uint64_t)weft_now());
 	switch (message->rpc.kind) {
 	case WEFT_JSONRPC_REQUEST:
-		up_request(session, message);
+		if (!up_odd(session, message))
+			up_request(session, message);
 		break;
 	case WEFT_JSONRPC_NOTIFICATION:
-		up_notification(session, message);
+		if (!up_odd(session, message))
+			up_notification(session, message);
 		break;
 	case WEFT_JSONRPC_RESPONSE:
 	case WEFT_JSONRPC_ERROR:

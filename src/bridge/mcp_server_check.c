@@ -345,6 +345,14 @@ static weft_json named_by(const weft_jsonrpc *rpc)
 	return (weft_json){ NULL, 0 };
 }
 
+/* Its method is one that a Mcp-Name belongs to. */
+static bool has_name(const weft_jsonrpc *rpc)
+{
+	return weft_json_string_is(rpc->method, "tools/call") ||
+		weft_json_string_is(rpc->method, "prompts/get") ||
+		weft_json_string_is(rpc->method, "resources/read");
+}
+
 static bool check_version(
 	const struct mcps_heads *heads, const weft_jsonrpc *rpc, struct mcps_fault *fault)
 {
@@ -375,7 +383,15 @@ bool mcps_heads_check(
 	const struct mcps_heads *heads, const weft_jsonrpc *rpc, struct mcps_fault *fault)
 {
 	weft_json name = named_by(rpc);
+	bool is_named = weft_json_type_of(name) == WEFT_JSON_STRING;
 
+	/* who ignores case reads another body than was compared */
+	if (rpc->odd_name.text) {
+		return fail(fault, WEFT_JSONRPC_INVALID_REQUEST,
+			"Invalid request: %.*s differs from a member that has a meaning in case only",
+			(int)(rpc->odd_name.len < SHOWN_MAX ? rpc->odd_name.len : SHOWN_MAX),
+			rpc->odd_name.text);
+	}
 	if (heads->repeated)
 		return fail(fault, MCPS_HEADER_MISMATCH,
 			"Header mismatch: a field of the request is there twice");
@@ -383,9 +399,11 @@ bool mcps_heads_check(
 		!check_value("Mcp-Method", heads->method, rpc->method, fault))
 		return false;
 	/* of other methods it says nothing that anybody uses */
-	if (weft_json_type_of(name) == WEFT_JSON_STRING &&
-		!check_value("Mcp-Name", heads->name, name, fault))
+	if (is_named && !check_value("Mcp-Name", heads->name, name, fault))
 		return false;
+	if (!is_named && heads->name && has_name(rpc))
+		return fail(fault, MCPS_HEADER_MISMATCH,
+			"Header mismatch: Mcp-Name names what the body does not");
 	if (rpc->kind == WEFT_JSONRPC_REQUEST && !has_capabilities(rpc))
 		return fail(fault, WEFT_JSONRPC_INVALID_PARAMS,
 			"Invalid params: _meta lacks io.modelcontextprotocol/clientCapabilities");

@@ -230,6 +230,14 @@ START_TEST(missing_and_other_fields_are_a_mismatch)
 	ck_assert_int_eq(check(v, "TOOLS/CALL", "echo", call).code, -32020);
 	ck_assert_int_eq(check(v, "tools/list", "echo", call).code, -32020);
 	ck_assert_int_eq(check(v, "tools/call", NULL, call).code, -32020);
+	ck_assert_int_eq(check(v, "tools/call", "echo", CALL("tools/call", META)).code, -32020);
+	ck_assert_int_eq(
+		check(v, "tools/call", "echo", CALL("tools/call", "\"name\":5," META)).code,
+		-32020);
+	ck_assert_int_eq(check(v, "tools/call", "echo",
+				 CALL("tools/call", "\"name\":\"echo\",\"Name\":\"rm\"," META))
+				 .code,
+		WEFT_JSONRPC_INVALID_REQUEST);
 	ck_assert_int_eq(check(v, "tools/call", "Echo", call).code, -32020);
 	ck_assert_int_eq(check(v, "tools/call", "=?base64?!!!!?=", call).code, -32020);
 	ck_assert_ptr_nonnull(

@@ -146,6 +146,37 @@ BOTH_TEST(an_id_that_comes_back_as_a_text_is_the_same_id)
 	return WEFT_OK;
 }
 
+BOTH_TEST(what_servers_that_ignore_case_would_read_otherwise_is_refused)
+{
+	struct relay_stats stats;
+	struct talker t;
+
+	setup();
+	begin();
+	talker_open(&t, s.relay);
+	talker_initialize(&t);
+	talker_say(&t, CALL("\"a\"", "hold"));
+	talker_say(&t,
+		"{\"jsonrpc\":\"2.0\",\"method\":\"notifications/cancelled\",\"params\":"
+		"{\"requestId\":\"b\",\"RequestId\":1}}");
+	talker_say(&t,
+		"{\"jsonrpc\":\"2.0\",\"id\":2,\"method\":\"echo\",\"params\":"
+		"{\"_meta\":{\"ProgressToken\":1}}}");
+	talker_hears_error(&t, "2", -32600, "\"ProgressToken\" differs");
+	/* what is not rewritten may be called what it likes */
+	talker_say(
+		&t, "{\"jsonrpc\":\"2.0\",\"id\":3,\"method\":\"echo\",\"params\":{\"Name\":1}}");
+	talker_hears_result(&t, "3", "{\"Name\":1}");
+	relay_stats_get(s.relay, &stats);
+	want(stats.invalid == 2 && counter_get(&s.fake.cancels) == 0);
+	talker_say(&t, CALL("4", "release"));
+	talker_hears_result(&t, "\"a\"", "{}");
+	talker_hears_result(&t, "4", "{}");
+	want_ok(talker_close(&t));
+	end();
+	return WEFT_OK;
+}
+
 BOTH_TEST(answers_to_what_nobody_asked_are_dropped)
 {
 	struct talker t;
@@ -739,6 +770,7 @@ static void relay_tests(TCase *tc)
 	both_add(tc, progress_bears_the_clients_token);
 	both_add(tc, a_cancelled_request_is_cancelled_at_the_server_and_not_answered);
 	both_add(tc, an_id_that_comes_back_as_a_text_is_the_same_id);
+	both_add(tc, what_servers_that_ignore_case_would_read_otherwise_is_refused);
 	both_add(tc, answers_to_what_nobody_asked_are_dropped);
 	both_add(tc, a_server_may_ask_its_client);
 	both_add(tc, a_lost_server_is_replaced_and_initialized_again);

@@ -141,7 +141,8 @@ static size_t fold(weft_json name, char out[FOLDED_MAX])
 	return len;
 }
 
-static __attribute__((noinline)) bool is_folded(const struct members *members, weft_json name)
+static __attribute__((noinline)) const struct member *find_folded(
+	const struct members *members, weft_json name)
 {
 	char folded[FOLDED_MAX];
 	size_t len = fold(name, folded);
@@ -153,13 +154,13 @@ static __attribute__((noinline)) bool is_folded(const struct members *members, w
 		while (same < len && same < m->len && folded[same] == lower(m->name[same]))
 			same++;
 		if (same == len && len == m->len)
-			return true;
+			return m;
 	}
-	return false;
+	return NULL;
 }
 
-/* Of a name that is none of these: it is one but for upper and lower case. */
-static __attribute__((noinline)) bool differs_in_case(
+/* Of a name that is none of these: which it is but for upper and lower case. */
+static __attribute__((noinline)) const struct member *differs_in_case(
 	const struct json_scan *s, const struct members *members, weft_json name)
 {
 	const struct member *m = members->list, *end = m + members->count;
@@ -170,7 +171,7 @@ static __attribute__((noinline)) bool differs_in_case(
 			(m->len != name.len - 2 || ((m->name[0] ^ name.text[1]) & ~0x20) != 0))
 			m++;
 	}
-	return m < end && is_folded(members, name);
+	return m < end ? find_folded(members, name) : NULL;
 }
 
 /* False: it does not, and no call was needed to know. */
@@ -237,13 +238,20 @@ static void take_member(
 		e->ids = true;
 }
 
+/* odd: what it is taken for */
 static __attribute__((noinline, cold)) void found_odd_name(
-	struct envelope *e, const struct members *members, weft_json name)
+	struct envelope *e, const struct members *members, const struct member *odd, weft_json name)
 {
-	if (members->envelope)
+	weft_jsonrpc *m = e->message;
+
+	if (members->envelope) {
 		note(e, name.text, "a member that differs from the message's in case only");
-	else if (!e->message->odd_name.text)
-		e->message->odd_name = name;
+		return;
+	}
+	if (!m->odd_name.text)
+		m->odd_name = name;
+	if (!m->odd_member.text && odd->at != AT(name) && odd->at != AT(uri))
+		m->odd_member = name;
 }
 
 static const char *scan_members(struct envelope *e, const char *p, const struct members *members);
@@ -278,16 +286,18 @@ static const char *scan_members(struct envelope *e, const char *p, const struct 
 	s->depth++;
 	p = json_cursor_next(&c, false);
 	for (bool more = *p != '}'; more; p = more ? json_cursor_next(&c, false) : p) {
-		const struct member *member;
+		const struct member *member, *odd;
 		weft_json name = { p, 2 }, value; /* name is set unless NULL comes back */
 
 		value.text = json_name(&c, p, &name);
 		if (!value.text)
 			return NULL;
 		member = find(s, members, name);
-		if (!member && may_differ_in_case(s, members, name) &&
-			differs_in_case(s, members, name))
-			found_odd_name(e, members, name);
+		if (!member && may_differ_in_case(s, members, name)) {
+			odd = differs_in_case(s, members, name);
+			if (odd)
+				found_odd_name(e, members, odd, name);
+		}
 		p = scan_value(e, &c, value.text, member ? member->inner : NULL);
 		if (!p)
 			return NULL;
