@@ -203,17 +203,18 @@ static bool learn_by_initialize(struct link *link)
 	weft_message reply = { 0 };
 	weft_json version;
 	char list[SPEAKS_MAX];
-	bool is_known;
+	bool is_known = false;
 
 	(void)word_swap(&link->is_tainted, 1);
 	if (link_call(link, "initialize", json_of(params), &reply,
 		    weft_after_ns(link->relay->options.connect_timeout_ns)))
 		return false;
 	version = member(reply.rpc.result, "protocolVersion");
-	(void)snprintf(list, sizeof(list), "[%.*s]", (int)(version.len < 64 ? version.len : 0),
-		version.text ? version.text : "");
+	if (version.len > 0 && version.len < LINK_VERSION_MAX) {
+		(void)snprintf(list, sizeof(list), "[%.*s]", (int)version.len, version.text);
+		is_known = speaks_set(link, json_of(list));
+	}
 	weft_message_fini(&reply);
-	is_known = speaks_set(link, json_of(list));
 	return is_known;
 }
 
@@ -251,6 +252,7 @@ static enum link_era discover(struct link *link)
 /*
  * One question, once: a server that is killed by it is none that knows it. A server that does not know
  * it may be in any state then: if no session has begun, it is to be another that is asked what it speaks.
+ * One that knows no initialize either was perhaps only slow to begin: it is asked once more.
  */
 void link_probe(struct link *link)
 {
@@ -269,7 +271,10 @@ void link_probe(struct link *link)
 	} else if (learn_by_welcome(link) || learn_by_initialize(link)) {
 		era = LINK_ERA_OLD;
 	} else if (!word_get(&link->is_lost)) {
-		era = speaks_set(link, json_of("[]")) ? LINK_ERA_OLD : LINK_ERA_UNKNOWN;
+		era = discover(link);
+		if (era == LINK_ERA_UNKNOWN && !word_get(&link->is_lost) &&
+			speaks_set(link, json_of("[]")))
+			era = LINK_ERA_OLD;
 	}
 	if (era == LINK_ERA_UNKNOWN)
 		return; /* lost meanwhile, or without memory: tried again */

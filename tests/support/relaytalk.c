@@ -150,6 +150,8 @@ static void do_request(struct instance *s, const weft_jsonrpc *rpc)
 	if (weft_json_string_is(rpc->method, "initialize")) {
 		greet(s, rpc);
 	} else if (weft_json_string_is(rpc->method, "server/discover")) {
+		if (s->number <= s->fake->slow)
+			return;
 		if (s->fake->is_modern)
 			answer(s, rpc->id, "{\"supportedVersions\":[\"2026-07-28\"]}", 38);
 		else if (!s->fake->is_silent)
