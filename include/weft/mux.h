@@ -45,25 +45,27 @@ typedef struct weft_mux_options {
 					* 1..2^31-1; at that, the session stops reading */
 	size_t max_stream_buffer;      /* window of a stream, version 2: 1..max_receive_buffer */
 	/* Not of smux: */
-	bool autotune_disabled; /* Otherwise a stream that is read as fast as it comes is given
+	bool autotune_disabled;	 /* Otherwise a stream that is read as fast as it comes is given
 				 * WEFT_MUX_INITIAL_WINDOW, which the protocol lets a peer send
-				 * at first anyway, as long as the windows of all streams
-				 * stay within max_receive_buffer. */
-	size_t max_streams;	/* alive at once; the peer's over it are refused with a FIN;
+				 * at first anyway, and more where a round trip takes so long
+				 * that this would not fill the connection; as long as the
+				 * windows of all streams stay within max_receive_buffer. */
+	size_t max_streams;	 /* alive at once; the peer's over it are refused with a FIN;
 				* 0: 65,536 */
-	size_t accept_backlog;	/* the peer's streams that wait for weft_mux_accept; those over
+	size_t accept_backlog;	 /* the peer's streams that wait for weft_mux_accept; those over
 				* it are refused with a FIN; 0: 1,024 */
-	size_t max_memory;	/* bytes of memory held by received data, however it came; at
+	size_t max_memory;	 /* bytes of memory held by received data, however it came; at
 				* that, the session stops reading; 0: 4 * max_receive_buffer */
-	int64_t linger_ns;	/* after close: how long what was written may still take to
+	int64_t linger_ns;	 /* after close: how long what was written may still take to
 				* be sent; negative: 5 s; 0: not at all */
+	int64_t idle_timeout_ns; /* of each stream, see weft_stream_idle_timeout; 0: none */
 } weft_mux_options;
 
 /* What Go's smux takes by default. */
 #define WEFT_MUX_OPTIONS_DEFAULT                                                             \
 	{                                                                                    \
 		1, false, INT64_C(10000000000), INT64_C(30000000000), 32768, 4194304, 65536, \
-			false, 0, 0, 0, -1                                                   \
+			false, 0, 0, 0, -1, 0                                                \
 	}
 
 typedef enum weft_mux_role {
@@ -108,19 +110,80 @@ WEFT_API void weft_mux_abort(weft_mux *mux);
 /* Closes, and gives the handle up. NULL is allowed. */
 WEFT_API void weft_mux_free(weft_mux *mux);
 
+/*
+ * Ends in order: from now on open gets WEFT_ECLOSED, and what the peer opens is refused with a
+ * FIN; streams that are there go on, and accept gives those that wait for it, then WEFT_ECLOSED.
+ * Waits until the last one is closed here (weft_stream_close or _free, whatever the peer does): WEFT_OK.
+ * The session itself stays: weft_mux_close follows, also after WEFT_ETIMEDOUT (streams were left)
+ * and WEFT_ECANCELED. WEFT_NOW only begins it. Any number of callers, at any time.
+ */
+WEFT_API WEFT_MUST_CHECK weft_err weft_mux_drain(weft_mux *mux, weft_deadline until);
+
+typedef enum weft_mux_rtt_source {
+	WEFT_MUX_RTT_NONE,   /* not known (yet) */
+	WEFT_MUX_RTT_TCP,    /* the kernel's smoothed estimate, of TCP and of TLS over it; looked
+			      * at while something comes, every 100 ms at most */
+	WEFT_MUX_RTT_WINDOW, /* version 2 over anything else: the shortest time of late from a
+			      * window that was given to data which needed it; never less than
+			      * the round trip, but more where the peer had nothing to send */
+} weft_mux_rtt_source;
+
+/* Writes of the connection by what they took: fewer bytes than 64, 256, 1 Ki, 4 Ki, 16 Ki, 64 Ki,
+ * 256 Ki; and all others. */
+#define WEFT_MUX_WRITE_SIZES 8
+
+/*
+ * Numbers since the session began, but for those that say "now". Read while the session works:
+ * each is right, but two may be of different moments.
+ */
 typedef struct weft_mux_stats {
-	uint64_t opened, accepted;    /* streams, since the session began */
-	uint64_t refused;	      /* the peer's, over a limit */
+	uint64_t opened, accepted;    /* streams */
+	uint64_t refused;	      /* the peer's, over a limit, or while draining */
+	uint64_t idled;		      /* ended by their idle time-out */
 	size_t streams;		      /* alive now */
 	uint64_t bytes_in, bytes_out; /* payload */
 	uint64_t frames_in, frames_out;
-	uint64_t reads, writes; /* calls of the connection */
-	uint64_t stalls_buffer; /* times it stopped reading: max_receive_buffer */
-	uint64_t stalls_memory; /* times it stopped reading: max_memory */
-	size_t unread;		/* bytes received and not read yet */
-	size_t memory;		/* bytes of memory that received data holds */
+	uint64_t wire_in, wire_out; /* bytes of the connection: payload and headers */
+	uint64_t reads, writes;	    /* calls of the connection; wire_out / writes: the mean */
+	uint64_t write_sizes[WEFT_MUX_WRITE_SIZES];
+
+	/* Stalls: how often, and nanoseconds of those that are over; writers' add up. */
+	uint64_t stalls_window; /* a writer waited for the peer's window (version 2) */
+	uint64_t stalls_conn;	/* the connection took no more: it, or the peer, is full */
+	uint64_t stalls_buffer; /* it stopped reading: max_receive_buffer */
+	uint64_t stalls_memory; /* it stopped reading: max_memory */
+	uint64_t stalls_reader; /* a stream's whole window lay here unread (version 2): the peer
+				 * waits for its reader */
+	uint64_t stalled_window_ns, stalled_conn_ns, stalled_buffer_ns, stalled_memory_ns;
+
+	int64_t rtt_ns; /* round trip of the transport; 0: not known */
+	weft_mux_rtt_source rtt_source;
+
+	size_t unread;	    /* now: bytes received and not read yet. Of a stream's it falls by
+			     * whole pieces, of a frame or 32 KiB at most; exact in
+			     * weft_stream_stats */
+	size_t windows;	    /* now: the windows that UPDs gave, added up (version 2) */
+	size_t memory;	    /* now: bytes of memory that received data holds, but for the block
+			     * that is being read into */
+	size_t memory_read; /* now: bytes of that block, and of those kept for the next reads */
+	size_t memory_own;  /* now: bytes of the session itself, its streams and their table;
+			     * without fibers' stacks and what waits to be sent, which is at
+			     * most 16 KiB a stream */
 } weft_mux_stats;
 WEFT_API void weft_mux_stats_get(const weft_mux *mux, weft_mux_stats *out);
+
+/* The same of one stream; it may be closed. */
+typedef struct weft_stream_stats {
+	uint64_t bytes_in, bytes_out; /* payload that came; that writes took */
+	uint64_t frames_in, frames_out;
+	size_t unread;	   /* now */
+	size_t window_in;  /* now: the last that a UPD gave; of version 2, as the next */
+	size_t window_out; /* now: what may still be written before the peer reads */
+	uint64_t stalls_window, stalls_conn, stalls_reader;
+	uint64_t stalled_window_ns; /* in whole milliseconds each */
+} weft_stream_stats;
+WEFT_API void weft_stream_stats_get(const weft_stream *stream, weft_stream_stats *out);
+
 /* Names of both ends of its connection; until free. */
 WEFT_API const char *weft_mux_local_name(const weft_mux *mux);
 WEFT_API const char *weft_mux_peer_name(const weft_mux *mux);
@@ -160,6 +223,24 @@ WEFT_API void weft_stream_close(weft_stream *stream);
 /* Closes and frees; no call may be under way. NULL is allowed. */
 WEFT_API void weft_stream_free(weft_stream *stream);
 WEFT_API uint32_t weft_stream_id(const weft_stream *stream);
+/*
+ * How much of the connection it gets beside others that have much to write: in proportion to
+ * its weight, counted in bytes. Frames of streams alternate, whatever their weights, and one that
+ * writes now and then waits for no other's: at most for the rest of a frame that the
+ * connection has begun to take. Errors: WEFT_EINVAL.
+ */
+#define WEFT_STREAM_WEIGHT_DEFAULT 8
+#define WEFT_STREAM_WEIGHT_MAX 64 /* the least is 1 */
+WEFT_API WEFT_MUST_CHECK weft_err weft_stream_weight(weft_stream *stream, unsigned weight);
+/*
+ * For so long no byte may be written, come, be read, or be told by the peer as read; then the
+ * stream fails with WEFT_ERESET, what came before may still be read, and the peer gets a FIN: smux
+ * has no other word. 0: never; else at least 1 ms, and less than 2^32 ms. It ends later than said
+ * by a quarter of the session's idle_timeout_ns and 2 ms at most; where that is 0, by 10 s or
+ * keepalive_interval_ns, the longer. Errors: WEFT_EINVAL (out of range).
+ */
+WEFT_API WEFT_MUST_CHECK weft_err weft_stream_idle_timeout(
+	weft_stream *stream, int64_t idle_timeout_ns);
 /* The stream as a conn, which owns it from now on, also on an error: for weft_conn_copy and
  * all else that takes one. Aborting it closes the stream: smux has no reset.
  * Errors: WEFT_ENOMEM. */

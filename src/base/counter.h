@@ -67,4 +67,27 @@ static inline bool counter_try_add(struct counter *counter, uint64_t n, uint64_t
 	return true;
 }
 
+/* A place among those inside; false: there are max. Sees what was done before every counter_leave
+ * that came before. */
+static inline bool counter_try_enter(struct counter *counter, uint64_t max)
+{
+	/* relaxed: the exchange says whether it still holds */
+	uint64_t value = atomic_load_explicit(&counter->value, memory_order_relaxed);
+
+	do {
+		if (value >= max)
+			return false;
+		/* acquire; pairs with counter_leave, see above. relaxed on failure: tried again */
+	} while (!atomic_compare_exchange_weak_explicit(
+		&counter->value, &value, value + 1, memory_order_acquire, memory_order_relaxed));
+	return true;
+}
+
+/* Returns how many are left. Whoever leaves sees what was done before every leaving before. */
+static inline uint64_t counter_leave(struct counter *counter)
+{
+	/* acq_rel; pairs with itself and with counter_try_enter */
+	return atomic_fetch_sub_explicit(&counter->value, 1, memory_order_acq_rel) - 1;
+}
+
 #endif

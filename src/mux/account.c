@@ -33,21 +33,21 @@ void account_unref(struct account *account)
 	mem_free(account);
 }
 
-static void free_blocks(struct push_node *node)
+static void free_block(struct account *account, struct rx_block *b)
+{
+	(void)counter_sub(&account->blocks_len, 1);
+	mem_free(b);
+}
+
+static void drop_spares(struct account *account, struct push_node *node)
 {
 	while (node) {
 		struct rx_block *b = container_of(node, struct rx_block, node);
 
 		node = node->next;
-		mem_free(b);
-	}
-}
-
-static void drop_spares(struct account *account, struct push_node *node)
-{
-	for (struct push_node *n = node; n; n = n->next)
 		(void)counter_sub(&account->spares_len, 1);
-	free_blocks(node);
+		free_block(account, b);
+	}
 }
 
 void account_trim(struct account *account)
@@ -93,9 +93,11 @@ static void release_block(void *data, void *user)
 	(void)data;
 	if (!counter_try_add(&a->spares_len, 1, RX_SPARES_MAX) ||
 		pushlist_push(&a->spares, &b->node) == PUSH_REFUSED)
-		mem_free(b);
-	if (charged)
+		free_block(a, b);
+	if (charged) {
+		(void)counter_sub(&a->charged_len, 1);
 		memory_give(a, size);
+	}
 }
 
 void account_block_put(struct account *account, weft_buf *block)
@@ -107,6 +109,7 @@ void account_block_put(struct account *account, weft_buf *block)
 	b = block->block->user;
 	if (!weft_buf_is_unique(block)) {
 		b->charged = true;
+		(void)counter_add(&account->charged_len, 1);
 		memory_take(account, block_size(account));
 	}
 	weft_buf_unref(block);
@@ -124,13 +127,22 @@ bool account_block(struct account *account, weft_buf *out)
 		(void)counter_sub(&account->spares_len, 1);
 	} else {
 		b = mem_alloc(block_size(account));
+		if (!b)
+			return false;
+		(void)counter_add(&account->blocks_len, 1);
 	}
-	if (!b)
-		return false;
 	b->account = account;
 	b->charged = false;
 	*out = buf_block_init(&b->block, b->data, account->block_room, release_block, b);
 	return true;
+}
+
+size_t account_own_memory(const struct account *account)
+{
+	uint64_t all = counter_get(&account->blocks_len);
+	uint64_t charged = counter_get(&account->charged_len);
+
+	return all > charged ? (size_t)(all - charged) * block_size(account) : 0;
 }
 
 /* ---- nodes ---- */

@@ -29,7 +29,8 @@ struct account {
 	struct bell stalled;	/* the session's reader, when it waits */
 	struct pushlist spares; /* blocks that came back */
 	struct counter spares_len;
-	struct push_node *mine; /* the reader's: of those, taken */
+	struct counter blocks_len, charged_len; /* all; of those, counted in memory */
+	struct push_node *mine;			/* the reader's: of those, taken */
 };
 
 /* A piece of a stream's data, in the order received. */
@@ -86,6 +87,9 @@ void account_give(struct account *account, uint32_t bytes);
 void account_drop(struct account *account, struct rx_node *node);
 /* Takes what is left of the node's data, and frees the node. The bucket gets all back. */
 weft_buf account_hand_out(struct account *account, struct rx_node *node);
+
+/* Bytes of the block that is being read into, and of spares. */
+size_t account_own_memory(const struct account *account);
 
 static inline bool account_is_full(const struct account *account)
 {

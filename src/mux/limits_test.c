@@ -244,21 +244,25 @@ static const struct {
 	const char *field;
 	weft_mux_options options;
 } wrong[] = {
-	{ "version", { 0, false, 1, 1, 1, 1, 1, true, 0, 0, 0, 0 } },
-	{ "version", { 3, false, 1, 1, 1, 1, 1, true, 0, 0, 0, 0 } },
-	{ "keepalive_interval_ns", { 1, false, 0, 1, 1, 1, 1, true, 0, 0, 0, 0 } },
-	{ "keepalive_interval_ns", { 1, false, -1, 1, 1, 1, 1, true, 0, 0, 0, 0 } },
-	{ "keepalive_timeout_ns", { 1, false, 2, 1, 1, 1, 1, true, 0, 0, 0, 0 } },
-	{ "keepalive_timeout_ns", { 2, false, 2, -1, 1, 1, 1, true, 0, 0, 0, 0 } },
-	{ "max_frame_size", { 1, false, 1, 1, 0, 1, 1, true, 0, 0, 0, 0 } },
-	{ "max_frame_size", { 1, false, 1, 1, 65536, 1, 1, true, 0, 0, 0, 0 } },
-	{ "max_receive_buffer", { 1, false, 1, 1, 1, 0, 1, true, 0, 0, 0, 0 } },
-	{ "max_receive_buffer", { 1, false, 1, 1, 1, (size_t)1 << 31, 1, true, 0, 0, 0, 0 } },
-	{ "max_stream_buffer", { 1, false, 1, 1, 1, 1, 0, true, 0, 0, 0, 0 } },
-	{ "max_stream_buffer", { 1, false, 1, 1, 1, 1, 2, true, 0, 0, 0, 0 } },
-	{ "max_stream_buffer", { 2, false, 1, 1, 1, 70000, 70001, true, 0, 0, 0, 0 } },
-	{ "max_streams", { 2, false, 1, 1, 1, 1, 1, true, SIZE_MAX, 0, 0, 0 } },
-	{ "accept_backlog", { 2, false, 1, 1, 1, 1, 1, true, 0, SIZE_MAX, 0, 0 } },
+	{ "version", { 0, false, 1, 1, 1, 1, 1, true, 0, 0, 0, 0, 0 } },
+	{ "version", { 3, false, 1, 1, 1, 1, 1, true, 0, 0, 0, 0, 0 } },
+	{ "keepalive_interval_ns", { 1, false, 0, 1, 1, 1, 1, true, 0, 0, 0, 0, 0 } },
+	{ "keepalive_interval_ns", { 1, false, -1, 1, 1, 1, 1, true, 0, 0, 0, 0, 0 } },
+	{ "keepalive_timeout_ns", { 1, false, 2, 1, 1, 1, 1, true, 0, 0, 0, 0, 0 } },
+	{ "keepalive_timeout_ns", { 2, false, 2, -1, 1, 1, 1, true, 0, 0, 0, 0, 0 } },
+	{ "max_frame_size", { 1, false, 1, 1, 0, 1, 1, true, 0, 0, 0, 0, 0 } },
+	{ "max_frame_size", { 1, false, 1, 1, 65536, 1, 1, true, 0, 0, 0, 0, 0 } },
+	{ "max_receive_buffer", { 1, false, 1, 1, 1, 0, 1, true, 0, 0, 0, 0, 0 } },
+	{ "max_receive_buffer", { 1, false, 1, 1, 1, (size_t)1 << 31, 1, true, 0, 0, 0, 0, 0 } },
+	{ "max_stream_buffer", { 1, false, 1, 1, 1, 1, 0, true, 0, 0, 0, 0, 0 } },
+	{ "max_stream_buffer", { 1, false, 1, 1, 1, 1, 2, true, 0, 0, 0, 0, 0 } },
+	{ "max_stream_buffer", { 2, false, 1, 1, 1, 70000, 70001, true, 0, 0, 0, 0, 0 } },
+	{ "max_streams", { 2, false, 1, 1, 1, 1, 1, true, SIZE_MAX, 0, 0, 0, 0 } },
+	{ "idle_timeout_ns", { 2, false, 1, 1, 1, 1, 1, true, 0, 0, 0, 0, -1 } },
+	{ "idle_timeout_ns", { 2, false, 1, 1, 1, 1, 1, true, 0, 0, 0, 0, 999999 } },
+	{ "idle_timeout_ns",
+		{ 2, false, 1, 1, 1, 1, 1, true, 0, 0, 0, 0, INT64_C(1000000) << 32 } },
+	{ "accept_backlog", { 2, false, 1, 1, 1, 1, 1, true, 0, SIZE_MAX, 0, 0, 0 } },
 };
 #define WRONG ((int)(sizeof(wrong) / sizeof(wrong[0])))
 
@@ -282,11 +286,11 @@ START_TEST(mux_options_at_their_limits_are_taken)
 {
 	static const weft_mux_options right[] = {
 		WEFT_MUX_OPTIONS_DEFAULT,
-		{ 1, false, 1, 1, 1, 1, 1, true, 1, 1, 1, 0 },
+		{ 1, false, 1, 1, 1, 1, 1, true, 1, 1, 1, 0, 1000000 },
 		{ 2, false, 1, INT64_MAX, 65535, INT32_MAX, INT32_MAX, false, 1 << 28, 1 << 20,
-			SIZE_MAX, INT64_MAX },
-		{ 2, true, 0, 0, 1, 1, 1, true, 0, 0, 0, -1 },
-		{ 2, true, -5, -7, 1, 2, 1, true, 0, 0, 0, INT64_MIN },
+			SIZE_MAX, INT64_MAX, 0 },
+		{ 2, true, 0, 0, 1, 1, 1, true, 0, 0, 0, -1, 0 },
+		{ 2, true, -5, -7, 1, 2, 1, true, 0, 0, 0, INT64_MIN, 0 },
 	};
 
 	for (size_t i = 0; i < sizeof(right) / sizeof(right[0]); i++)
@@ -297,7 +301,7 @@ END_TEST
 /* The smallest of everything works, if slowly. */
 PEER_TEST(mux_works_with_the_smallest_of_everything)
 {
-	static const weft_mux_options least = { 1, true, 1, 1, 1, 1, 1, true, 1, 1, 1, 0 };
+	static const weft_mux_options least = { 1, true, 1, 1, 1, 1, 1, true, 1, 1, 1, 0, 0 };
 	struct stream_call writer;
 	weft_stream *stream;
 

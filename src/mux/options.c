@@ -8,6 +8,7 @@
 #define BACKLOG_DEFAULT 1024
 #define LINGER_DEFAULT_NS INT64_C(5000000000)
 #define MEMORY_FACTOR 4
+#define NS_PER_MS INT64_C(1000000)
 
 static weft_err check_size(const char *name, size_t value, size_t min, size_t max)
 {
@@ -31,6 +32,11 @@ static weft_err check_keepalive(const weft_mux_options *o)
 			"keepalive_interval_ns (%lld)",
 			(long long)o->keepalive_timeout_ns, (long long)o->keepalive_interval_ns);
 	return WEFT_OK;
+}
+
+bool mux_is_idle_timeout(int64_t ns)
+{
+	return ns == 0 || (ns >= NS_PER_MS && ns / NS_PER_MS <= UINT32_MAX);
 }
 
 weft_err weft_mux_options_check(const weft_mux_options *o)
@@ -58,6 +64,11 @@ weft_err weft_mux_options_check(const weft_mux_options *o)
 	if (!err)
 		err = check_size(
 			"accept_backlog", o->accept_backlog, 0, WEFT_CHAN_CAPACITY_MAX >> 6);
+	if (!err && !mux_is_idle_timeout(o->idle_timeout_ns))
+		err = err_setf(WEFT_EINVAL,
+			"mux option idle_timeout_ns is %lld: it must be 0, or at least 1000000 "
+			"(1 ms) and below 2^32 ms",
+			(long long)o->idle_timeout_ns);
 	return err;
 }
 

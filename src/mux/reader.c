@@ -19,8 +19,6 @@
 #define SLICE_MIN ((size_t)4096)  /* smaller pieces are copied: they would hold a block */
 #define READ_MIN ((size_t)16384)  /* less room left in a block: the next one */
 #define READ_FULL ((size_t)32768) /* after so much at once, the streams have a turn */
-#define SUSPECT_PART 8 /* of the time-out: how long a silent peer is still listened for */
-#define IDLE_TICK_NS INT64_C(10000000000) /* without keepalive: to give back what is not used */
 #define NOMEM_WAIT_NS INT64_C(10000000)
 
 /* ---- the table ---- */
@@ -36,6 +34,7 @@ void mux_settle(weft_mux *m, struct weft_stream *s)
 			return;
 		if (m->last == s)
 			m->last = NULL;
+		window_probe_drop(m, s);
 		table_remove(&m->table, s);
 		return;
 	}
@@ -74,7 +73,6 @@ static void hand_over(struct weft_stream *s)
 	parker = s->is_taken_back ? feed_put_back(&s->feed, s->newest)
 				  : feed_push(&s->feed, s->newest, s->oldest);
 	s->newest = s->oldest = NULL;
-	s->chunk = NULL;
 	s->is_taken_back = false;
 	if (parker)
 		weft_unpark(parker);
@@ -96,7 +94,6 @@ static void take_back(struct weft_stream *s)
 		return;
 	s->newest = newest;
 	s->is_taken_back = true;
-	s->chunk = account_chunk_of(container_of(newest, struct rx_node, node));
 }
 
 static void touch(weft_mux *m, struct weft_stream *s)
@@ -138,18 +135,19 @@ static void append(struct weft_stream *s, struct rx_node *n)
 /* ---- frames ---- */
 
 /*
- * The stream alone fails, and what still comes is dropped. A peer that broke the rules gets a
- * FIN; one that did not would take it for the end of what we write: that is for close.
+ * A peer that broke the rules, or let the stream lie, gets a FIN; one that did not would take it
+ * for the end of what we write: that is for close.
  */
-static void fail_stream(weft_mux *m, struct weft_stream *s, uint32_t how)
+void mux_fail_stream(weft_mux *m, struct weft_stream *s, uint32_t how)
 {
 	hand_over(s);
 	(void)word_set_bits(&s->state, how);
-	if (how == STREAM_BAD && !(word_set_bits(&s->state, STREAM_TX_FIN) & STREAM_TX_FIN))
-		tx_queue(m, &s->tx, WANT_FIN);
+	if (how != STREAM_NOMEM && !(word_set_bits(&s->state, STREAM_TX_FIN) & STREAM_TX_FIN))
+		tx_want(s, WANT_FIN);
 	stream_kick(s);
 	if (m->last == s)
 		m->last = NULL;
+	window_probe_drop(m, s);
 	if (s->in_table)
 		table_remove(&m->table, s);
 }
@@ -161,9 +159,14 @@ static bool keep_slice(weft_mux *m, struct weft_stream *s, const uint8_t *data, 
 	if (!n)
 		return false;
 	n->charged = (uint32_t)len;
-	s->chunk = NULL;
 	append(s, n);
 	return true;
+}
+
+/* Of what is not handed over yet, the last one, if it may have room. */
+static struct rx_chunk *last_chunk(struct weft_stream *s)
+{
+	return s->newest ? account_chunk_of(container_of(s->newest, struct rx_node, node)) : NULL;
 }
 
 /* Returns how many bytes there was no memory for. */
@@ -172,7 +175,7 @@ static size_t keep_copy(weft_mux *m, struct weft_stream *s, const uint8_t *data,
 	if (!s->newest)
 		take_back(s);
 	while (len > 0) {
-		struct rx_chunk *c = s->chunk;
+		struct rx_chunk *c = last_chunk(s);
 		size_t n;
 
 		if (!c || c->node.buf.len == c->room) {
@@ -180,7 +183,6 @@ static size_t keep_copy(weft_mux *m, struct weft_stream *s, const uint8_t *data,
 			c = account_chunk(m->account, c ? c->room * (size_t)2 : len);
 			if (!c)
 				break;
-			s->chunk = c;
 			append(s, &c->node);
 		}
 		n = c->room - c->node.buf.len;
@@ -202,11 +204,30 @@ static struct weft_stream *find(weft_mux *m, uint32_t id)
 	return m->last;
 }
 
+/* What the largest window of the session allows: a peer may go by an earlier one. */
 static uint32_t window_max(const weft_mux *m)
 {
-	size_t window = m->options.max_stream_buffer;
+	size_t window = m->options.max_stream_buffer, most = word_peek(&m->window_most);
 
-	return window > WEFT_MUX_INITIAL_WINDOW ? (uint32_t)window : WEFT_MUX_INITIAL_WINDOW;
+	if (window < WEFT_MUX_INITIAL_WINDOW)
+		window = WEFT_MUX_INITIAL_WINDOW;
+	return (uint32_t)(most > window ? most : window);
+}
+
+/* Version 2. False: more than it may. */
+static bool check_window(weft_mux *m, struct weft_stream *s, uint32_t len)
+{
+	uint32_t unread = (uint32_t)counter_get(&s->received) - word_peek(&s->consumed);
+	uint32_t window = word_peek(&s->window);
+
+	if (unread > window_max(m))
+		return false;
+	if (weft_unlikely(unread >= window && unread - len < window)) {
+		word_put(&s->stalls_reader, word_peek(&s->stalls_reader) + 1);
+		counter_own_add(&m->counters.stalls_reader, 1);
+	}
+	window_came(s);
+	return true;
 }
 
 static void on_data(weft_mux *m, const struct smux_frame *f)
@@ -216,11 +237,13 @@ static void on_data(weft_mux *m, const struct smux_frame *f)
 
 	if (!s || (word_peek(&s->state) & (STREAM_CLOSED | STREAM_RX_FIN)))
 		return;
-	s->received += (uint32_t)f->len;
-	if (m->options.version >= 2 && s->received - word_peek(&s->consumed_now) > window_max(m)) {
-		fail_stream(m, s, STREAM_BAD);
+	counter_own_add(&s->received, f->len);
+	if (m->options.version >= 2 && !check_window(m, s, (uint32_t)f->len)) {
+		mux_fail_stream(m, s, STREAM_BAD);
 		return;
 	}
+	if (m->decoder.left == 0) /* its last piece */
+		counter_own_add(&s->frames_in, 1);
 	account_take(m->account, (uint32_t)f->len);
 	touch(m, s);
 	if (f->len >= SLICE_MIN && keep_slice(m, s, f->data, f->len))
@@ -228,7 +251,7 @@ static void on_data(weft_mux *m, const struct smux_frame *f)
 	lost = keep_copy(m, s, f->data, f->len);
 	if (lost > 0) {
 		account_give(m->account, (uint32_t)lost);
-		fail_stream(m, s, STREAM_NOMEM);
+		mux_fail_stream(m, s, STREAM_NOMEM);
 	}
 }
 
@@ -293,17 +316,17 @@ static bool on_syn(weft_mux *m, uint32_t id)
 	is_placed = has_place(m);
 	if (word_get(&m->state) & MUX_CLOSING)
 		return true;
-	if (!counter_try_add(&m->alive, 1, m->options.max_streams))
+	if (!mux_enter(m))
 		return refuse(m, id);
 	/* before a stream is made of it, since a peer that reads no refusals would get as much
 	 * memory as it likes */
 	if (!is_placed) {
-		(void)counter_sub(&m->alive, 1);
+		mux_leave(m);
 		return refuse(m, id);
 	}
 	s = stream_create(m, id);
 	if (!s || !table_insert(&m->table, s)) {
-		(void)counter_sub(&m->alive, 1);
+		mux_leave(m);
 		if (s)
 			stream_unref(s);
 		return refuse(m, id);
@@ -390,56 +413,6 @@ static bool decode(weft_mux *m, const uint8_t *data, size_t len)
 	return good;
 }
 
-/* ---- time ---- */
-
-static weft_deadline earlier(weft_deadline a, weft_deadline b)
-{
-	return a < b ? a : b;
-}
-
-static weft_deadline next_tick(const weft_mux *m)
-{
-	return m->options.keepalive_disabled ? m->check_at : earlier(m->nop_at, m->check_at);
-}
-
-/* What is due. False: the session is dead. */
-static bool tick(weft_mux *m)
-{
-	weft_deadline now = weft_now();
-	char text[DEATH_TEXT_MAX];
-	bool is_silent;
-
-	if (now < next_tick(m))
-		return true;
-	mux_inbox_drain(m);
-	if (!m->options.keepalive_disabled && now >= m->nop_at) {
-		m->nop_at = weft_after_ns(m->options.keepalive_interval_ns);
-		tx_queue(m, &m->self, WANT_NOP);
-	}
-	if (now < m->check_at)
-		return true;
-	is_silent = m->decoder.headers == m->headers_then;
-	if (is_silent && !m->is_suspect && !m->options.keepalive_disabled) {
-		/* this worker may have been busy, or the machine, and what came not read yet */
-		m->is_suspect = true;
-		m->check_at = weft_after_ns(m->options.keepalive_timeout_ns / SUSPECT_PART);
-		return true;
-	}
-	m->is_suspect = false;
-	m->headers_then = m->decoder.headers;
-	m->check_at = weft_after_ns(
-		m->options.keepalive_disabled ? IDLE_TICK_NS : m->options.keepalive_timeout_ns);
-	if (is_silent)
-		account_trim(m->account);
-	if (!is_silent || m->options.keepalive_disabled)
-		return true;
-	snprintf(text, sizeof(text), "nothing was heard from the peer for %lld ms",
-		(long long)(m->options.keepalive_timeout_ns / 1000000));
-	mux_die(m, WEFT_ERESET, text);
-	weft_conn_abort(m->conn);
-	return false;
-}
-
 /* ---- reading ---- */
 
 static void conn_failed(weft_mux *m, weft_err err)
@@ -459,38 +432,46 @@ static void conn_failed(weft_mux *m, weft_err err)
 	}
 }
 
-/* Waits for room, keeping time. False: the session is over. */
-static bool await_room(weft_mux *m)
+/* One wait for room, keeping time. False: the session is over. */
+static bool wait_once(weft_mux *m)
 {
 	struct account *a = m->account;
-	bool counted = false;
 	weft_err err = WEFT_OK;
 
-	/* closing: what comes is dropped */
-	while (!word_get(&m->state) && (account_is_full(a) || account_is_heavy(a))) {
-		bool is_full = account_is_full(a);
-
-		if (!counted)
-			(void)counter_add(
-				is_full ? &m->counters.stalls_buffer : &m->counters.stalls_memory,
-				1);
-		counted = true;
-		/* not dead while it is us who do not read: the silence begins anew after */
-		m->check_at = weft_after_ns(m->options.keepalive_disabled
-				? IDLE_TICK_NS
-				: m->options.keepalive_timeout_ns);
-		bell_set(&a->stalled, rt_parker_self());
-		if ((account_is_full(a) || account_is_heavy(a)) && !word_get(&m->state))
-			err = rt_park(next_tick(m), "mux: unread data");
-		bell_clear(&a->stalled);
-		if (err == WEFT_ECANCELED) {
-			conn_failed(m, err);
-			return false;
-		}
-		if (!tick(m))
-			return false;
+	clock_excuse(m);
+	bell_set(&a->stalled, rt_parker_self());
+	if ((account_is_full(a) || account_is_heavy(a)) && !mux_is_ending(m))
+		err = rt_park(clock_next(m), "mux: unread data");
+	bell_clear(&a->stalled);
+	if (err == WEFT_ECANCELED) {
+		conn_failed(m, err);
+		return false;
 	}
-	return true;
+	return clock_tick(m);
+}
+
+static bool is_stalled(const weft_mux *m)
+{
+	/* closing: what comes is dropped */
+	return (account_is_full(m->account) || account_is_heavy(m->account)) && !mux_is_ending(m);
+}
+
+/* Waits for room. False: the session is over. */
+static bool await_room(weft_mux *m)
+{
+	struct mux_counters *c = &m->counters;
+	bool is_full = account_is_full(m->account), is_alive = true;
+	weft_deadline since;
+
+	if (weft_likely(!is_stalled(m)))
+		return true;
+	since = weft_now();
+	counter_own_add(is_full ? &c->stalls_buffer : &c->stalls_memory, 1);
+	while (is_alive && is_stalled(m))
+		is_alive = wait_once(m);
+	counter_own_add(is_full ? &c->stalled_buffer_ns : &c->stalled_memory_ns,
+		(uint64_t)(weft_now() - since));
+	return is_alive;
 }
 
 /* A block with room. False: no memory now. */
@@ -520,13 +501,13 @@ static bool turn(weft_mux *m)
 		err = weft_sleep_ns(NOMEM_WAIT_NS);
 		if (err)
 			conn_failed(m, err);
-		return !err && tick(m);
+		return !err && clock_tick(m);
 	}
 	at = m->block_used;
-	err = weft_conn_read(m->conn, m->block.data + at, m->block.len - at, &got, next_tick(m));
+	err = weft_conn_read(m->conn, m->block.data + at, m->block.len - at, &got, clock_next(m));
 	counter_own_add(&m->counters.reads, 1);
 	if (err == WEFT_ETIMEDOUT)
-		return tick(m);
+		return clock_tick(m);
 	if (err == WEFT_ECANCELED && (word_get(&m->state) & MUX_CLOSING)) {
 		/* the runtime ends; what was written is sent first, for linger_ns at most */
 		weft_shield_begin();
@@ -538,6 +519,7 @@ static bool turn(weft_mux *m)
 		return false;
 	}
 	m->block_used += got;
+	counter_own_add(&m->counters.wire_in, got);
 	mux_inbox_drain(m);
 	if (!decode(m, m->block.data + at, got))
 		return false;
@@ -548,16 +530,14 @@ static bool turn(weft_mux *m)
 			return false;
 		}
 	}
-	return tick(m);
+	return clock_tick(m);
 }
 
 weft_err mux_reader(void *arg)
 {
 	weft_mux *m = arg;
 
-	m->nop_at = weft_after_ns(m->options.keepalive_interval_ns);
-	m->check_at = weft_after_ns(
-		m->options.keepalive_disabled ? IDLE_TICK_NS : m->options.keepalive_timeout_ns);
+	clock_start(m);
 	while (await_room(m) && turn(m))
 		;
 	(void)hand_over_all(m);

@@ -2,9 +2,9 @@
 /*
  * A session's sending side.
  *
- * Streams with something to send stand in the ready list. Whoever put the first one there
- * sees to it that somebody has the role: takes all of them, gathers their frames, and writes
- * them at once. A gather is written without waiting, so that the memory of a large write,
+ * Streams with data to send stand in the ready list, those with a control frame in another.
+ * Whoever put the first one into a list sees to it that somebody has the role: takes all of
+ * them, gathers their frames (gather.c), and writes them at once. A gather is written without waiting, so that the memory of a large write,
  * which is its writer's own, is held only for that call: a writer whose time is up gets it
  * back. What the conn did not take stays pending, in memory of the session's own, for which
  * the sender's fiber waits.
@@ -21,9 +21,8 @@
 
 #include <string.h>
 
-#define EOF_WAIT_MS 1000     /* after our end of stream, for the peer's */
-#define REFUSALS_MAX 65536   /* that wait to be sent */
-#define REQUEST_FRAMES_MAX 8 /* of one large write in a gather, so that others have theirs */
+#define EOF_WAIT_MS 1000   /* after our end of stream, for the peer's */
+#define REFUSALS_MAX 65536 /* that wait to be sent */
 
 /* ---- the role ---- */
 
@@ -36,7 +35,12 @@ static void wake_sender(weft_mux *m)
 
 static void flush_here(weft_mux *m);
 
-/* The ready list was empty. */
+static bool is_idle(const weft_mux *m)
+{
+	return pushlist_is_empty(&m->ready) && pushlist_is_empty(&m->control);
+}
+
+/* One of the lists was empty. */
 static void find_sender(weft_mux *m)
 {
 	bool is_here = mux_is_here(m);
@@ -50,23 +54,44 @@ static void find_sender(weft_mux *m)
 		flush_here(m);
 }
 
-void tx_queue(weft_mux *m, struct tx_node *t, uint32_t want)
+void tx_data(struct weft_stream *s)
 {
+	weft_mux *m = s->mux;
 	enum push_result pushed;
 
-	if (want)
-		(void)word_set_bits(&t->want, want);
-	if (word_swap(&t->queued, 1))
+	if (word_swap(&s->queued, 1))
 		return;
-	if (t != &m->self)
-		stream_ref(container_of(t, struct weft_stream, tx));
-	pushed = pushlist_push(&m->ready, &t->node);
-	if (pushed == PUSH_REFUSED && t != &m->self)
-		stream_unref(container_of(t, struct weft_stream, tx));
+	stream_ref(s);
+	pushed = pushlist_push(&m->ready, &s->ready);
+	if (pushed == PUSH_REFUSED)
+		stream_unref(s);
 	else if (pushed == PUSH_FIRST)
 		find_sender(m);
 	if (mux_is_here(m))
 		m->ready_here++;
+}
+
+void tx_want(struct weft_stream *s, uint32_t want)
+{
+	weft_mux *m = s->mux;
+	enum push_result pushed;
+
+	if (word_set_bits(&s->want, want))
+		return;
+	stream_ref(s);
+	pushed = pushlist_push(&m->control, &s->control);
+	if (pushed == PUSH_REFUSED)
+		stream_unref(s);
+	else if (pushed == PUSH_FIRST)
+		find_sender(m);
+}
+
+void tx_want_self(weft_mux *m, uint32_t want)
+{
+	if (word_set_bits(&m->self_want, want))
+		return;
+	if (pushlist_push(&m->control, &m->self) == PUSH_FIRST)
+		find_sender(m);
 }
 
 weft_err tx_refuse(weft_mux *m, uint32_t id)
@@ -81,211 +106,8 @@ weft_err tx_refuse(weft_mux *m, uint32_t id)
 	}
 	r->id = id;
 	(void)pushlist_push(&m->refusals, &r->node);
-	tx_queue(m, &m->self, 0);
+	tx_want_self(m, WANT_REFUSALS);
 	return WEFT_OK;
-}
-
-/* ---- gathering ---- */
-
-static void queue_add(struct tx *tx, struct push_node *node)
-{
-	node->next = NULL;
-	*tx->queue_end = node;
-	tx->queue_end = &node->next;
-}
-
-static void take_ready(weft_mux *m)
-{
-	struct push_node *node = pushlist_take(&m->ready);
-
-	while (node) {
-		struct push_node *next = node->next;
-
-		queue_add(&m->tx, node);
-		node = next;
-	}
-}
-
-static void add_iov(struct tx *tx, void *data, size_t len)
-{
-	tx->iov[tx->iov_len++] = (struct iovec){ data, len };
-	tx->bytes += len;
-}
-
-/* Room for n headers, each perhaps with a payload after it. */
-static bool has_room(const struct tx *tx, unsigned n)
-{
-	return tx->iov_len + 2 * n <= TX_IOV_MAX && tx->heads_len + n <= TX_HEADS &&
-		tx->requests_len + n <= TX_REQUESTS_MAX && tx->bytes < TX_BYTES_MAX;
-}
-
-static void add_head(weft_mux *m, enum smux_cmd cmd, size_t length, uint32_t id)
-{
-	struct tx *tx = &m->tx;
-	uint8_t *head = &tx->heads[tx->heads_len++ * SMUX_HEADER_SIZE];
-
-	tx->frames++;
-	smux_put_header(head, m->options.version, cmd, (uint16_t)length, id);
-	add_iov(tx, head, SMUX_HEADER_SIZE);
-}
-
-static void add_upd(weft_mux *m, struct weft_stream *s)
-{
-	struct tx *tx = &m->tx;
-	uint8_t *head = &tx->heads[tx->heads_len * SMUX_HEADER_SIZE];
-
-	tx->frames++;
-	tx->heads_len += SMUX_UPD_SIZE / SMUX_HEADER_SIZE;
-	smux_put_upd(head, s->id, word_peek(&s->consumed_now), word_peek(&s->window));
-	add_iov(tx, head, SMUX_UPD_SIZE);
-}
-
-/* Its small writes. False: no room for all. */
-static bool add_chunks(weft_mux *m, struct weft_stream *s)
-{
-	struct tx *tx = &m->tx;
-
-	for (;;) {
-		struct tx_chunk *c = s->framing;
-		size_t len;
-
-		if (!c)
-			c = s->framing = slot_take(&s->out);
-		if (!c)
-			return true;
-		while (c->off < c->len) {
-			if (!has_room(tx, 1))
-				return false;
-			len = c->len - c->off;
-			if (len > m->options.max_frame_size)
-				len = m->options.max_frame_size;
-			if (len == c->len) {
-				smux_put_header(c->head, m->options.version, SMUX_PSH,
-					(uint16_t)len, s->id);
-				tx->frames++;
-				add_iov(tx, c->head, SMUX_HEADER_SIZE + len);
-			} else {
-				add_head(m, SMUX_PSH, len, s->id);
-				add_iov(tx, c->data + c->off, len);
-			}
-			c->off += (uint32_t)len;
-			tx->payload += len;
-		}
-		c->next = tx->chunks;
-		tx->chunks = c;
-		s->framing = NULL;
-	}
-}
-
-/* Frames of its large write, which is held until the conn was tried. */
-static bool add_request(weft_mux *m, struct weft_stream *s)
-{
-	struct tx *tx = &m->tx;
-	struct tx_request *r;
-	unsigned first = tx->requests_len;
-
-	if (!has_room(tx, 1))
-		return false;
-	r = slot_take(&s->big);
-	if (!r)
-		return true;
-	/* small writes that came between the look at them and this one go first */
-	s->framing = slot_take(&s->out);
-	if (s->framing) {
-		(void)slot_swap(&s->big, r);
-		return false;
-	}
-	while (r->left > 0 && tx->requests_len - first < REQUEST_FRAMES_MAX && has_room(tx, 1)) {
-		size_t len = r->left;
-
-		if (len > m->options.max_frame_size)
-			len = m->options.max_frame_size;
-		tx->requests[tx->requests_len++] = (struct tx_frame){
-			.stream = s, .request = r, .iov = tx->iov_len, .len = (uint32_t)len
-		};
-		add_head(m, SMUX_PSH, len, s->id);
-		add_iov(tx, (void *)(uintptr_t)r->data, len); /* the conn only reads it */
-		tx->payload += len;
-		r->data += len;
-		r->left -= len;
-	}
-	stream_ref(s);
-	return true;
-}
-
-/* It was taken out of the queue. */
-static void add_stream(weft_mux *m, struct weft_stream *s)
-{
-	uint32_t want;
-
-	/* before what it says is looked at: a later change queues it again */
-	(void)word_swap(&s->tx.queued, 0);
-	/* before the data: a FIN that is wanted here comes after all of it */
-	want = word_swap(&s->tx.want, 0);
-	if (want & WANT_SYN)
-		add_head(m, SMUX_SYN, 0, s->id);
-	if (want & WANT_UPD)
-		add_upd(m, s);
-	if (!add_chunks(m, s) || !add_request(m, s)) {
-		/* the rest in the next gather */
-		tx_queue(m, &s->tx, want & WANT_FIN);
-	} else if (want & WANT_FIN) {
-		add_head(m, SMUX_FIN, 0, s->id);
-	}
-	stream_unref(s);
-}
-
-/* False: no room for all refusals. */
-static bool add_refusals(weft_mux *m)
-{
-	struct push_node *node = pushlist_take(&m->refusals);
-
-	while (node) {
-		struct refusal *r = container_of(node, struct refusal, node);
-
-		node = node->next;
-		if (!has_room(&m->tx, 4)) {
-			(void)pushlist_push(&m->refusals, &r->node);
-			continue;
-		}
-		add_head(m, SMUX_FIN, 0, r->id);
-		(void)counter_sub(&m->refusals_len, 1);
-		mem_free(r);
-	}
-	return pushlist_is_empty(&m->refusals);
-}
-
-static void add_self(weft_mux *m)
-{
-	(void)word_swap(&m->self.queued, 0);
-	if (word_swap(&m->self.want, 0) & WANT_NOP)
-		add_head(m, SMUX_NOP, 0, 0);
-	if (!add_refusals(m))
-		tx_queue(m, &m->self, 0);
-}
-
-/* From the queue and the ready list, as long as there is room. */
-static void gather(weft_mux *m)
-{
-	struct tx *tx = &m->tx;
-
-	tx->iov_len = tx->heads_len = tx->requests_len = 0;
-	tx->frames = 0;
-	tx->bytes = tx->payload = 0;
-	take_ready(m);
-	/* a stream's own frames: SYN, UPD (two heads), and FIN, beside its data */
-	while (tx->queue && has_room(tx, 5)) {
-		struct push_node *node = tx->queue;
-		struct tx_node *t = container_of(node, struct tx_node, node);
-
-		tx->queue = node->next;
-		if (!tx->queue)
-			tx->queue_end = &tx->queue;
-		if (t == &m->self)
-			add_self(m);
-		else
-			add_stream(m, container_of(t, struct weft_stream, tx));
-	}
 }
 
 /* ---- after a write ---- */
@@ -300,33 +122,42 @@ static void free_chunks(struct tx *tx)
 	}
 }
 
-/* Done, or back to where its writer may take it. f: the first of its frames. */
-static void return_request(weft_mux *m, struct tx_frame *f)
+/* Done, or back to where its writer may take it. */
+static void return_request(struct weft_stream *s, struct tx_request *r, bool was_cut)
 {
-	struct weft_stream *s = f->stream;
-	struct tx_request *r = f->request;
-
 	if (r->left == 0) {
 		weft_parker *parker = r->parker;
 
 		(void)word_swap(&r->done, 1);
 		weft_unpark(parker);
+		s->mux->tx.has_woken = true;
 	} else {
+		if (was_cut)
+			word_put(&s->stalls_conn, word_peek(&s->stalls_conn) + 1);
 		(void)slot_swap(&s->big, r);
-		tx_queue(m, &s->tx, 0);
+		tx_data(s);
 	}
 	stream_unref(s);
 }
 
-static void return_requests(weft_mux *m)
+/* A request's first frame stands for it: the others are not looked at once it is done. */
+static void return_requests(weft_mux *m, bool was_cut)
 {
 	struct tx *tx = &m->tx;
+	unsigned len = 0;
 
 	for (unsigned i = 0; i < tx->requests_len; i++) {
-		if (i == 0 || tx->requests[i].request != tx->requests[i - 1].request)
-			return_request(m, &tx->requests[i]);
+		struct tx_frame f = tx->requests[i];
+
+		if (!f.stream->is_held)
+			continue;
+		f.stream->is_held = false;
+		f.stream->framing = NULL;
+		tx->requests[len++] = f;
 	}
 	tx->requests_len = 0;
+	for (unsigned i = 0; i < len; i++)
+		return_request(tx->requests[i].stream, tx->requests[i].request, was_cut);
 }
 
 /*
@@ -342,6 +173,8 @@ static void keep_rest(weft_mux *m, struct tx_frame *f, unsigned at, size_t sent_
 	if (f->iov > at) {
 		f->request->data -= f->len;
 		f->request->left += f->len;
+		f->stream->deficit += (int32_t)f->len;
+		counter_own_sub(&f->stream->frames_out, 1);
 		tx->payload -= f->len;
 		tx->frames--;
 		tx->iov[f->iov].iov_len = payload->iov_len = 0;
@@ -390,6 +223,17 @@ static void keep_pending(weft_mux *m, size_t sent)
 	cut(tx, sent);
 }
 
+static void count_write(weft_mux *m, size_t bytes)
+{
+	unsigned size = 0;
+
+	while (size < WEFT_MUX_WRITE_SIZES - 1 && bytes >= (size_t)64 << 2 * size)
+		size++;
+	counter_own_add(&m->counters.writes, 1);
+	counter_own_add(&m->counters.wire_out, bytes);
+	counter_own_add(&m->counters.write_sizes[size], 1);
+}
+
 /* WEFT_ETIMEDOUT: something is pending. */
 static weft_err write_gathered(weft_mux *m)
 {
@@ -397,12 +241,16 @@ static weft_err write_gathered(weft_mux *m)
 	size_t sent = 0, bytes = tx->bytes;
 	weft_err err = weft_conn_writev(m->conn, tx->iov, tx->iov_len, &sent, WEFT_NOW);
 
-	counter_own_add(&m->counters.writes, 1);
+	count_write(m, sent);
 	if (err && sent < bytes)
 		keep_pending(m, sent);
 	counter_own_add(&m->counters.frames_out, tx->frames);
 	counter_own_add(&m->counters.bytes_out, tx->payload);
-	return_requests(m);
+	if (err)
+		tx->budget = sent;
+	if (tx->budget < TX_BYTES_MAX)
+		tx->budget += m->options.max_frame_size;
+	return_requests(m, err != WEFT_OK);
 	if (!tx->is_pending)
 		free_chunks(tx);
 	if (err == WEFT_ETIMEDOUT && !tx->is_pending)
@@ -416,9 +264,12 @@ static weft_err write_pending(weft_mux *m)
 {
 	struct tx *tx = &m->tx;
 	size_t sent = 0;
+	weft_deadline since = weft_now();
 	weft_err err = weft_conn_writev(m->conn, tx->iov, tx->iov_len, &sent, WEFT_FOREVER);
 
-	counter_own_add(&m->counters.writes, 1);
+	counter_own_add(&m->counters.stalls_conn, 1);
+	counter_own_add(&m->counters.stalled_conn_ns, (uint64_t)(weft_now() - since));
+	count_write(m, sent);
 	cut(tx, sent);
 	if (!tx->is_pending)
 		free_chunks(tx);
@@ -435,10 +286,14 @@ static weft_err flush(weft_mux *m)
 			err = write_pending(m);
 			continue;
 		}
-		gather(m);
+		tx_gather(m);
 		if (m->tx.iov_len == 0)
 			return WEFT_OK;
 		err = write_gathered(m);
+		/* else those who have written all they had would miss their turns */
+		if (m->tx.has_woken && tx_has_queue(&m->tx))
+			(void)weft_yield(); /* cancelled: the next write will know */
+		m->tx.has_woken = false;
 	}
 	return err;
 }
@@ -461,15 +316,14 @@ static void flush_here(weft_mux *m)
 	bool has_queue;
 
 	for (unsigned rounds = 0; rounds < 4; rounds++) {
-		gather(m);
+		tx_gather(m);
 		if (m->tx.iov_len > 0)
 			err = write_gathered(m);
-		if (err || word_get(&m->state))
+		if (err || mux_is_ending(m))
 			break;
-		has_queue = m->tx.queue; /* the role's: not to be looked at without it */
+		has_queue = tx_has_queue(&m->tx); /* not to be looked at without the role */
 		(void)word_change(&m->role, ROLE_CALLER, ROLE_FREE);
-		if ((pushlist_is_empty(&m->ready) && !has_queue) ||
-			!word_change(&m->role, ROLE_FREE, ROLE_CALLER))
+		if ((is_idle(m) && !has_queue) || !word_change(&m->role, ROLE_FREE, ROLE_CALLER))
 			return;
 	}
 	/* pending, failed, closing, or too much for one caller */
@@ -479,10 +333,10 @@ static void flush_here(weft_mux *m)
 void tx_flush_early(weft_mux *m)
 {
 	m->is_early_over = true;
-	if (word_get(&m->state) || !word_change(&m->role, ROLE_FIBER, ROLE_CALLER))
+	if (mux_is_ending(m) || !word_change(&m->role, ROLE_FIBER, ROLE_CALLER))
 		return;
 	if (!m->tx.is_pending) {
-		gather(m);
+		tx_gather(m);
 		/* what fails is pending then, and fails again in the sender's turn */
 		if (m->tx.iov_len > 0)
 			(void)write_gathered(m);
@@ -518,10 +372,10 @@ static void close_conn(weft_mux *m)
 /* Lets go of the role; false: there is more to do. */
 static bool release_role(weft_mux *m)
 {
-	bool has_queue = m->tx.queue; /* the role's: not to be looked at without it */
+	bool has_queue = tx_has_queue(&m->tx); /* not to be looked at without the role */
 
 	(void)word_swap(&m->role, ROLE_FREE);
-	if (pushlist_is_empty(&m->ready) && !has_queue)
+	if (is_idle(m) && !has_queue)
 		return true;
 	return !word_change(&m->role, ROLE_FREE, ROLE_FIBER);
 }
@@ -541,17 +395,6 @@ static bool await_role(weft_mux *m)
 	return false;
 }
 
-static void drop_queue(weft_mux *m, struct push_node *node)
-{
-	while (node) {
-		struct tx_node *t = container_of(node, struct tx_node, node);
-
-		node = node->next;
-		if (t != &m->self)
-			stream_unref(container_of(t, struct weft_stream, tx));
-	}
-}
-
 /* Nobody sends any more. */
 static void end_sending(weft_mux *m)
 {
@@ -562,10 +405,7 @@ static void end_sending(weft_mux *m)
 		!word_change(&m->role, ROLE_FIBER, ROLE_GONE) &&
 		!word_change(&m->role, ROLE_SENDING, ROLE_GONE))
 		(void)rt_relax(&spins, true);
-	drop_queue(m, m->tx.queue);
-	m->tx.queue = NULL;
-	m->tx.queue_end = &m->tx.queue;
-	drop_queue(m, pushlist_close(&m->ready));
+	tx_close_lists(m);
 	free_chunks(&m->tx);
 	for (node = pushlist_close(&m->refusals); node;) {
 		struct refusal *r = container_of(node, struct refusal, node);

@@ -71,6 +71,7 @@ static void destroy(weft_mux *m)
 {
 	weft_conn_free(m->conn);
 	weft_chan_unref(m->backlog);
+	weft_chan_unref(m->drained);
 	weft_chan_unref(m->over);
 	table_fini(&m->table);
 	account_unref(m->account);
@@ -86,6 +87,16 @@ void mux_unref(weft_mux *m)
 		destroy(m);
 }
 
+/* So that a stream's small writes make a frame at once, at most. */
+static size_t chunk_max(const weft_mux_options *o)
+{
+	size_t size = TX_CHUNK_MIN;
+
+	while (size < TX_CHUNK_MAX && size * 2 <= o->max_frame_size + sizeof(struct tx_chunk))
+		size *= 2;
+	return size;
+}
+
 static weft_mux *mux_alloc(weft_conn *conn, weft_mux_role role, const weft_mux_options *o)
 {
 	weft_mux *m = mem_calloc(1, sizeof(*m));
@@ -97,7 +108,10 @@ static weft_mux *mux_alloc(weft_conn *conn, weft_mux_role role, const weft_mux_o
 	refcount_init(&m->refs, 1);
 	m->conn = conn;
 	m->options = *o;
-	m->tx.queue_end = &m->tx.queue;
+	tx_init(&m->tx);
+	m->chunk_max = chunk_max(o);
+	m->rtt.least = m->rtt.lately = INT64_MAX;
+	word_put(&m->idle_used, o->idle_timeout_ns > 0);
 	m->table.factor = weft_in_sim() ? UINT64_C(0x9e3779b97f4a7c15) : random_entropy() | 1;
 	counter_set(&m->ids, role == WEFT_MUX_CLIENT ? 1 : 0);
 	smux_decoder_init(&m->decoder, o->version);
@@ -108,6 +122,7 @@ static weft_mux *mux_alloc(weft_conn *conn, weft_mux_role role, const weft_mux_o
 	if (!m->local_name || !m->peer_name || !m->tx.spill || !m->account ||
 		weft_chan_create(
 			&m->backlog, sizeof(struct weft_stream *), o->accept_backlog, NULL) ||
+		weft_chan_create(&m->drained, 1, 1, NULL) ||
 		weft_chan_create(&m->over, 1, 1, NULL)) {
 		mux_unref(m);
 		return NULL;
@@ -201,7 +216,7 @@ void weft_mux_close(weft_mux *m)
 	if (mux_is_here(m))
 		mux_die(m, WEFT_ECLOSED, "the session was closed");
 	bell_ring(&m->account->stalled);
-	tx_queue(m, &m->self, 0);
+	tx_want_self(m, WANT_LOOK);
 	if (m->options.linger_ns == 0 || start_fiber(m, "mux linger", linger))
 		weft_conn_abort(m->conn);
 }
@@ -228,6 +243,40 @@ void weft_mux_free(weft_mux *m)
 
 /* ---- streams ---- */
 
+/*
+ * Who begins to drain changes the state, and then goes through here as a stream would: whoever
+ * brings the number to 0 after that sees the state, since each leaving sees what those before did.
+ */
+bool mux_enter(weft_mux *m)
+{
+	if (!counter_try_enter(&m->alive, m->options.max_streams))
+		return false;
+	if (weft_likely(!(word_get(&m->state) & MUX_DRAINING)))
+		return true;
+	mux_leave(m);
+	return false;
+}
+
+void mux_leave(weft_mux *m)
+{
+	if (counter_leave(&m->alive) == 0 && (word_get(&m->state) & MUX_DRAINING))
+		weft_chan_close(m->drained);
+}
+
+weft_err weft_mux_drain(weft_mux *m, weft_deadline until)
+{
+	weft_err err;
+	char none;
+
+	if (!(word_set_bits(&m->state, MUX_DRAINING) & MUX_DRAINING)) {
+		weft_chan_close(m->backlog);
+		(void)counter_try_enter(&m->alive, UINT64_MAX);
+		mux_leave(m);
+	}
+	err = weft_chan_recv(m->drained, &none, until);
+	return err == WEFT_ECLOSED ? WEFT_OK : err;
+}
+
 static weft_err check_open(const weft_mux *m)
 {
 	uint32_t state = word_get(&m->state);
@@ -246,25 +295,29 @@ weft_err weft_mux_open(weft_mux *m, weft_stream **out, weft_deadline until)
 	(void)until;
 	if (err)
 		return err;
-	if (!counter_try_add(&m->alive, 1, m->options.max_streams))
-		return err_setf(WEFT_ECAPACITY, "open stream to %s: all of the %zu are in use",
-			m->peer_name, m->options.max_streams);
+	if (!mux_enter(m)) {
+		err = check_open(m);
+		return err
+			? err
+			: err_setf(WEFT_ECAPACITY, "open stream to %s: all of the %zu are in use",
+				  m->peer_name, m->options.max_streams);
+	}
 	id = counter_add(&m->ids, 2) + 2;
 	if (id > UINT32_MAX) {
 		(void)counter_sub(&m->ids, 2); /* stays at the end */
-		(void)counter_sub(&m->alive, 1);
+		mux_leave(m);
 		return err_setf(
 			WEFT_ECAPACITY, "open stream to %s: stream ids have run out", m->peer_name);
 	}
 	s = stream_create(m, (uint32_t)id);
 	if (!s) {
-		(void)counter_sub(&m->alive, 1);
+		mux_leave(m);
 		return err_setf(WEFT_ENOMEM, "open stream to %s: out of memory", m->peer_name);
 	}
 	/* known before the SYN goes: what answers it finds the stream */
 	stream_tell_worker(s);
 	(void)counter_add(&m->counters.opened, 1);
-	tx_queue(m, &s->tx, WANT_SYN);
+	tx_want(s, WANT_SYN);
 	*out = s;
 	return WEFT_OK;
 }
@@ -294,39 +347,4 @@ weft_err weft_mux_wait(weft_mux *m, weft_deadline until)
 bool weft_mux_is_alive(const weft_mux *m)
 {
 	return word_get(&m->state) == 0 && counter_get(&m->ids) + 2 <= UINT32_MAX;
-}
-
-/* ---- looking ---- */
-
-void weft_mux_stats_get(const weft_mux *m, weft_mux_stats *out)
-{
-	const struct mux_counters *c = &m->counters;
-	int64_t left = (int64_t)word64_peek(&m->account->bucket);
-
-	*out = (weft_mux_stats){
-		.opened = counter_get(&c->opened),
-		.accepted = counter_get(&c->accepted),
-		.refused = counter_get(&c->refused),
-		.streams = counter_get(&m->alive),
-		.bytes_in = counter_get(&c->bytes_in),
-		.bytes_out = counter_get(&c->bytes_out),
-		.frames_in = counter_get(&c->frames_in),
-		.frames_out = counter_get(&c->frames_out),
-		.reads = counter_get(&c->reads),
-		.writes = counter_get(&c->writes),
-		.stalls_buffer = counter_get(&c->stalls_buffer),
-		.stalls_memory = counter_get(&c->stalls_memory),
-		.unread = (size_t)((int64_t)m->options.max_receive_buffer - left),
-		.memory = (size_t)word64_peek(&m->account->memory),
-	};
-}
-
-const char *weft_mux_local_name(const weft_mux *m)
-{
-	return m->local_name;
-}
-
-const char *weft_mux_peer_name(const weft_mux *m)
-{
-	return m->peer_name;
 }

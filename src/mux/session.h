@@ -42,13 +42,9 @@ enum {
 	WANT_SYN = 1u << 0,
 	WANT_FIN = 1u << 1,
 	WANT_UPD = 1u << 2,
-	WANT_NOP = 1u << 3, /* session */
-};
-
-struct tx_node {
-	struct push_node node;
-	struct word queued; /* it is in the ready list, or in the role's own queue */
-	struct word want;
+	WANT_NOP = 1u << 3,	 /* session */
+	WANT_REFUSALS = 1u << 4, /* session */
+	WANT_LOOK = 1u << 5,	 /* session: nothing, but somebody is to have the role */
 };
 
 /* Small writes together, and room for a header before them. */
@@ -75,9 +71,14 @@ enum {
 	STREAM_DEAD = 1u << 3,	 /* the session is: its death says how */
 	STREAM_BAD = 1u << 4,	 /* the peer broke the stream's rules */
 	STREAM_NOMEM = 1u << 5,	 /* data was lost for want of memory */
+	STREAM_IDLE = 1u << 6,	 /* its time is up */
 };
-#define STREAM_FAILED ((uint32_t)(STREAM_DEAD | STREAM_BAD | STREAM_NOMEM))
+#define STREAM_FAILED ((uint32_t)(STREAM_DEAD | STREAM_BAD | STREAM_NOMEM | STREAM_IDLE))
 
+/*
+ * 100,000 of them may lie idle: STREAM_SIZE_MAX. Numbers of stats have one writer each, so that
+ * they cost no atomic read-modify-write.
+ */
 struct weft_stream {
 	struct refcount refs;
 	uint32_t id;
@@ -88,38 +89,64 @@ struct weft_stream {
 	/* the worker's */
 	struct weft_stream *chain;	   /* in the table */
 	struct push_node *newest, *oldest; /* received in this turn, not handed over yet */
-	struct rx_chunk *chunk;		   /* of those, the one with room; or NULL */
 	struct weft_stream *touched;	   /* the next one with such */
-	uint32_t received;
+	struct counter received, frames_in;
+	struct word stalls_reader;
+	uint32_t idle_mark, idle_since; /* what had moved, and when that was first seen, in ms */
 	bool is_touched, in_table, is_known; /* is_known: it was in the table */
 	bool is_taken_back; /* newest: with what was handed over before and not taken */
 
 	/* any, to the worker */
+	struct word idle_ms; /* its time-out; 0: none */
 	struct word inboxed;
 	struct push_node inbox;
 
 	/* the reader's; feed: filled by the worker */
 	struct feed feed;
-	struct push_node *unread;	  /* rx_node, oldest first */
-	uint32_t consumed, told;	  /* bytes read; of those, told by the last UPD */
-	bool is_told;			  /* ... of which there was one */
-	struct word consumed_now, window; /* for the UPD */
+	struct push_node *unread; /* rx_node, oldest first */
+	struct word consumed;	  /* bytes read */
+	struct word window;	  /* told by the last UPD, or as the protocol begins */
+	uint32_t told;		  /* of the bytes read, those that the last UPD told */
+	uint32_t told_at;	  /* us */
+	bool is_told;		  /* ... of which there was one */
+
+	/* the role's */
+	bool is_held;	  /* held is valid, not framing */
+	bool is_fin_due;  /* once its data has gone */
+	bool is_fin_sent; /* nothing of it is sent any more */
+	uint32_t limit;	  /* bytes that UPDs allow the peer to send, the highest */
+	struct counter frames_out;
+	struct word stalls_conn;
+	int32_t deficit;    /* bytes that it may send in this round of turns */
+	uint32_t round;	    /* which that was */
+	struct word weight; /* anybody's */
+	union {
+		struct tx_chunk *framing; /* framed in part; or NULL */
+		struct tx_request *held;  /* with frames in the gather */
+	};
+
+	/* any, to the role */
+	struct push_node ready, control; /* it has data to send; want is not 0 */
+	struct word queued;		 /* it is in the ready list, or in one of the role's */
+	struct word want;
 
 	/* the writer's, taken by the role */
-	struct tx_node tx;
-	struct slot out;	  /* tx_chunk */
-	struct slot big;	  /* tx_request */
-	struct tx_chunk *framing; /* the role's: framed in part */
-	uint32_t written;
+	struct word stalled_ms, stalls_window;
+	struct slot out; /* tx_chunk */
+	struct slot big; /* tx_request */
+	struct counter written;
 	struct word64 credit; /* consumed << 32 | window, as the peer told */
 	struct bell writer;
 };
+#define STREAM_SIZE_MAX 248 /* what malloc makes 256 of */
+_Static_assert(sizeof(struct weft_stream) <= STREAM_SIZE_MAX, "a stream is small");
 
 /* id -> stream; the worker's. */
 struct table {
 	struct weft_stream **heads;
 	size_t cap, len; /* cap: a power of two */
 	uint64_t factor; /* odd, random */
+	struct counter bytes;
 };
 
 #define TX_IOV_MAX 128
@@ -136,9 +163,19 @@ struct tx_frame {
 	uint32_t len;
 };
 
+/* First in, first out; zeroed, then tx_list_init. */
+struct tx_list {
+	struct push_node *first, **end;
+};
+
 /* The role's. */
 struct tx {
-	struct push_node *queue, **queue_end; /* tx_nodes whose turn comes */
+	struct tx_list control;		   /* nodes of control frames that there was no room for */
+	struct tx_list fresh, turn, later; /* ready nodes: see gather.c */
+	uint32_t round;
+	unsigned fresh_run;
+	size_t budget;	/* bytes of a gather when several streams have data */
+	bool has_woken; /* somebody whose write is done */
 	struct iovec iov[TX_IOV_MAX + TX_SLACK];
 	unsigned iov_len;
 	size_t bytes, payload; /* of the gather: with headers, and without */
@@ -164,7 +201,9 @@ enum {
 	MUX_CLOSING = 1u << 0, /* no open, no accept; what is queued is sent */
 	MUX_DEAD = 1u << 1,    /* death is set */
 	MUX_READER_GONE = 1u << 2,
+	MUX_DRAINING = 1u << 3, /* no open, and what the peer opens is refused */
 };
+#define MUX_ENDING ((uint32_t)(MUX_CLOSING | MUX_DEAD | MUX_READER_GONE))
 
 /* A peer's stream that gets a FIN at once. */
 struct refusal {
@@ -173,9 +212,32 @@ struct refusal {
 };
 
 struct mux_counters {
-	struct counter opened, accepted, refused, stalls_buffer, stalls_memory;
-	struct counter reads, frames_in, bytes_in;    /* the reader's fiber writes */
-	struct counter writes, frames_out, bytes_out; /* the role writes */
+	struct counter opened, accepted, refused;
+	struct counter stalls_window, stalled_window_ns; /* writers add */
+	/* the reader's fiber, or the worker, writes */
+	struct counter reads, frames_in, bytes_in, wire_in, idled;
+	struct counter stalls_buffer, stalls_memory, stalls_reader;
+	struct counter stalled_buffer_ns, stalled_memory_ns;
+	/* the role writes */
+	struct counter writes, frames_out, bytes_out, wire_out, stalls_conn, stalled_conn_ns;
+	struct counter write_sizes[WEFT_MUX_WRITE_SIZES];
+};
+
+/* A measure of the round trip under way: a window that was told, and what the peer may only have
+ * sent once it had it. */
+struct probe {
+	struct word armed; /* 0: the role's; else the worker's, until it has its sample */
+	uint32_t id, limit;
+	int64_t at;
+};
+
+/* The worker's. */
+struct rtt {
+	struct counter ns;     /* 0: not known; any may look */
+	struct word source;    /* weft_mux_rtt_source */
+	weft_deadline at;      /* when to ask the kernel next */
+	int64_t least, lately; /* samples by windows: of this period, and the one before */
+	weft_deadline period_end;
 };
 
 struct weft_mux {
@@ -191,11 +253,15 @@ struct weft_mux {
 	char death_text[DEATH_TEXT_MAX];
 
 	/* any */
-	struct counter ids, alive, windows, refusals_len;
-	struct pushlist inbox;	  /* streams to look at: the worker takes */
-	struct pushlist refusals; /* the role takes */
-	weft_chan *backlog;	  /* of weft_stream * */
-	weft_chan *over;	  /* closed when nothing is left to do */
+	struct counter ids, alive, refusals_len;
+	struct counter told_len, told_bytes; /* streams with a window that was told; all windows */
+	struct word window_most;	     /* the largest that was told */
+	struct word idle_used;		     /* a stream has an idle time-out */
+	struct pushlist inbox;		     /* streams to look at: the worker takes */
+	struct pushlist refusals;	     /* the role takes */
+	weft_chan *backlog;		     /* of weft_stream * */
+	weft_chan *drained;		     /* closed when it drains and no stream is left */
+	weft_chan *over;		     /* closed when nothing is left to do */
 	struct mux_counters counters;
 
 	/* the reader's fiber, or the worker's */
@@ -205,24 +271,34 @@ struct weft_mux {
 	struct weft_stream *touched;
 	weft_buf block;
 	size_t block_used;
-	weft_deadline nop_at, check_at;
+	weft_deadline nop_at, check_at, sweep_at;
+	size_t swept; /* heads of the table, in this round */
+	struct rtt rtt;
 	uint64_t headers_then; /* at the last check */
 	bool is_shielded;      /* its fiber goes on though it was cancelled */
 	bool is_suspect;       /* of silence: dead unless the next read finds something */
 
 	/* sending */
-	struct pushlist ready;
+	struct pushlist ready, control; /* streams' nodes of these names; and self, in control */
 	struct word role;
 	struct bell sender;
-	unsigned
-		ready_here; /* the worker's: put into the ready list since the sender's last turn */
-	bool is_early_over; /* the worker's: since then some of them were sent early */
-	struct tx_node self; /* in the ready list for the session's own frames */
+	unsigned ready_here; /* the worker's: with data to send since the sender's last turn */
+	bool is_early_over;  /* the worker's: since then some of them were sent early */
+	struct push_node self;
+	struct word self_want;
+	size_t chunk_max; /* bytes of an allocation: holds a frame of the session's, at most */
+	struct probe probe;
 	struct tx tx;
 	weft_err send_err; /* the sender's fiber; read by the reader once that aborted the conn,
 			    * by others once it is over */
 	char send_text[DEATH_TEXT_MAX];
 };
+
+/* It is closed, or dead. */
+static inline bool mux_is_ending(const weft_mux *m)
+{
+	return word_get(&m->state) & MUX_ENDING;
+}
 
 static inline bool mux_is_here(const weft_mux *m)
 {
@@ -235,6 +311,9 @@ void mux_unref(weft_mux *mux);
 void mux_die(weft_mux *mux, weft_err err, const char *text);
 /* The error of calls after its death. */
 weft_err mux_death(const weft_mux *mux);
+/* A stream's place. False: there is none. */
+bool mux_enter(weft_mux *mux);
+void mux_leave(weft_mux *mux);
 
 /* stream.c */
 struct weft_stream *stream_create(weft_mux *mux, uint32_t id);
@@ -273,13 +352,42 @@ void mux_inbox_drain(weft_mux *mux);
 /* The same for one: into the table, or out of it. */
 void mux_settle(weft_mux *mux, struct weft_stream *s);
 
-/* options.c: zeros replaced, and checked. */
+/* The worker's: the stream alone fails, and what still comes is dropped. */
+void mux_fail_stream(weft_mux *mux, struct weft_stream *s, uint32_t how);
+
+/* clock.c: the worker's */
+void clock_start(weft_mux *mux);
+weft_deadline clock_next(const weft_mux *mux);
+/* What is due. False: the session is dead. */
+bool clock_tick(weft_mux *mux);
+/* Not dead while it is us who do not read: the silence begins anew after. */
+void clock_excuse(weft_mux *mux);
+
+/* window.c */
+/* The reader took so many bytes: tells the peer at first, then by half windows. */
+void window_took(struct weft_stream *s, size_t bytes);
+/* It has gone. */
+void window_forget(struct weft_stream *s);
+/* Role: an UPD of that stream is about to be sent, which allows so much. */
+void window_told(struct weft_stream *s, uint32_t limit);
+/* Worker: data of it came; the stream has gone from the table. */
+void window_came(struct weft_stream *s);
+void window_probe_drop(weft_mux *mux, const struct weft_stream *s);
+/* Worker: now and then. */
+void window_rtt_look(weft_mux *mux, weft_deadline now);
+
+/* options.c; settle: zeros replaced, and checked. */
+bool mux_is_idle_timeout(int64_t ns);
 weft_err mux_options_settle(weft_mux_options *out, const weft_mux_options *given);
 
 /* sender.c */
 weft_err mux_sender(void *arg);
-/* Something is to be sent for it. */
-void tx_queue(weft_mux *m, struct tx_node *t, uint32_t want);
+/* It has data to send. */
+void tx_data(struct weft_stream *s);
+/* Frames of these kinds are to be sent for it, before all data; a FIN after its own. */
+void tx_want(struct weft_stream *s, uint32_t want);
+/* The same for the session itself. */
+void tx_want_self(weft_mux *mux, uint32_t want);
 /* When so many streams stand in the ready list, what they have goes before the sender's turn, so
  * that the peer works on it while others write here. Once a turn. On the session's worker, by who
  * writes; may let other fibers run. */
@@ -292,5 +400,17 @@ static inline bool tx_is_early(const weft_mux *m)
 /* A FIN for a stream that we do not have. Errors: WEFT_ECAPACITY (too many wait),
  * WEFT_ENOMEM. */
 weft_err tx_refuse(weft_mux *mux, uint32_t id);
+
+/* gather.c: the role's */
+void tx_init(struct tx *tx);
+/* Frames of what waits, as much as there is room for, into iov. */
+void tx_gather(weft_mux *mux);
+/* The gather left something. */
+static inline bool tx_has_queue(const struct tx *tx)
+{
+	return tx->control.first || tx->fresh.first || tx->turn.first || tx->later.first;
+}
+/* Gives up what waits, and all that would come. */
+void tx_close_lists(weft_mux *mux);
 
 #endif

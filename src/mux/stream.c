@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-#define WINDOW_MIN 4096 /* a smaller one is not worth its UPDs */
+#define NS_PER_MS INT64_C(1000000)
 
 /* ---- life ---- */
 
@@ -21,6 +21,11 @@ struct weft_stream *stream_create(weft_mux *mux, uint32_t id)
 	refcount_hold(&mux->refs);
 	s->mux = mux;
 	s->id = id;
+	s->limit = WEFT_MUX_INITIAL_WINDOW;
+	word_put(&s->window, WEFT_MUX_INITIAL_WINDOW);
+	word_put(&s->weight, WEFT_STREAM_WEIGHT_DEFAULT);
+	word_put(&s->idle_ms, (uint32_t)(mux->options.idle_timeout_ns / NS_PER_MS));
+	s->idle_since = (uint32_t)(weft_now() / NS_PER_MS);
 	word64_set(&s->credit, WEFT_MUX_INITIAL_WINDOW);
 	return s;
 }
@@ -94,6 +99,9 @@ weft_err stream_failure(const struct weft_stream *s, uint32_t state)
 	if (state & STREAM_NOMEM)
 		return err_setf(WEFT_ENOMEM, "stream %u of %s: no memory for what came", s->id,
 			s->mux->peer_name);
+	if ((state & STREAM_IDLE) && !(state & STREAM_DEAD))
+		return err_setf(WEFT_ERESET, "stream %u of %s: idle for %u ms", s->id,
+			s->mux->peer_name, word_peek(&s->idle_ms));
 	return mux_death(s->mux);
 }
 
@@ -104,7 +112,7 @@ static void send_fin(struct weft_stream *s)
 {
 	if (word_set_bits(&s->state, STREAM_TX_FIN) & STREAM_TX_FIN)
 		return;
-	tx_queue(s->mux, &s->tx, WANT_FIN);
+	tx_want(s, WANT_FIN);
 	if (word_get(&s->state) & STREAM_RX_FIN)
 		stream_tell_worker(s);
 }
@@ -117,9 +125,8 @@ static void teardown(struct weft_stream *s)
 	(void)word_set_bits(&s->state, STREAM_CLOSED);
 	send_fin(s);
 	stream_drain(s);
-	if (s->is_told)
-		(void)counter_sub(&m->windows, 1);
-	(void)counter_sub(&m->alive, 1);
+	window_forget(s);
+	mux_leave(m);
 	stream_tell_worker(s);
 	gate_finish(&s->gate);
 }
@@ -172,6 +179,26 @@ uint32_t weft_stream_id(const weft_stream *s)
 	return s->id;
 }
 
+weft_err weft_stream_idle_timeout(weft_stream *s, int64_t ns)
+{
+	if (!mux_is_idle_timeout(ns))
+		return err_setf(WEFT_EINVAL, "stream %u: an idle time-out of %lld ns", s->id,
+			(long long)ns);
+	word_put(&s->idle_ms, (uint32_t)(ns / NS_PER_MS));
+	if (ns > 0)
+		word_put(&s->mux->idle_used, 1);
+	return WEFT_OK;
+}
+
+weft_err weft_stream_weight(weft_stream *s, unsigned weight)
+{
+	if (weight < 1 || weight > WEFT_STREAM_WEIGHT_MAX)
+		return err_setf(WEFT_EINVAL, "stream %u: weight %u: allowed is 1 to %d", s->id,
+			weight, WEFT_STREAM_WEIGHT_MAX);
+	word_put(&s->weight, weight);
+	return WEFT_OK;
+}
+
 /* ---- reading ---- */
 
 static weft_err wait_fed(struct weft_stream *s, uint32_t state, weft_deadline until)
@@ -216,45 +243,6 @@ static weft_err await_unread(struct weft_stream *s, weft_deadline until)
 		waited = wait_fed(s, state, until);
 	}
 	return WEFT_OK;
-}
-
-/* What a window may be so that all windows together stay within the bucket. */
-static uint32_t fair_window(const struct weft_stream *s)
-{
-	const weft_mux_options *o = &s->mux->options;
-	uint64_t streams = counter_get(&s->mux->windows);
-	size_t window = o->max_stream_buffer;
-	size_t share = o->max_receive_buffer / (streams ? streams : 1);
-	size_t tuned = share < WEFT_MUX_INITIAL_WINDOW ? share : WEFT_MUX_INITIAL_WINDOW;
-	bool is_read_fast = !s->unread && feed_is_empty(&s->feed);
-
-	if (is_read_fast && !o->autotune_disabled && window < tuned)
-		window = tuned;
-	if (share < WINDOW_MIN)
-		share = WINDOW_MIN;
-	return (uint32_t)(share < window ? share : window);
-}
-
-/* The reader took so many bytes. Tells the peer at first, then by half windows. */
-static void took(struct weft_stream *s, size_t bytes)
-{
-	weft_mux *m = s->mux;
-	bool is_first = !s->is_told;
-
-	if (m->options.version < 2)
-		return;
-	s->consumed += (uint32_t)bytes;
-	word_put(&s->consumed_now, s->consumed);
-	if (word_peek(&s->state) & STREAM_RX_FIN)
-		return;
-	if (!is_first && s->consumed - s->told < word_peek(&s->window) / 2)
-		return;
-	if (is_first)
-		(void)counter_add(&m->windows, 1);
-	s->is_told = true;
-	s->told = s->consumed;
-	word_put(&s->window, fair_window(s));
-	tx_queue(m, &s->tx, WANT_UPD);
 }
 
 weft_err stream_enter(struct weft_stream *s, uint32_t side)
@@ -319,7 +307,7 @@ weft_err weft_stream_readv(weft_stream *s, const struct iovec *iov, unsigned iov
 		}
 		*got = done;
 		if (done > 0)
-			took(s, done);
+			window_took(s, done);
 	}
 	stream_leave(s, GATE_READ);
 	return err;
@@ -349,7 +337,7 @@ weft_err weft_stream_read_buf(weft_stream *s, weft_buf *out, size_t size, weft_d
 			s->unread = s->unread->next;
 			*out = account_hand_out(s->mux->account, n);
 		}
-		took(s, out->len);
+		window_took(s, out->len);
 	}
 	stream_leave(s, GATE_READ);
 	return err;

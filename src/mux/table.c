@@ -32,9 +32,11 @@ static void put(struct table *t, struct weft_stream *s)
 
 static bool grow(struct table *t)
 {
-	struct table larger = {
-		.cap = t->cap ? t->cap * 2 : TABLE_MIN, .len = t->len, .factor = t->factor
-	};
+	struct table larger = { 0 };
+
+	larger.cap = t->cap ? t->cap * 2 : TABLE_MIN;
+	larger.len = t->len;
+	larger.factor = t->factor;
 
 	larger.heads = mem_calloc(larger.cap, sizeof(struct weft_stream *));
 	if (!larger.heads)
@@ -48,7 +50,9 @@ static bool grow(struct table *t)
 		}
 	}
 	mem_free(t->heads);
-	*t = larger;
+	t->heads = larger.heads;
+	t->cap = larger.cap;
+	counter_set(&t->bytes, t->cap * sizeof(struct weft_stream *));
 	return true;
 }
 
@@ -79,5 +83,7 @@ void table_remove(struct table *t, struct weft_stream *s)
 void table_fini(struct table *t)
 {
 	mem_free(t->heads);
-	*t = (struct table){ 0 };
+	t->heads = NULL;
+	t->cap = t->len = 0;
+	counter_set(&t->bytes, 0);
 }

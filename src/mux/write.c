@@ -7,6 +7,8 @@
 
 #include <string.h>
 
+#define NS_PER_MS 1000000
+
 /* ---- the peer's window ---- */
 
 /* How much may be sent now, at most size. Negative: the stream has failed. */
@@ -18,7 +20,7 @@ static int64_t allowance(const struct weft_stream *s, size_t size)
 	if (s->mux->options.version < 2)
 		return (int64_t)size;
 	credit = word64_get(&s->credit);
-	inflight = (int32_t)(s->written - (uint32_t)(credit >> 32));
+	inflight = (int32_t)((uint32_t)counter_get(&s->written) - (uint32_t)(credit >> 32));
 	window = (int32_t)(uint32_t)credit;
 	if (inflight < 0)
 		return -1;
@@ -39,8 +41,20 @@ static weft_err check(struct weft_stream *s)
 	return WEFT_OK;
 }
 
+static void count_stall(struct weft_stream *s, weft_deadline since)
+{
+	struct mux_counters *c = &s->mux->counters;
+	uint64_t ns = (uint64_t)(weft_now() - since);
+
+	word_put(&s->stalls_window, word_peek(&s->stalls_window) + 1);
+	word_put(&s->stalled_ms, word_peek(&s->stalled_ms) + (uint32_t)(ns / NS_PER_MS));
+	(void)counter_add(&c->stalls_window, 1);
+	(void)counter_add(&c->stalled_window_ns, ns);
+}
+
 static weft_err await_window(struct weft_stream *s, weft_deadline until)
 {
+	weft_deadline since;
 	weft_parker *parker;
 	weft_err err;
 
@@ -49,6 +63,7 @@ static weft_err await_window(struct weft_stream *s, weft_deadline until)
 	parker = rt_parker_self();
 	if (!parker)
 		return err_set(WEFT_ENOMEM);
+	since = weft_now();
 	bell_set(&s->writer, parker);
 	err = check(s);
 	/* who opens the window, fails or closes the stream rings after */
@@ -58,19 +73,20 @@ static weft_err await_window(struct weft_stream *s, weft_deadline until)
 			err = check(s);
 	}
 	bell_clear(&s->writer);
+	count_stall(s, since);
 	return err;
 }
 
 /* ---- small writes ---- */
 
-static struct tx_chunk *chunk_with_room(struct tx_chunk *c, size_t wanted)
+static struct tx_chunk *chunk_with_room(struct tx_chunk *c, size_t wanted, size_t max)
 {
 	size_t size = TX_CHUNK_MIN, len = c ? c->len : 0;
 	struct tx_chunk *larger;
 
 	if (c && c->len + wanted <= c->room)
 		return c;
-	while (size < TX_CHUNK_MAX && size < sizeof(*c) + len + wanted)
+	while (size < max && size < sizeof(*c) + len + wanted)
 		size *= 2;
 	if (c && size <= sizeof(*c) + c->room)
 		return c;
@@ -86,7 +102,7 @@ static struct tx_chunk *chunk_with_room(struct tx_chunk *c, size_t wanted)
 /* As much as the chunk takes; 0: it is full, or there is no memory. */
 static size_t put_small(struct weft_stream *s, const uint8_t *data, size_t size)
 {
-	struct tx_chunk *c = chunk_with_room(slot_take(&s->out), size);
+	struct tx_chunk *c = chunk_with_room(slot_take(&s->out), size, s->mux->chunk_max);
 	size_t n;
 
 	if (!c)
@@ -98,7 +114,7 @@ static size_t put_small(struct weft_stream *s, const uint8_t *data, size_t size)
 	c->len += (uint32_t)n;
 	(void)slot_swap(&s->out, c);
 	if (n > 0)
-		tx_queue(s->mux, &s->tx, 0);
+		tx_data(s);
 	return n;
 }
 
@@ -130,7 +146,7 @@ static size_t put_large(
 	}
 	bell_set(&s->writer, r.parker);
 	(void)slot_swap(&s->big, &r);
-	tx_queue(s->mux, &s->tx, 0);
+	tx_data(s);
 	*err = WEFT_OK;
 	while (!*err && !word_get(&r.done)) {
 		*err = check(s);
@@ -175,7 +191,7 @@ static weft_err write_all(struct weft_stream *s, const uint8_t *data, size_t siz
 			return err_set(WEFT_ETIMEDOUT);
 		if (n == 0)
 			n = put_large(s, data, (size_t)may, until, &err);
-		s->written += (uint32_t)n;
+		counter_own_add(&s->written, n);
 		*written += n;
 		data += n;
 		size -= n;

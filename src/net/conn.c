@@ -10,7 +10,11 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stddef.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #define AHEAD_CAP_MIN ((size_t)8 << 10)	  /* bytes that read_line asks for at least */
 #define AHEAD_CAP_KEEP ((size_t)64 << 10) /* more than that is not kept when empty */
@@ -619,4 +623,21 @@ int weft_conn_fd(const weft_conn *conn)
 	fd = conn->type->fd(self.out);
 	leave(self.out, GATE_VISIT);
 	return fd;
+}
+
+int64_t conn_rtt_ns(weft_conn *conn)
+{
+	struct tcp_info info;
+	socklen_t len = sizeof(info);
+	int64_t ns = -1;
+	int fd;
+
+	if (!conn->type->fd || !gate_visit(&conn->gate))
+		return -1;
+	fd = conn->type->fd(conn);
+	if (fd >= 0 && getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) == 0 &&
+		len > offsetof(struct tcp_info, tcpi_rtt))
+		ns = (int64_t)info.tcpi_rtt * 1000;
+	leave(conn, GATE_VISIT);
+	return ns;
 }

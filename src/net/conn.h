@@ -73,6 +73,10 @@ void conn_discard(weft_conn *conn);
  */
 WEFT_MUST_CHECK weft_err conn_unread(weft_conn *conn, const void *data, size_t size);
 
+/* The kernel's smoothed round trip of a TCP connection, also under TLS. 0: none yet; negative: it
+ * is no TCP, or closed. Any thread. */
+int64_t conn_rtt_ns(weft_conn *conn);
+
 void conn_quota_unref(struct conn_quota *quota);
 
 /* The code of a failed read or write (errnum > 0), its detail set. */

@@ -110,6 +110,13 @@ static inline void *slot_take(struct slot *slot)
 	return slot_swap(slot, NULL);
 }
 
+/* For who changed a word before, and looks whether there is a thing. */
+static inline bool slot_is_full(const struct slot *slot)
+{
+	/* seq_cst: in one order with the other party, see the top */
+	return atomic_load_explicit(&slot->thing, memory_order_seq_cst);
+}
+
 /*
  * One who waits for a change of state beside it. The waiter: bell_set, look at the state,
  * park, again; bell_clear at last. Others: change the state, then bell_ring. One waiter at a

@@ -93,14 +93,11 @@ static void out_data(struct mux_check *c, const struct smux_frame *frame)
 	s->sent += (uint32_t)frame->len;
 }
 
-/* Those who read fast may get what the protocol allows at first. */
+/* Those who read fast may get more. */
 static size_t window_max(const struct mux_check *c)
 {
-	size_t max = c->options.max_stream_buffer, tuned = WEFT_MUX_INITIAL_WINDOW;
-
-	if (c->options.max_receive_buffer < tuned)
-		tuned = c->options.max_receive_buffer;
-	return c->options.autotune_disabled || max > tuned ? max : tuned;
+	return c->options.autotune_disabled ? c->options.max_stream_buffer
+					    : c->options.max_receive_buffer;
 }
 
 static void out_upd(struct mux_check *c, const struct smux_frame *frame)

@@ -11,7 +11,7 @@
  *   frames		no larger than max_frame_size; no NOP without keepalive
  *   windows		never more in flight than the peer's window, 262144 at first (version 2)
  *   UPD		never claims more than came, never goes backwards, offers no more than
- *			max_stream_buffer (or, tuned, the initial window, if the bucket has it)
+ *			max_stream_buffer (or, tuned, max_receive_buffer)
  *   buffers		unread bytes: max_receive_buffer and one read at most; memory held:
  *			max_memory and, in memory of its own, what one read can bring
  *
