@@ -337,7 +337,8 @@ WEFT_MUST_CHECK weft_err link_call(struct link *link, const char *method, weft_j
 WEFT_MUST_CHECK weft_err link_initialize_again(struct link *link, weft_deadline until);
 /* Finds out the era; of an old server, what it speaks. */
 void link_probe(struct link *link);
-/* Those who were owed an answer too long get an error. *next as in session_is_due. */
+/* Those who were owed an answer too long get an error. *next as in session_is_due. It sends, so it
+ * may wait, and take a wake that was meant for link_wait. */
 void link_silence(struct link *link, weft_deadline *next);
 
 #endif

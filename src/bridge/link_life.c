@@ -198,8 +198,12 @@ static enum watched watch(struct link *link)
 {
 	for (;;) {
 		weft_deadline next = WEFT_FOREVER;
-		uint32_t wants = word_get(&link->wants);
+		uint32_t wants;
 
+		/* first: it sends, and a wake that comes meanwhile is gone when that returns */
+		if (!word_get(&link->is_lost))
+			link_silence(link, &next);
+		wants = word_get(&link->wants);
 		if (link_is_over(link, &next))
 			return WATCHED_OVER;
 		if (word_get(&link->is_lost))
@@ -212,7 +216,6 @@ static enum watched watch(struct link *link)
 				link_wait(link, weft_after_ns(AGAIN_NS));
 			continue;
 		}
-		link_silence(link, &next);
 		link_wait(link, next);
 	}
 }
