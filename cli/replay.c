@@ -36,6 +36,7 @@ static const char help_text[] =
 	"flags; durations are 500ms, 10s, 2m or off:\n"
 	"  --as client|server       which side is played (client)\n"
 	"  --session N              that session only; RUN/N where several runs have one\n"
+	"  --server NAME            sessions with that server only\n"
 	"  --speed X                how fast: 1 as it was, 10, 0.5, or max: without waiting (1)\n"
 	"  --connect-timeout T      for TO (10s)\n"
 	"  --read-timeout T         for each answer (30s)\n"
@@ -122,6 +123,7 @@ static int arguments(struct replay_command *c, const char *const *argv, bool *wa
 	const struct flag table[] = {
 		{ "as", FLAG_TEXT, &c->as, 0, false },
 		{ "session", FLAG_TEXT, &o->session, 0, false },
+		{ "server", FLAG_TEXT, &o->server, 0, false },
 		{ "speed", FLAG_TEXT, &c->speed, 0, false },
 		{ "connect-timeout", FLAG_DURATION, &o->connect_timeout_ns, INT64_MAX, false },
 		{ "read-timeout", FLAG_DURATION, &o->read_timeout_ns, INT64_MAX, false },

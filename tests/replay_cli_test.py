@@ -260,6 +260,18 @@ class AsServer(Replay):
         self.assertIn('weft: count: the recording has this method only with other params: {"', said)
         self.assertIn("weft: nothing: the recording does not have this method\n", said)
 
+    def test_what_came_belongs_to_the_request_that_was_open(self):
+        note = {"jsonrpc": "2.0", "method": "notifications/message", "params": {"n": 1}}
+        self.write(line(1, "to_server", call(1, "first")), line(1, "to_server", call(2, "second")),
+                   line(1, "to_client", result(2, 2)), line(1, "to_client", note),
+                   line(1, "to_client", result(1, 1)))
+        server = self.server(*MAX)
+        self.say(server, call("s", "second"))
+        self.assertEqual(self.hear(server), result("s", 2))
+        self.say(server, call("f", "first"))
+        self.assertEqual([self.hear(server), self.hear(server)], [note, result("f", 1)])
+        self.end(server)
+
     def test_a_cancelled_request_is_not_answered(self):
         self.write(line(1, "to_server", call(1, "slow")),
                    line(1, "to_client", result(1, "late"), at=600),
@@ -364,6 +376,15 @@ class Files(Replay):
             status, said = self.replay("--session", session, "--", "cat")
             self.assertEqual(status, 2)
             self.assert_one_line(said, why)
+
+    def test_the_sessions_of_one_server_are_chosen(self):
+        self.write(self.good, self.good.replace('"session": 1', '"session": 2')
+                   .replace('"server": "server"', '"server": "other \\"one\\""'))
+        status, said = self.replay("--server", 'other "one"', "--", *self.me, self.file)
+        self.assertEqual((status, said[:10]), (0, "1 session,"))
+        status, said = self.replay("--server", "none", "--", "cat")
+        self.assertEqual(status, 2)
+        self.assert_one_line(said, "no message of server none")
 
     def test_arguments_are_checked(self):
         self.write(self.good)

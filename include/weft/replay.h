@@ -34,6 +34,7 @@ typedef struct weft_replay_options {
 	const char *file;
 	/* "7", a number as in the recording, or "5b1f0c9a/7", of one of several runs; NULL: all */
 	const char *session;
+	const char *server;	 /* sessions with that one only; NULL: any */
 	double speed;		 /* 1: as it was, 2: in half the time, ...; 0: without waiting */
 	size_t message_size_max; /* bytes; 0: 10 MiB */
 	/* Playing the client: for the server, and for each answer, 0: 10 s and 30 s. Playing the
@@ -45,9 +46,9 @@ typedef struct weft_replay_options {
 	void *user;
 } weft_replay_options;
 
-#define WEFT_REPLAY_OPTIONS_DEFAULT                   \
-	{                                             \
-		NULL, NULL, 1, 0, 0, 0, 0, NULL, NULL \
+#define WEFT_REPLAY_OPTIONS_DEFAULT                         \
+	{                                                   \
+		NULL, NULL, NULL, 1, 0, 0, 0, 0, NULL, NULL \
 	}
 
 /* Strings are copied. Errors: WEFT_EINVAL (an option; the file can't be read; it is no recording: the

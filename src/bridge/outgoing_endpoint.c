@@ -9,6 +9,8 @@
 #include <weft/mcp_client.h>
 #include <weft/transport.h>
 
+#define CONNECTIONS_MAX 10000
+
 struct outgoing_endpoint {
 	struct endpoint endpoint;
 	weft_tls *tls;		   /* NULL: none */
@@ -47,6 +49,8 @@ static weft_err url_make(struct outgoing_endpoint *o, const weft_transport_optio
 	http.tls = o->tls;
 	http.net = &e->net;
 	http.connect_timeout_ns = options->connect_timeout_ns;
+	/* each session may have some */
+	http.connections_max = http.connections_per_key_max = CONNECTIONS_MAX;
 	http.proxy_env = true;
 	err = weft_http_client_create(&o->http, &http);
 	if (!err)

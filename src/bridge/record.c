@@ -30,7 +30,8 @@ struct line {
 	struct push_node node;
 	weft_buf buf; /* holds this */
 	uint64_t lost;
-	size_t len;
+	size_t len;  /* of text */
+	size_t size; /* of all of it, in memory */
 	char text[];
 };
 
@@ -126,19 +127,23 @@ static uint64_t lost_take(struct recorder *r)
 /* NULL: out of memory. */
 static struct line *line_make(struct recorder *r, const struct relay_message *message)
 {
-	size_t size = sizeof(struct line) + RECORD_MARK_MAX + record_line_size(message);
+	uint64_t lost = lost_take(r);
+	size_t size =
+		sizeof(struct line) + (lost ? RECORD_MARK_MAX : 0) + record_line_size(message);
 	int64_t now = time_now();
 	struct line *line;
 	weft_buf buf;
 
-	if (size > WEFT_BUF_SIZE_MAX || weft_buf_alloc(&buf, r->options.pool, size))
+	if (size > WEFT_BUF_SIZE_MAX || weft_buf_alloc(&buf, r->options.pool, size)) {
+		if (lost)
+			lose(r, lost, true);
 		return NULL;
+	}
 	line = (struct line *)(void *)buf.data;
 	line->buf = buf;
-	line->len = 0;
-	line->lost = lost_take(r);
-	if (line->lost)
-		line->len = record_lost_write(line->text, r->run, now, line->lost);
+	line->size = weft_buf_room(&buf);
+	line->lost = lost;
+	line->len = lost ? record_lost_write(line->text, r->run, now, lost) : 0;
 	line->len += record_line_write(line->text + line->len, r->run, now, message);
 	return line;
 }
@@ -157,7 +162,7 @@ void recorder_message(struct recorder *recorder, const struct relay_message *mes
 	/* before the copy: what is over the bound is to cost nothing */
 	if (counter_get(&recorder->pending) < recorder->pending_max)
 		line = line_make(recorder, message);
-	if (line && !counter_try_add(&recorder->pending, line->len, recorder->pending_max)) {
+	if (line && !counter_try_add(&recorder->pending, line->size, recorder->pending_max)) {
 		if (line->lost)
 			lose(recorder, line->lost, true);
 		line_free(line);
@@ -216,7 +221,7 @@ static struct line *batch_pop(struct recorder *r)
 	struct line *line = (struct line *)(void *)r->batch;
 
 	r->batch = line->node.next;
-	(void)counter_sub(&r->pending, line->len);
+	(void)counter_sub(&r->pending, line->size);
 	return line;
 }
 

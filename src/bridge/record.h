@@ -37,7 +37,7 @@ struct recorder;
 
 struct recorder_options {
 	const char *path;    /* copied */
-	size_t pending_max;  /* bytes of lines that wait; 0: RECORD_PENDING_MAX */
+	size_t pending_max;  /* bytes of memory for lines that wait; 0: RECORD_PENDING_MAX */
 	weft_buf_pool *pool; /* of lines; borrowed until free; may be NULL */
 	/* What becomes of the file; as weft_bridge_options. May be NULL. */
 	void (*on_event)(void *user, const weft_bridge_event *event);

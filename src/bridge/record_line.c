@@ -9,7 +9,7 @@
 
 #define SECOND_NS INT64_C(1000000000)
 #define DAY_S INT64_C(86400)
-#define FIXED_MAX 256 /* bytes of a line beside transport, server and message */
+#define FIXED_MAX 192 /* bytes of a line beside transport, server and message */
 
 /* ---- times ---- */
 

@@ -73,6 +73,8 @@ static bool is_wanted(const weft_replay *r, const struct replay_line *line)
 	const char *number = r->session, *slash = number ? strchr(number, '/') : NULL;
 	char text[WEFT_JSON_INTEGER_SIZE + 1];
 
+	if (r->server && !weft_json_string_is(line->server, r->server))
+		return false;
 	if (!number)
 		return true;
 	if (slash) {
@@ -198,8 +200,10 @@ static weft_err learn_request(weft_replay *r, uint32_t n, const weft_jsonrpc *rp
 		if (!err)
 			err = weft_map_set(r->names, weft_map_int(key), n);
 	}
-	if (!err)
+	if (!err) {
+		e->owner = r->sessions[e->session].open;
 		r->sessions[e->session].open = n;
+	}
 	return err;
 }
 
@@ -217,8 +221,8 @@ static weft_err learn_answer(weft_replay *r, uint32_t n, weft_json id)
 	r->entries[found].partner = n;
 	if (e->is_to_server)
 		return WEFT_OK;
-	if (s->open == (uint32_t)found)
-		s->open = REPLAY_NONE;
+	while (s->open != REPLAY_NONE && r->entries[s->open].partner != REPLAY_NONE)
+		s->open = r->entries[s->open].owner;
 	err = group_add(r, r->entries[found].key, (uint32_t)found);
 	return err ? err : group_add(r, r->entries[found].method_key, (uint32_t)found);
 }
@@ -412,7 +416,10 @@ static weft_err strings_copy(weft_replay *r, const weft_replay_options *o)
 {
 	r->file = mem_strdup(o->file);
 	r->session = o->session ? mem_strdup(o->session) : NULL;
-	return r->file && (r->session || !o->session) ? WEFT_OK : err_set(WEFT_ENOMEM);
+	r->server = o->server ? mem_strdup(o->server) : NULL;
+	return r->file && (r->session || !o->session) && (r->server || !o->server)
+		? WEFT_OK
+		: err_set(WEFT_ENOMEM);
 }
 
 static void group_free(uint64_t value)
@@ -441,7 +448,8 @@ static weft_err found_check(const weft_replay *r)
 			r->file, r->sessions_count, r->session, s[0].run, r->session, s[1].run,
 			r->session);
 	if (r->count == 0)
-		return err_setf(WEFT_EINVAL, "%s: there is no message", r->file);
+		return err_setf(WEFT_EINVAL, "%s: there is no message%s%s", r->file,
+			r->server ? " of server " : "", r->server ? r->server : "");
 	return WEFT_OK;
 }
 
@@ -491,6 +499,7 @@ void weft_replay_free(weft_replay *replay)
 	mem_free(replay->sessions);
 	mem_free(replay->file);
 	mem_free(replay->session);
+	mem_free(replay->server);
 	mem_free(replay);
 }
 

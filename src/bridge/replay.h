@@ -35,9 +35,11 @@ struct replay_entry {
 	uint32_t session;
 	uint32_t next;	  /* of the same session */
 	uint32_t partner; /* request: its answer; answer: its request */
-	uint32_t owner;	  /* to the client, no answer: the request during which it came */
-	uint32_t same;	  /* request: the next of the same key that was answered */
-	uint8_t kind;	  /* weft_jsonrpc_kind */
+	/* To the client, no answer: the client's request during which it came; of a request of the
+	 * client's: the one that was open before it. */
+	uint32_t owner;
+	uint32_t same; /* request: the next of the same key that was answered */
+	uint8_t kind;  /* weft_jsonrpc_kind */
 	bool is_to_server;
 	bool used; /* a question that was asked; under lock */
 };
@@ -55,8 +57,8 @@ struct replay_group {
 };
 
 struct weft_replay {
-	char *file, *session;	     /* owned */
-	weft_replay_options options; /* zeros replaced */
+	char *file, *session, *server; /* owned; the last two may be NULL */
+	weft_replay_options options;   /* zeros replaced */
 	int fd;
 	struct hash_seed seed;
 	struct replay_entry *entries;
@@ -82,6 +84,7 @@ struct replay_line {
 	char run[RECORD_RUN_LEN + 1];
 	uint64_t session; /* MESSAGE, INVALID */
 	bool is_to_server;
+	weft_json server; /* in the text; may be none */
 	uint64_t lost;	  /* LOST */
 	weft_jsonrpc rpc; /* MESSAGE: in the text */
 };

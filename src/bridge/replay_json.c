@@ -69,7 +69,7 @@ static weft_err hash_within(
 {
 	bool is_array = weft_json_type_of(value) == WEFT_JSON_ARRAY;
 	weft_json_iter iter = weft_json_iter_of(value);
-	uint64_t sum = is_array ? SALT_ARRAY : SALT_OBJECT, h, n;
+	uint64_t sum = is_array ? SALT_ARRAY : SALT_OBJECT, h = 0, n = 0;
 	weft_json name, child;
 	weft_err err;
 
@@ -110,7 +110,7 @@ weft_err replay_hash(const struct hash_seed *seed, weft_json value, uint64_t *ou
 
 weft_err replay_key(const struct hash_seed *seed, weft_json method, weft_json params, uint64_t *out)
 {
-	uint64_t m, p = 0;
+	uint64_t m = 0, p = 0;
 	weft_err err = hash_string(seed, method, &m);
 
 	/* params that are an object without members are as good as none */
@@ -125,7 +125,7 @@ weft_err replay_key(const struct hash_seed *seed, weft_json method, weft_json pa
 
 weft_err replay_method_key(const struct hash_seed *seed, weft_json method, uint64_t *out)
 {
-	uint64_t m;
+	uint64_t m = 0;
 	weft_err err = hash_string(seed, method, &m);
 
 	if (!err)

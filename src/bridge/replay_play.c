@@ -35,7 +35,7 @@ struct call {
 	struct replay_text text; /* of it */
 	char *method;		 /* owned */
 	weft_scope *scope;	 /* of its fiber */
-	bool is_cancelled, is_done;
+	bool is_done;
 	weft_err err; /* once done */
 	char detail[REPLAY_TEXT_MAX];
 	weft_message answer;
@@ -95,7 +95,7 @@ static weft_err call_begin(struct player *p, uint32_t entry, struct replay_text 
 	return weft_yield(); /* it is sent before what comes next */
 }
 
-/* NULL: it was compared, or never sent. */
+/* NULL: it was cancelled. */
 static struct call *call_find(const struct player *p, uint32_t entry)
 {
 	list_for_each(node, &p->calls) {
@@ -121,8 +121,7 @@ static void call_cancel(struct player *p, weft_json id)
 
 		if (!is_same(p->replay, c->text.line.rpc.id, id))
 			continue;
-		c->is_cancelled = true;
-		weft_scope_cancel(c->scope);
+		call_free(c); /* which tells the server */
 		return;
 	}
 }
@@ -184,15 +183,15 @@ static weft_err step_answer(struct player *p, const struct replay_entry *e)
 
 	if (!c)
 		return WEFT_OK;
-	err = c->is_cancelled ? WEFT_OK : call_await(p, c);
-	if (!err && !c->is_cancelled && (!c->is_done || c->err)) {
+	err = call_await(p, c);
+	if (!err && (!c->is_done || c->err)) {
 		(void)counter_add(&r->stats.missing, 1);
 		if (c->is_done)
 			replay_differs(r, e, c->method, "no answer: %s", c->detail);
 		else
 			replay_differs(r, e, c->method, "no answer within %lld ms",
 				(long long)(r->options.read_timeout_ns / 1000000));
-	} else if (!err && !c->is_cancelled) {
+	} else if (!err) {
 		err = replay_text_read(r, e, &recorded);
 		if (!err) {
 			compare(r, e, c, &recorded.line.rpc);

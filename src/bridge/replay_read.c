@@ -87,7 +87,7 @@ weft_err replay_reader_next(
 /* ---- what stands in it ---- */
 
 struct members {
-	weft_json time, run, session, direction, message, invalid, lost, torn;
+	weft_json time, run, session, direction, server, message, invalid, lost, torn;
 };
 
 static weft_err members_find(struct members *m, weft_json object)
@@ -96,8 +96,9 @@ static weft_err members_find(struct members *m, weft_json object)
 		const char *name;
 		weft_json *to;
 	} known[] = { { "time", &m->time }, { "run", &m->run }, { "session", &m->session },
-		{ "direction", &m->direction }, { "message", &m->message },
-		{ "invalid", &m->invalid }, { "lost", &m->lost }, { "torn", &m->torn } };
+		{ "direction", &m->direction }, { "server", &m->server },
+		{ "message", &m->message }, { "invalid", &m->invalid }, { "lost", &m->lost },
+		{ "torn", &m->torn } };
 	weft_json_iter iter = weft_json_iter_of(object);
 	weft_json name, value;
 	weft_err err;
@@ -149,6 +150,7 @@ static weft_err message_of(struct replay_line *out, const struct members *m)
 
 	if (err)
 		return err;
+	out->server = m->server;
 	out->is_to_server = weft_json_string_is(m->direction, "to_server");
 	if (!out->is_to_server && !weft_json_string_is(m->direction, "to_client"))
 		return err_setf(WEFT_EPROTO, "\"direction\" is neither to_server nor to_client");

@@ -127,7 +127,7 @@ static weft_err perform(weft_replay *r, weft_rpc_request *request, uint32_t n)
 
 	for (uint32_t at = asked->next; !err && at != REPLAY_NONE; at = e->next) {
 		e = &r->entries[at];
-		if (e->owner != n && at != asked->partner)
+		if ((e->is_to_server || e->owner != n) && at != asked->partner)
 			continue;
 		err = await_turn(r, begin, asked, e);
 		if (!err)
