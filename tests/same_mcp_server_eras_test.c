@@ -485,6 +485,32 @@ BOTH_TEST(a_subscription_is_a_stream_that_stays)
 	return WEFT_OK;
 }
 
+BOTH_TEST(an_idle_subscription_is_kept_alive)
+{
+	struct mcpd_options options = { .has_http = true,
+		.http = WEFT_HTTP_SERVER_OPTIONS_DEFAULT };
+	struct mcp_say s = modern(
+		METHOD("subscriptions/listen"), RPC("1", "subscriptions/listen", "{" META "}"));
+	char event[256];
+	weft_conn *stream;
+	struct mcpd d;
+
+	options.http.sse_comment_ns = 20 * MS;
+	mcpd_open(&d, &options);
+	stream = mcpd_connect(&d);
+	mcp_say(stream, &s);
+	hear_stream(stream);
+	for (unsigned comments = 0; comments < 3;) {
+		hear_event(stream, event, sizeof(event));
+		comments += *event == ':';
+	}
+	weft_conn_free(stream);
+	while (counter_get(&d.cancelled) == 0)
+		both_pause();
+	mcpd_close(&d);
+	return WEFT_OK;
+}
+
 BOTH_TEST(a_server_that_is_lost_is_another_for_the_next_request)
 {
 	struct mcp_say s = modern(METHOD("bye"), RPC("1", "bye", "{" META "}"));
@@ -517,6 +543,7 @@ static void eras_tests(TCase *tc)
 	both_add(tc, clients_that_use_the_same_ids_get_their_own_answers);
 	both_add(tc, a_client_that_closes_its_stream_cancels);
 	both_add(tc, a_subscription_is_a_stream_that_stays);
+	both_add(tc, an_idle_subscription_is_kept_alive);
 	both_add(tc, a_server_that_is_lost_is_another_for_the_next_request);
 }
 T_SUITE("mcp server: eras", eras_tests)
