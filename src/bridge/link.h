@@ -229,6 +229,7 @@ void link_fini(struct link *link);
 /* Tells all who wait to look again. */
 void link_announce(struct link *link);
 void link_want(struct link *link, uint32_t wants);
+void link_unwant(struct link *link, uint32_t wants); /* the link's fiber */
 /* The reason why there is no server. text NULL: the fiber's error detail. */
 void link_why_set(struct link *link, weft_err err, const char *text);
 

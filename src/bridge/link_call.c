@@ -194,8 +194,8 @@ static enum link_era era_of(struct link *link, const weft_message *reply)
 }
 
 /* An old server tells what it speaks when it is initialized: for that, by the link itself. A
- * client's session must not begin with a server that was. */
-static bool learn_by_initialize(struct link *link)
+ * client's session must not begin with a server that was. WEFT_EPROTO: it refuses; as link_call. */
+static weft_err learn_by_initialize(struct link *link)
 {
 	static const char params[] =
 		"{\"protocolVersion\":\"" LINK_OLD "\",\"capabilities\":{},"
@@ -203,19 +203,22 @@ static bool learn_by_initialize(struct link *link)
 	weft_message reply = { 0 };
 	weft_json version;
 	char list[SPEAKS_MAX];
-	bool is_known = false;
+	weft_err err;
 
 	(void)word_swap(&link->is_tainted, 1);
-	if (link_call(link, "initialize", json_of(params), &reply,
-		    weft_after_ns(link->relay->options.connect_timeout_ns)))
-		return false;
+	err = link_call(link, "initialize", json_of(params), &reply,
+		weft_after_ns(link->relay->options.connect_timeout_ns));
+	if (err)
+		return err;
 	version = member(reply.rpc.result, "protocolVersion");
 	if (version.len > 0 && version.len < LINK_VERSION_MAX) {
 		(void)snprintf(list, sizeof(list), "[%.*s]", (int)version.len, version.text);
-		is_known = speaks_set(link, json_of(list));
+		err = speaks_set(link, json_of(list)) ? WEFT_OK : err_set(WEFT_ENOMEM);
+	} else {
+		err = err_set(WEFT_EPROTO);
 	}
 	weft_message_fini(&reply);
-	return is_known;
+	return err;
 }
 
 /* From the client's session. False: it has none. */
@@ -249,6 +252,33 @@ static enum link_era discover(struct link *link)
 	return era;
 }
 
+/* Who waits is told; who comes later asks again. */
+static void give_up_era(struct link *link)
+{
+	link_why_set(link, WEFT_ETIMEDOUT, "it answers neither server/discover nor initialize");
+	link_unwant(link, LINK_WANT_ERA);
+	(void)word_swap(&link->rounds, word_get(&link->rounds) + 1);
+	link_announce(link);
+}
+
+/* Of a server that does not know server/discover. */
+static enum link_era era_by_initialize(struct link *link)
+{
+	weft_err err = learn_by_welcome(link) ? WEFT_OK : learn_by_initialize(link);
+	enum link_era era = LINK_ERA_UNKNOWN;
+
+	if (!err)
+		return LINK_ERA_OLD;
+	if (err == WEFT_ETIMEDOUT)
+		give_up_era(link);
+	if (err != WEFT_EPROTO)
+		return LINK_ERA_UNKNOWN;
+	era = discover(link);
+	if (era == LINK_ERA_UNKNOWN && !word_get(&link->is_lost) && speaks_set(link, json_of("[]")))
+		era = LINK_ERA_OLD;
+	return era;
+}
+
 /*
  * One question, once: a server that is killed by it is none that knows it. A server that does not know
  * it may be in any state then: if no session has begun, it is to be another that is asked what it speaks.
@@ -268,13 +298,8 @@ void link_probe(struct link *link)
 			link_want(link, LINK_WANT_RESTART);
 			return;
 		}
-	} else if (learn_by_welcome(link) || learn_by_initialize(link)) {
-		era = LINK_ERA_OLD;
-	} else if (!word_get(&link->is_lost)) {
-		era = discover(link);
-		if (era == LINK_ERA_UNKNOWN && !word_get(&link->is_lost) &&
-			speaks_set(link, json_of("[]")))
-			era = LINK_ERA_OLD;
+	} else {
+		era = era_by_initialize(link);
 	}
 	if (era == LINK_ERA_UNKNOWN)
 		return; /* lost meanwhile, or without memory: tried again */

@@ -62,7 +62,7 @@ static void rest(struct link *link, weft_deadline until)
 	}
 }
 
-static void unwant(struct link *link, uint32_t wants)
+void link_unwant(struct link *link, uint32_t wants)
 {
 	uint32_t now;
 
@@ -265,7 +265,7 @@ static void in_vain(struct link *link, weft_err err)
 		return;
 	}
 	link->failures = 0;
-	unwant(link, LINK_WANT_SERVER);
+	link_unwant(link, LINK_WANT_SERVER);
 	(void)word_swap(&link->rounds, word_get(&link->rounds) + 1);
 	link_announce(link);
 	rest(link, weft_after_ns(backoff_next(&link->backoff)));
@@ -332,7 +332,7 @@ void link_run(struct link *link)
 			lost(link);
 			continue;
 		}
-		unwant(link, LINK_WANT_RESTART);
+		link_unwant(link, LINK_WANT_RESTART);
 		link_drop(link, "the server was started again");
 	}
 }

@@ -89,6 +89,27 @@ BOTH_TEST(a_modern_server_that_is_slow_to_start_is_modern_all_the_same)
 	"{\"jsonrpc\":\"2.0\",\"id\":" id ",\"method\":\"" method "\",\"params\":{\"_meta\":{" \
 	"\"io.modelcontextprotocol/protocolVersion\":\"" revision "\"}}}"
 
+BOTH_TEST(a_server_that_says_nothing_is_of_no_era_until_it_speaks)
+{
+	struct talker t;
+
+	setup();
+	s.fake.is_silent = s.fake.is_mute = true;
+	s.options.connect_timeout_ns = 200 * MS;
+	begin();
+	talker_open(&t, s.relay);
+	for (unsigned i = 0; i < 2; i++) {
+		talker_say(&t, CALL_OF("1", "who", "2026-07-28"));
+		talker_hears_error(&t, "1", -32000, "answers neither");
+	}
+	s.fake.is_mute = false;
+	talker_say(&t, CALL_OF("2", "who", "2026-07-28"));
+	talker_hears_error(&t, "2", -32022, "2025-06-18");
+	want_ok(talker_close(&t));
+	end();
+	return WEFT_OK;
+}
+
 BOTH_TEST(a_request_without_a_session_is_refused_for_an_old_server)
 {
 	struct talker t;
@@ -126,6 +147,7 @@ BOTH_TEST(a_request_without_a_session_is_refused_for_an_old_server)
 static void era_tests(TCase *tc)
 {
 	both_add(tc, a_request_without_a_session_goes_to_a_modern_server);
+	both_add(tc, a_server_that_says_nothing_is_of_no_era_until_it_speaks);
 	both_add(tc, a_modern_server_that_is_slow_to_start_is_modern_all_the_same);
 	both_add(tc, a_request_without_a_session_is_refused_for_an_old_server);
 }

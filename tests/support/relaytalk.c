@@ -65,6 +65,8 @@ static void greet(struct instance *s, const weft_jsonrpc *rpc)
 	static const char *const path[] = { "clientInfo", "name" };
 
 	(void)counter_add(&fake->initializes, 1);
+	if (fake->is_mute)
+		return;
 	if (!weft_json_get_path(&name, rpc->params, path, 2))
 		(void)snprintf(
 			fake->client, sizeof(fake->client), "%.*s", (int)name.len, name.text);

@@ -33,6 +33,7 @@ struct fake {
 	const char *version; /* of initialize; NULL: it does not know that */
 	bool is_modern;
 	bool is_silent;	     /* answers no server/discover, if it is old */
+	bool is_mute;	     /* answers no initialize either */
 	unsigned slow;	     /* so many of the first servers answer no server/discover */
 	unsigned dies_early; /* so many of the first servers end at once */
 	unsigned refuses;    /* so many of the first connections */
