@@ -131,7 +131,8 @@ foreach(source IN LISTS unit_tests tree_tests)
 		LABELS unit ENV ${script_env})
 endforeach()
 
-# tests/tools/NAME.c: <build>/tests/NAME, for the scripts.
+# tests/tools/NAME.c: <build>/tests/NAME, for the scripts. Those named _child are started by the
+# thousand: without the library and without sanitizers.
 if(NOT CMAKE_CROSSCOMPILING)
 	file(GLOB tool_sources CONFIGURE_DEPENDS tests/tools/*.c)
 	foreach(source IN LISTS tool_sources)
@@ -139,7 +140,11 @@ if(NOT CMAKE_CROSSCOMPILING)
 		add_executable(tool_${name} EXCLUDE_FROM_ALL ${source})
 		set_target_properties(tool_${name} PROPERTIES OUTPUT_NAME ${name}
 			RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests)
-		target_link_libraries(tool_${name} PRIVATE weft_test_flags weft_inside)
+		if(name MATCHES "_child$")
+			target_compile_definitions(tool_${name} PRIVATE _GNU_SOURCE)
+		else()
+			target_link_libraries(tool_${name} PRIVATE weft_test_flags weft_inside)
+		endif()
 		add_dependencies(tests tool_${name})
 	endforeach()
 endif()
