@@ -25,6 +25,11 @@ def call(number, tool, **arguments):
     return request(number, "tools/call", {"name": tool, "arguments": arguments})
 
 
+def hold(number):
+    """A call that gets no answer, but tells when it is with the server."""
+    return request(number, "tools/call", {"name": "hold", "_meta": {"progressToken": 7}})
+
+
 class Conn:
     """A connection, with one response after the other."""
 
@@ -141,7 +146,9 @@ class Session(Conn):
         """The text that a tool answers."""
         status, _, body = self.ask("POST", call(1, tool, **arguments))
         assert status == 200, (status, body[:300])
-        return answer_of(body)["result"]["content"][0]["text"]
+        answer = answer_of(body)
+        assert "result" in answer, answer
+        return answer["result"]["content"][0]["text"]
 
     def end(self):
         """By another connection."""

@@ -8,7 +8,7 @@
  *	tell	the same, after a notification
  *	big	a text of arguments.size bytes
  *	flood	arguments.count notifications of 100 bytes, then "done"
- *	hold	no answer
+ *	hold	no answer; but progress, if that is asked for
  *	pid	its process id
  */
 #include "../../bench/mcp_json.h"
@@ -74,6 +74,18 @@ static void tell(void)
 	put(note, sizeof(note) - 1);
 }
 
+static void report(struct json_span token)
+{
+	char out[256];
+	int len = snprintf(out, sizeof(out),
+		"{\"jsonrpc\":\"2.0\",\"method\":\"notifications/progress\",\"params\":{"
+		"\"progressToken\":%.*s,\"progress\":1}}\n",
+		(int)token.len, token.at);
+
+	if (token.len && len < (int)sizeof(out))
+		put(out, (size_t)len);
+}
+
 static void call(struct json_span id, struct json_span params)
 {
 	struct json_span name = json_member(params, "name");
@@ -83,8 +95,10 @@ static void call(struct json_span id, struct json_span params)
 	size_t n = size.len ? strtoul(size.at, NULL, 10) : 0;
 	char *text;
 
-	if (json_is(name, "\"hold\""))
+	if (json_is(name, "\"hold\"")) {
+		report(json_member(json_member(params, "_meta"), "progressToken"));
 		return;
+	}
 	if (json_is(name, "\"tell\""))
 		tell();
 	for (unsigned long i = count.len ? strtoul(count.at, NULL, 10) : 0; i > 0; i--)
