@@ -198,6 +198,37 @@ BOTH_TEST(a_slow_reader_gets_its_answer_of_who_does_not_wait_for_it)
 	return WEFT_OK;
 }
 
+BOTH_TEST(an_answer_is_the_last_of_its_stream_whatever_waits_for_room)
+{
+	struct mcpd_options options = { .mcp = { .replay_bytes_max = 2000 } };
+	char body[256];
+	struct mcp_say s = { .body = body };
+	char session[MCP_SESSION_SIZE], data[256];
+	weft_conn *conn, *slow;
+	struct mcpd d;
+
+	snprintf(body, sizeof(body),
+		RPC("1", "progress", "{\"count\":%d,\"_meta\":{\"progressToken\":1}}"),
+		weft_in_sim() ? 1500 : 10000);
+	mcpd_open(&d, &options);
+	conn = mcpd_connect(&d);
+	slow = mcpd_connect(&d);
+	mcp_initialize(conn, "2025-06-18", session);
+	s.session = session;
+	mcp_say(slow, &s);
+	hear_stream(slow);
+	mcp_ask_is(
+		conn, session, RPC_NOTE("notifications/cancelled", "{\"requestId\":1}"), 202, "");
+	do {
+		hear_data(slow, data, sizeof(data), NULL, 0);
+	} while (!strstr(data, "has cancelled"));
+	hear_stream_end(slow);
+	weft_conn_free(slow);
+	weft_conn_free(conn);
+	mcpd_close(&d);
+	return WEFT_OK;
+}
+
 #define OLD_ANSWERS 40
 
 BOTH_TEST(a_slow_client_of_http_sse_gets_all_answers_of_who_does_not_wait_for_it)
@@ -339,6 +370,7 @@ static void slow_tests(TCase *tc)
 	both_add(tc, a_question_that_nobody_saw_is_answered_when_it_is_dropped);
 	both_add(tc, a_sink_that_asks_too_much_is_answered_in_its_own_fiber);
 	both_add(tc, a_slow_reader_gets_its_answer_of_who_does_not_wait_for_it);
+	both_add(tc, an_answer_is_the_last_of_its_stream_whatever_waits_for_room);
 	both_add(tc, a_slow_client_of_http_sse_gets_all_answers_of_who_does_not_wait_for_it);
 	both_add(tc, a_deaf_client_without_a_session_holds_up_nobody);
 	both_add(tc, a_subscription_whose_client_is_deaf_ends);

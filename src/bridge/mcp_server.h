@@ -295,16 +295,15 @@ void mcps_stream_leave(
 void mcps_stream_give_up(
 	struct mcps_session *session, struct mcps_stream *stream, const struct mcps_writer *writer);
 /* An event more of a stream that is STREAMING: message is taken, also on error. Waits while there is
- * no room, if it is no answer. An answer that could not be put is lost: see is_lost.
- * Errors: WEFT_ETIMEDOUT, WEFT_ECANCELED, WEFT_ENOMEM; WEFT_ECAPACITY (STATELESS: there is no room). */
+ * no room, if it is no answer. An answer that could not be put is lost: see is_lost. It ends its
+ * stream: what comes later goes to that of a GET.
+ * Errors: WEFT_ETIMEDOUT, WEFT_ECANCELED, WEFT_ENOMEM; WEFT_ECAPACITY (STATELESS: there is no room),
+ * WEFT_ENOTFOUND (the same, of what comes later). */
 WEFT_MUST_CHECK weft_err mcps_stream_put(struct mcps_session *session, struct mcps_stream *stream,
 	weft_message *message, bool is_answer, weft_deadline until);
 /* STATELESS: there was no room for a notification. What is told beside an answer may be missed; a
  * subscription ends. */
 void mcps_stream_overflow(struct mcps_session *session, struct mcps_stream *stream);
-/* Waits until there is room for so much more. Errors: WEFT_ETIMEDOUT, WEFT_ECANCELED. */
-WEFT_MUST_CHECK weft_err mcps_stream_await_room(struct mcps_session *session,
-	const struct mcps_stream *stream, size_t len, weft_deadline until);
 /* All events, if they are the answers of all its requests, as an array in a new buffer, and nobody
  * needs them any more. Errors: WEFT_EAGAIN (some have not come yet), WEFT_EINVAL (there are
  * others), those of weft_buf_alloc. */
@@ -334,7 +333,35 @@ WEFT_MUST_CHECK weft_err mcps_listen(
 	struct mcps_session *session, struct mcps_writer *writer, struct mcps_stream **out);
 /* Where that waits, with a reference; NULL: no memory. */
 struct mcps_stream *mcps_held_locked(struct mcps_session *session);
-/* Those that were dropped unseen are answered with an error. Not under the lock. */
+/* The youngest stream of a GET that is being sent; NULL: none. */
+struct mcps_stream *mcps_listener_locked(const struct mcps_session *session);
+/* The one of these, with a reference; NULL: no memory. */
+struct mcps_stream *mcps_listening_locked(struct mcps_session *session);
+/* Nothing of it is kept, nobody sends it, nothing will come: nobody can ask for it any more. Locked. */
+void mcps_stream_forget_if_over(struct mcps_stream *stream);
+
+/* ---- mcp_server_room.c: events, and room for them; all but the last two locked ---- */
+enum mcps_rank mcps_rank_of(const struct mcps_event *event);
+/* The stream's next; NULL: it is the last. */
+struct mcps_event *mcps_event_behind(const struct mcps_event *event);
+/* In no list. */
+void mcps_event_free(struct mcps_event *event);
+/* Out of the lists, and freed. The reference to its stream is the caller's from now on. */
+void mcps_event_drop(struct mcps_session *s, struct mcps_event *event);
+/* What is too much is dropped, if it may be. */
+void mcps_room_make(struct mcps_session *s);
+/* Who waits for room looks again. */
+void mcps_room_tell(struct mcps_session *s);
+/* Both: something was sent, or may be dropped. */
+void mcps_room_trim(struct mcps_session *s);
+/* Room for an event more of that stream; gives the lock up while it waits. Errors: WEFT_ETIMEDOUT,
+ * WEFT_ECANCELED; WEFT_ECAPACITY (STATELESS: there is none). */
+WEFT_MUST_CHECK weft_err mcps_room_for(struct mcps_session *s, const struct mcps_stream *stream,
+	const struct mcps_event *event, weft_deadline until);
+/* Waits until there is room for so much more. Errors: WEFT_ETIMEDOUT, WEFT_ECANCELED. */
+WEFT_MUST_CHECK weft_err mcps_stream_await_room(struct mcps_session *session,
+	const struct mcps_stream *stream, size_t len, weft_deadline until);
+/* Requests of the server's that were dropped unseen are answered with an error. */
 void mcps_questions_refuse(struct mcps_session *session);
 
 /* ---- mcp_server_route.c: from the transport to streams ---- */

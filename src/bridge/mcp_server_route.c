@@ -101,29 +101,13 @@ void mcps_request_forget(struct mcps_session *session, weft_json id)
 
 /* ---- where a GET's stream is meant ---- */
 
-/* The youngest stream of a GET that is being sent. */
-static struct mcps_stream *listener_locked(const struct mcps_session *s)
-{
-	for (struct list *it = s->streams.prev; it != &s->streams; it = it->prev) {
-		struct mcps_stream *stream = container_of(it, struct mcps_stream, link);
-
-		if (stream->is_listener && stream->writer)
-			return stream;
-	}
-	return NULL;
-}
-
 /* It, or where what is for it waits, with a reference; NULL: no memory. */
 static struct mcps_stream *find_listener(struct mcps_session *s)
 {
 	struct mcps_stream *stream;
 
 	mcps_lock(s);
-	stream = listener_locked(s);
-	if (stream)
-		mcps_stream_ref(weft_map_word(stream));
-	else
-		stream = mcps_held_locked(s);
+	stream = mcps_listening_locked(s);
 	mcps_unlock(s);
 	if (!stream)
 		(void)err_setf(WEFT_ENOMEM, "event: out of memory");
@@ -361,7 +345,7 @@ static struct mcps_stream *choose(struct mcps_session *s, struct search *search)
 	bool is_there;
 
 	mcps_lock(s);
-	listener = listener_locked(s);
+	listener = mcps_listener_locked(s);
 	is_there = request && (request->writer || word_get(&request->phase) == MCPS_WAITING);
 	if (request && ((search->count == 1 && (is_there || !listener)) || (is_there && !listener)))
 		chosen = request;

@@ -4,7 +4,6 @@
  *
  * An event is not sent, then sent. A stream's events that were not sent are its last ones; `next` is
  * the first of them. What was sent is kept as long as there is room, in case the client comes back.
- * Room is made from the oldest on, and never of what a writer that is there has still to send.
  */
 #include "base/err.h"
 #include "base/mem.h"
@@ -18,12 +17,6 @@
 #define ROOM_SPARE \
 	((size_t)256) /* a text whose block has more than this, and its length, to spare is
 				  * copied, so that what is kept costs what is counted */
-
-/* Who waits for room, on the waiter's stack. */
-struct mcps_room {
-	struct list link; /* in session->room */
-	struct bell bell;
-};
 
 /* ---- streams ---- */
 
@@ -109,7 +102,7 @@ bool mcps_stream_open(struct mcps_session *session, struct mcps_stream *stream)
 }
 
 /* Nothing of it is kept, nobody sends it, nothing will come: nobody can ask for it any more. */
-static void forget_if_over(struct mcps_stream *stream)
+void mcps_stream_forget_if_over(struct mcps_stream *stream)
 {
 	if (list_is_empty(&stream->link) || stream->writer || stream->unanswered ||
 		!list_is_empty(&stream->events))
@@ -118,146 +111,7 @@ static void forget_if_over(struct mcps_stream *stream)
 	stream_unref(stream);
 }
 
-/* ---- events ---- */
-
-/* The stream's next; NULL: it is the last. */
-static struct mcps_event *behind(const struct mcps_event *event)
-{
-	return event->mine.next == &event->stream->events
-		? NULL
-		: container_of(event->mine.next, struct mcps_event, mine);
-}
-
-static enum mcps_rank rank_of(const struct mcps_event *event)
-{
-	return event->is_answer || event->is_request ? MCPS_DUE : MCPS_NOTE;
-}
-
-/* Out of the lists. The reference to its stream is the caller's from now on. */
-static void event_unlink(struct mcps_session *s, struct mcps_event *event)
-{
-	struct mcps_stream *stream = event->stream;
-	enum mcps_rank rank = rank_of(event);
-
-	if (stream->next == event)
-		stream->next = behind(event);
-	if (event->seq > stream->dropped_seq)
-		stream->dropped_seq = event->seq;
-	if (event->is_answer && event->seq > stream->lost_seq)
-		stream->lost_seq = event->seq;
-	list_remove(&event->all);
-	list_remove(&event->mine);
-	stream->len--;
-	stream->bytes -= event->text.len;
-	s->len[rank]--;
-	s->bytes[rank] -= event->text.len;
-	(void)counter_sub(&s->server->stats.replay_bytes, event->text.len);
-}
-
-static void event_free(struct mcps_event *event)
-{
-	weft_buf_unref(&event->text);
-	mem_free(event);
-}
-
-static void event_drop(struct mcps_session *s, struct mcps_event *event)
-{
-	event_unlink(s, event);
-	event_free(event);
-}
-
-/* ---- room ---- */
-
-/* More that is to come. */
-struct more {
-	size_t len[MCPS_RANKS], bytes[MCPS_RANKS];
-};
-
-static const struct more nothing_more;
-
-static struct more more_of(const struct mcps_event *event)
-{
-	struct more more = nothing_more;
-
-	more.len[rank_of(event)] = 1;
-	more.bytes[rank_of(event)] = event->text.len;
-	return more;
-}
-
-static bool is_over_limits(const struct mcps_session *s, const struct more *more)
-{
-	const weft_mcp_server_options *o = &s->server->options;
-	size_t len = 0, bytes = 0;
-
-	for (size_t rank = 0; rank < MCPS_RANKS; rank++) {
-		len += s->len[rank] + more->len[rank];
-		bytes += s->bytes[rank] + more->bytes[rank];
-	}
-	return len > o->replay_events_max || bytes > o->replay_bytes_max;
-}
-
-static bool is_over_half(const struct mcps_session *s, const struct more *more, enum mcps_rank rank)
-{
-	const weft_mcp_server_options *o = &s->server->options;
-
-	return s->len[rank] + more->len[rank] > o->replay_events_max / 2 ||
-		s->bytes[rank] + more->bytes[rank] > o->replay_bytes_max / 2;
-}
-
-/* For good. One that nobody saw, and that wants an answer, gets one. */
-static void shed_one(struct mcps_session *s, struct mcps_event *event)
-{
-	struct mcps_stream *stream = event->stream;
-
-	event_unlink(s, event);
-	(void)counter_add(&s->server->stats.evicted, 1);
-	if (event->is_request && !event->is_sent) {
-		list_push_back(&s->refused, &event->all);
-		(void)word_swap(&s->has_refused, 1);
-	} else {
-		event_free(event);
-	}
-	forget_if_over(stream);
-	stream_unref(stream);
-}
-
-/* The oldest of that rank are dropped that may be. */
-static void shed(struct mcps_session *s, const struct more *more, enum mcps_rank rank, bool to_half,
-	bool sent_only)
-{
-	list_for_each_safe(it, tmp, &s->events[rank]) {
-		struct mcps_event *event = container_of(it, struct mcps_event, all);
-
-		if (!is_over_limits(s, more) || (to_half && !is_over_half(s, more, rank)))
-			break;
-		if (event->is_sent || (!event->stream->writer && !sent_only))
-			shed_one(s, event);
-	}
-}
-
-/* Until there is room for so much more; see mcp_server.h. */
-static void make_room(struct mcps_session *s, const struct more *more)
-{
-	if (!is_over_limits(s, more))
-		return;
-	shed(s, more, MCPS_NOTE, true, false);
-	shed(s, more, MCPS_DUE, false, true);
-	shed(s, more, MCPS_DUE, false, false);
-	shed(s, more, MCPS_NOTE, false, false);
-}
-
-static void tell_room(struct mcps_session *s)
-{
-	list_for_each(it, &s->room)
-		bell_ring(&container_of(it, struct mcps_room, link)->bell);
-}
-
-/* Something was sent, or may be dropped. */
-static void trim(struct mcps_session *s)
-{
-	make_room(s, &nothing_more);
-	tell_room(s);
-}
+/* ---- all of them ---- */
 
 void mcps_events_drop(struct mcps_session *session)
 {
@@ -266,12 +120,12 @@ void mcps_events_drop(struct mcps_session *session)
 			struct mcps_event *event = container_of(it, struct mcps_event, all);
 			struct mcps_stream *stream = event->stream;
 
-			event_drop(session, event);
+			mcps_event_drop(session, event);
 			stream_unref(stream);
 		}
 	}
 	list_for_each_safe(it, tmp, &session->refused)
-		event_free(container_of(it, struct mcps_event, all));
+		mcps_event_free(container_of(it, struct mcps_event, all));
 	list_for_each_safe(it, tmp, &session->streams) {
 		struct mcps_stream *stream = container_of(it, struct mcps_stream, link);
 
@@ -291,8 +145,44 @@ void mcps_streams_wake(struct mcps_session *session)
 		if (stream->writer)
 			bell_ring(&stream->writer->bell);
 	}
-	tell_room(session);
+	mcps_room_tell(session);
 	mcps_unlock(session);
+}
+
+/* ---- listeners ---- */
+
+struct mcps_stream *mcps_listener_locked(const struct mcps_session *s)
+{
+	for (struct list *it = s->streams.prev; it != &s->streams; it = it->prev) {
+		struct mcps_stream *stream = container_of(it, struct mcps_stream, link);
+
+		if (stream->is_listener && stream->writer)
+			return stream;
+	}
+	return NULL;
+}
+
+/* What nobody is there for waits. Returns a reference; NULL: no memory. */
+struct mcps_stream *mcps_held_locked(struct mcps_session *session)
+{
+	if (!session->held) {
+		session->held = mcps_stream_make(NULL, NULL);
+		if (!session->held)
+			return NULL;
+		(void)word_swap(&session->held->phase, MCPS_STREAMING);
+	}
+	refcount_hold(&session->held->refs);
+	return session->held;
+}
+
+struct mcps_stream *mcps_listening_locked(struct mcps_session *session)
+{
+	struct mcps_stream *stream = mcps_listener_locked(session);
+
+	if (!stream)
+		return mcps_held_locked(session);
+	refcount_hold(&stream->refs);
+	return stream;
 }
 
 /* ---- putting ---- */
@@ -318,59 +208,19 @@ static void event_link(struct mcps_session *s, struct mcps_stream *stream, struc
 	event->stream = stream;
 	event->seq = ++stream->seq;
 	refcount_hold(&stream->refs);
-	list_push_back(&s->events[rank_of(event)], &event->all);
+	list_push_back(&s->events[mcps_rank_of(event)], &event->all);
 	list_push_back(&stream->events, &event->mine);
 	if (!stream->next)
 		stream->next = event;
 	stream->len++;
 	stream->bytes += event->text.len;
-	s->len[rank_of(event)]++;
-	s->bytes[rank_of(event)] += event->text.len;
+	s->len[mcps_rank_of(event)]++;
+	s->bytes[mcps_rank_of(event)] += event->text.len;
 	(void)counter_add(&s->server->stats.replay_bytes, event->text.len);
 	if (event->is_answer)
 		stream->unanswered -= stream->unanswered > 0;
 	if (stream->writer)
 		bell_ring(&stream->writer->bell);
-}
-
-/* There is no room, and the stream's writer has to send first. */
-static bool must_wait(
-	struct mcps_session *s, const struct mcps_stream *stream, const struct more *more)
-{
-	make_room(s, more);
-	return stream->writer && stream->next && !mcps_session_has_ended(s) &&
-		is_over_limits(s, more);
-}
-
-/* Under the lock, which is given up meanwhile. room: on the caller's stack, in a list until this
- * returns. */
-static __attribute__((noinline)) weft_err wait_in(struct mcps_room *room, struct mcps_session *s,
-	const struct mcps_stream *stream, const struct more *more, weft_deadline until)
-{
-	weft_err err = WEFT_OK;
-
-	bell_clear(&room->bell);
-	list_init(&room->link);
-	list_push_back(&s->room, &room->link);
-	while (!err) {
-		bell_set(&room->bell, weft_parker_self());
-		if (!must_wait(s, stream, more))
-			break;
-		mcps_unlock(s);
-		err = rt_park(until, "mcp: a client that reads slowly");
-		mcps_lock(s);
-	}
-	list_remove(&room->link);
-	return err;
-}
-
-static weft_err wait_for_room(struct mcps_session *s, const struct mcps_stream *stream,
-	const struct more *more, weft_deadline until)
-{
-	weft_deadline limit = weft_after_ns(mcps_transport_options(s->server)->send_timeout_ns);
-	struct mcps_room room;
-
-	return wait_in(&room, s, stream, more, until < limit ? until : limit);
 }
 
 /* Nobody else will answer it: its writer says so. */
@@ -444,29 +294,45 @@ static struct mcps_event *event_make(struct mcps_session *s, weft_message *messa
 	return event;
 }
 
-/* STATELESS: whether the stream has that room left, which others have no part in. */
-static bool has_room(const struct mcps_session *s, const struct mcps_stream *stream, size_t len)
+/* The answer is the last of its stream. */
+static bool is_past(const struct mcps_stream *stream, const struct mcps_event *event)
 {
-	const weft_mcp_server_options *o = &s->server->options;
-
-	if (stream->is_lost)
-		return false;
-	return !stream->len ||
-		(stream->len < o->replay_events_max && stream->bytes + len <= o->replay_bytes_max);
+	return !event->is_answer && stream->number && !stream->is_listener && !stream->unanswered;
 }
 
-static weft_err room_for(struct mcps_session *s, const struct mcps_stream *stream,
-	const struct mcps_event *event, weft_deadline until)
+/* The event goes to a GET's stream in the place of one that has been answered. */
+static weft_err link_elsewhere(
+	struct mcps_session *s, struct mcps_event *event, weft_deadline until)
 {
-	struct more more = more_of(event);
+	struct mcps_stream *stream;
+	weft_err err;
 
-	if (event->is_answer)
-		return WEFT_OK;
 	if (s->kind == MCPS_STATELESS)
-		return has_room(s, stream, event->text.len)
-			? WEFT_OK
-			: err_setf(WEFT_ECAPACITY, "the client reads slowly");
-	return must_wait(s, stream, &more) ? wait_for_room(s, stream, &more, until) : WEFT_OK;
+		return err_setf(WEFT_ENOTFOUND, "the request was answered");
+	stream = mcps_listening_locked(s);
+	if (!stream)
+		return err_setf(WEFT_ENOMEM, "event: out of memory");
+	err = mcps_room_for(s, stream, event, until);
+	if (!err)
+		event_link(s, stream, event);
+	stream_unref(stream);
+	return err;
+}
+
+/* Under the lock. On an error the event is still the caller's. */
+static weft_err put_locked(struct mcps_session *s, struct mcps_stream *stream,
+	struct mcps_event *event, weft_deadline until)
+{
+	weft_err err = WEFT_OK;
+
+	if (!is_past(stream, event))
+		err = mcps_room_for(s, stream, event, until);
+	if (err)
+		return err;
+	if (is_past(stream, event)) /* or it was answered meanwhile */
+		return link_elsewhere(s, event, until);
+	event_link(s, stream, event);
+	return WEFT_OK;
 }
 
 weft_err mcps_stream_put(struct mcps_session *session, struct mcps_stream *stream,
@@ -477,86 +343,16 @@ weft_err mcps_stream_put(struct mcps_session *session, struct mcps_stream *strea
 
 	mcps_lock(session);
 	if (event)
-		err = room_for(session, stream, event, until);
-	if (event && !err) {
-		event_link(session, stream, event);
-		event = NULL;
-		if (session->kind != MCPS_STATELESS)
-			make_room(session, &nothing_more); /* one may be larger than all there is */
-	} else if (is_answer) {
+		err = put_locked(session, stream, event, until);
+	if (err && is_answer)
 		lose_locked(stream);
-	}
+	else if (!err && session->kind != MCPS_STATELESS)
+		mcps_room_make(session); /* one may be larger than all there is */
 	mcps_unlock(session);
-	if (event)
-		event_free(event);
+	if (err && event)
+		mcps_event_free(event);
 	mcps_questions_refuse(session);
 	return err;
-}
-
-weft_err mcps_stream_await_room(struct mcps_session *session, const struct mcps_stream *stream,
-	size_t len, weft_deadline until)
-{
-	struct more more = nothing_more;
-	weft_err err = WEFT_OK;
-
-	more.len[MCPS_DUE] = 1;
-	more.bytes[MCPS_DUE] = len;
-	mcps_lock(session);
-	if (must_wait(session, stream, &more))
-		err = wait_for_room(session, stream, &more, until);
-	mcps_unlock(session);
-	mcps_questions_refuse(session);
-	return err;
-}
-
-/* ---- the server's requests that nobody saw ---- */
-
-/* One of them; NULL: there is none, and *is_refusing ends. */
-static struct mcps_event *take_refused(struct mcps_session *s)
-{
-	struct list *node = NULL;
-
-	mcps_lock(s);
-	if (!list_is_empty(&s->refused)) {
-		node = s->refused.next;
-		list_remove(node);
-	} else {
-		s->is_refusing = false;
-		(void)word_swap(&s->has_refused, 0);
-	}
-	mcps_unlock(s);
-	return node ? container_of(node, struct mcps_event, all) : NULL;
-}
-
-/* One at a time: the answer to one may make another send, and come here again. */
-static bool begin_refusing(struct mcps_session *s)
-{
-	bool is_mine;
-
-	mcps_lock(s);
-	is_mine = !s->is_refusing;
-	s->is_refusing = true;
-	mcps_unlock(s);
-	return is_mine;
-}
-
-void mcps_questions_refuse(struct mcps_session *session)
-{
-	struct mcps_event *event;
-
-	if (weft_likely(!word_get(&session->has_refused)) || !begin_refusing(session))
-		return;
-	weft_shield_begin();
-	while ((event = take_refused(session))) {
-		weft_json id = { (char *)event->text.data + event->id_at, event->id_len };
-		weft_message message;
-
-		if (!mcps_error_make(&message, session->server, id, MCPS_LOST,
-			    "the client is not there to be asked"))
-			(void)mcps_session_deliver(session, &message);
-		event_free(event);
-	}
-	weft_shield_end();
 }
 
 /* ---- sending ---- */
@@ -571,13 +367,13 @@ void mcps_event_sent(
 	/* another has it now, who sends it once more */
 	if (stream->writer == writer && event) {
 		event->is_sent = true;
-		stream->next = behind(event);
+		stream->next = mcps_event_behind(event);
 		if (session->kind != MCPS_SESSIONS) {
 			/* nobody can come back for it */
-			event_drop(session, event);
+			mcps_event_drop(session, event);
 			stream_unref(stream);
 		}
-		trim(session);
+		mcps_room_trim(session);
 	}
 	mcps_unlock(session);
 	mcps_questions_refuse(session);
@@ -587,7 +383,7 @@ void mcps_event_sent(
 static void drop_all(struct mcps_session *s, struct mcps_stream *stream)
 {
 	while (!list_is_empty(&stream->events)) {
-		event_drop(s, container_of(stream->events.next, struct mcps_event, mine));
+		mcps_event_drop(s, container_of(stream->events.next, struct mcps_event, mine));
 		stream_unref(stream);
 	}
 }
@@ -603,8 +399,8 @@ void mcps_stream_leave(
 			session->listeners--;
 		if (session->kind != MCPS_SESSIONS)
 			drop_all(session, stream);
-		forget_if_over(stream);
-		trim(session);
+		mcps_stream_forget_if_over(stream);
+		mcps_room_trim(session);
 	}
 	mcps_unlock(session);
 	mcps_questions_refuse(session);
@@ -662,7 +458,7 @@ static void move_events(struct mcps_stream *from, struct mcps_stream *to)
 	while (from->next) {
 		struct mcps_event *event = from->next;
 
-		from->next = behind(event);
+		from->next = mcps_event_behind(event);
 		list_remove(&event->mine);
 		from->len--;
 		from->bytes -= event->text.len;
@@ -689,7 +485,7 @@ static void gather_locked(struct mcps_session *session, struct mcps_stream *list
 		if (!is_new || !stream->is_listener || stream->writer || stream == listener)
 			continue;
 		move_events(stream, listener);
-		forget_if_over(stream);
+		mcps_stream_forget_if_over(stream);
 	}
 }
 
@@ -762,19 +558,6 @@ void mcps_stream_resume(struct mcps_session *session, struct mcps_cursor cursor,
 }
 
 /* ---- listening ---- */
-
-/* What nobody is there for waits. Returns a reference; NULL: no memory. */
-struct mcps_stream *mcps_held_locked(struct mcps_session *session)
-{
-	if (!session->held) {
-		session->held = mcps_stream_make(NULL, NULL);
-		if (!session->held)
-			return NULL;
-		(void)word_swap(&session->held->phase, MCPS_STREAMING);
-	}
-	refcount_hold(&session->held->refs);
-	return session->held;
-}
 
 weft_err mcps_listen(
 	struct mcps_session *session, struct mcps_writer *writer, struct mcps_stream **out)
