@@ -76,6 +76,7 @@ static const char help_flags[] =
 	"                           http without a token\n"
 	"  --self-signed            for trying out: a listener of tls makes a certificate,\n"
 	"                           and prints its fingerprint\n"
+	"  --metrics LISTENER       listen:http://host:port: /metrics for Prometheus, /healthz\n"
 	"  --log-level LEVEL        error, warn, info, debug or trace (warn)\n"
 	"  --log-format FORMAT      text or json (text)\n"
 	"of messages:\n"
@@ -198,6 +199,7 @@ static int arguments(struct bridge_command *c, const char *const *argv, bool *wa
 		{ "server", FLAG_LIST, &c->servers, 0, false },
 		{ "servers", FLAG_TEXT, &o->servers_file, 0, false },
 		{ "record", FLAG_TEXT, &o->record, 0, false },
+		{ "metrics", FLAG_TEXT, &o->metrics, 0, false },
 	};
 	const char *ends[2] = { NULL, NULL };
 	struct flags flags = { .table = table,
@@ -305,7 +307,8 @@ static weft_err main_fiber(void *arg)
 	struct bridge_command *c = arg;
 	/* without anything to read again a hang-up ends the process, as ever */
 	bool has_files = is_tls(c->options.from) || is_tls(c->options.to) ||
-		c->options.token_file || c->options.servers_file || c->options.record;
+		c->options.token_file || c->options.servers_file || c->options.record ||
+		is_tls(c->options.metrics);
 	unsigned count = has_files ? 3 : 2;
 	weft_err err;
 

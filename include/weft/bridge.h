@@ -62,6 +62,10 @@ typedef struct weft_bridge_options {
 	 * bridge goes on, and messages are left out, which later lines count. Where files have a
 	 * largest size (RLIMIT_FSIZE) the program has to ignore SIGXFSZ. */
 	const char *record;
+	/* Beside any endpoints: a listener, such as "listen:http://127.0.0.1:9100", with /metrics in
+	 * Prometheus' text format, and /healthz. token_file, allow_origins and allow_hosts hold for it,
+	 * too. NULL: none. */
+	const char *metrics;
 
 	/* Called in whatever fiber it happens; strings are valid during the call. Must not
 	 * call the bridge but for weft_bridge_stop. NULL: events go to weft_log. */
@@ -72,7 +76,7 @@ typedef struct weft_bridge_options {
 #define WEFT_BRIDGE_OPTIONS_DEFAULT                                                            \
 	{                                                                                      \
 		NULL, NULL, NULL, 0, 0, 0, 0, 0, -1, 0, NULL, NULL, false, false, false, 0, 0, \
-			NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL                         \
+			NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL                   \
 	}
 
 /* Checks every option and both endpoints, and reads the files that endpoints of TLS name; opens

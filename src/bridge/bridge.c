@@ -8,6 +8,7 @@
 #include "bridge/endpoint_tls.h"
 #include "bridge/faults.h"
 #include "bridge/messages.h"
+#include "bridge/metrics.h"
 #include "bridge/record.h"
 #include "bridge/session.h"
 #include "net/process_env.h"
@@ -146,6 +147,8 @@ static weft_err endpoints_check(struct weft_bridge *b)
 	if (o->to && o->command)
 		return err_setf(WEFT_EINVAL, "both TO \"%.128s\" and a command are given", o->to);
 	err = endpoint_check(&b->from, o->from, "FROM");
+	if (!err && o->metrics)
+		err = endpoint_check(&b->metrics_at, o->metrics, "metrics (--metrics)");
 	if (err)
 		return err;
 	if (b->servers.count)
@@ -241,6 +244,10 @@ static weft_err tls_check(struct weft_bridge *b)
 	if (!err)
 		err = tls_make(&b->to_tls, &b->to, "TO", b->options.to, &pem);
 	weft_tls_pem_fini(&pem);
+	pem = (weft_tls_pem){ .cert_pem = NULL };
+	if (!err)
+		err = tls_make(&b->metrics_tls, &b->metrics_at, "metrics (--metrics)",
+			b->options.metrics, &pem);
 	return err;
 }
 
@@ -266,6 +273,8 @@ static weft_err configured(struct weft_bridge **out, const weft_bridge_options *
 		err = pairing_check(b);
 	if (!err)
 		err = messages_check(b);
+	if (!err)
+		err = metrics_check(b);
 	if (!bridge_has_messages(b) && b->options.idle_timeout_ns == INT64_MAX)
 		b->options.idle_timeout_ns = 0;
 	if (!err)
@@ -375,7 +384,8 @@ static weft_err from_open(struct weft_bridge *b)
 		return err;
 	/* A name may stand for another address than it seems. */
 	if ((b->to.kind == ENDPOINT_EXEC || b->from.kind == ENDPOINT_HTTP) &&
-		!b->options.insecure && !b->from.tls.client_ca && !b->options.token_file &&
+		!b->options.insecure && !b->from.tls.client_ca &&
+		(b->from.kind != ENDPOINT_HTTP || !b->options.token_file) &&
 		!endpoint_address_is_local(weft_listener_name(b->listener)))
 		return err_setf(WEFT_EAUTH,
 			"listen on %s: not a loopback address, and %s: --insecure would allow it",
@@ -433,8 +443,13 @@ weft_err weft_bridge_open(weft_bridge **out, const weft_bridge_options *options)
 		err = to_open(b);
 	if (!err)
 		err = from_open(b);
+	if (!err)
+		err = door_init(&b->door, b->options.token_file);
+	if (!err)
+		err = metrics_open(b);
 	if (!err && bridge_has_messages(b))
 		err = messages_open(b);
+	b->opened_at = weft_now();
 	if (err)
 		weft_bridge_free(b);
 	else
@@ -462,6 +477,7 @@ weft_err weft_bridge_reload(weft_bridge *bridge)
 	if (bridge->to_tls)
 		faults_add(&faults, endpoint_tls_error(weft_tls_reload(bridge->to_tls)));
 	messages_reload(bridge, &faults);
+	metrics_reload(bridge, &faults);
 	if (bridge->recorder)
 		faults_add(&faults, recorder_reopen(bridge->recorder));
 	return faults_error(&faults);
@@ -481,13 +497,16 @@ void weft_bridge_free(weft_bridge *bridge)
 {
 	if (!bridge)
 		return;
+	metrics_fini(bridge);
 	messages_fini(bridge);
+	door_fini(&bridge->door);
 	recorder_free(bridge->recorder);
 	weft_listener_free(bridge->listener);
 	weft_listener_free(bridge->to_listener);
 	weft_conn_free(bridge->first);
 	weft_tls_unref(bridge->from_tls);
 	weft_tls_unref(bridge->to_tls);
+	weft_tls_unref(bridge->metrics_tls);
 	mux_pool_fini(&bridge->to_pool);
 	weft_cancel_unref(bridge->stopping);
 	weft_buf_pool_free(bridge->pool);
@@ -497,6 +516,7 @@ void weft_bridge_free(weft_bridge *bridge)
 	words_fini(&bridge->pass_env);
 	endpoint_fini(&bridge->from);
 	endpoint_fini(&bridge->to);
+	endpoint_fini(&bridge->metrics_at);
 	mem_free(bridge->name);
 	mem_free(bridge->to_name);
 	mem_free(bridge->only_detail);
@@ -684,6 +704,8 @@ weft_err weft_bridge_run(weft_bridge *bridge)
 	err = weft_scope_create(&sessions);
 	if (!err)
 		err = weft_scope_create(&links);
+	if (!err)
+		err = metrics_start(bridge);
 	if (!err)
 		err = mux_start(bridge, links, sessions);
 	if (!err)

@@ -5,6 +5,7 @@
 /* Inside of a bridge: what its sessions need of it. */
 #include "base/align.h"
 #include "base/counter.h"
+#include "bridge/door.h"
 #include "bridge/endpoint.h"
 #include "bridge/mux_pool.h"
 #include "bridge/mux_side.h"
@@ -26,15 +27,16 @@ struct bridge_cell {
 struct bridge_counters {
 	struct counter sessions, failed, refused, cut;
 	struct counter sessions_now, children_now;
+	struct counter children;		/* started; of sessions of bytes */
 	struct counter only;			/* 1: the session of stdio: has begun */
 	struct counter muxes, muxes_now;	/* mux sessions */
 	struct bridge_cell cells[BRIDGE_CELLS]; /* by worker */
 };
 
 struct weft_bridge {
-	weft_bridge_options options; /* zeros replaced; its strings are not to be used */
-	struct endpoint from, to;
-	weft_tls *from_tls, *to_tls;			/* of endpoints with TLS; else NULL */
+	weft_bridge_options options;	      /* zeros replaced; its strings are not to be used */
+	struct endpoint from, to, metrics_at; /* metrics_at: all of 0: none */
+	weft_tls *from_tls, *to_tls, *metrics_tls;	/* of endpoints with TLS; else NULL */
 	char fingerprint[WEFT_TLS_FINGERPRINT_LEN + 1]; /* of what is self-signed; "": nothing is */
 	struct words env, pass_env;			/* argv NULL: not given */
 	struct server_list servers;			/* with names, at the start; none: TO */
@@ -42,7 +44,10 @@ struct weft_bridge {
 	char *servers_path;				/* the file; owned; NULL: none */
 	struct messages *messages;			/* NULL: bytes are carried */
 	weft_buf_pool *pool;
-	struct recorder *recorder;  /* NULL: nobody records */
+	struct recorder *recorder; /* NULL: nobody records */
+	struct metrics *metrics;   /* NULL: not served */
+	struct door door;	   /* who is told how the bridge is */
+	weft_deadline opened_at;
 	char *name, *to_name;	    /* of what listens or was dialled; owned; may be NULL */
 	weft_listener *listener;    /* FROM; NULL for stdio: and for what is dialled */
 	weft_listener *to_listener; /* TO; NULL unless it listens */

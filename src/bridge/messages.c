@@ -6,6 +6,8 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "bridge/endpoint_tls.h"
+#include "bridge/listener_names.h"
+#include "bridge/metrics.h"
 #include "bridge/record.h"
 
 #include <stdio.h>
@@ -14,8 +16,6 @@
 #define MESSAGE_SIZE_DEFAULT ((size_t)10 << 20)
 #define STOP_MARGIN_NS INT64_C(1000000000) /* beyond the drain time-out */
 #define RETRY_MS 100			   /* after lack of memory or descriptors */
-#define ORIGINS_OWN 4			   /* of a listener: by three names, and its address */
-#define ORIGIN_MAX 256
 
 /* ---- options ---- */
 
@@ -27,13 +27,14 @@ static bool is_list(const char *const *list)
 static weft_err listener_only(const struct weft_bridge *b)
 {
 	const weft_bridge_options *o = &b->options;
+	bool has_metrics = o->metrics != NULL; /* a listener of http:, too */
 	const struct {
 		const char *name;
 		bool is_given;
 	} given[] = {
-		{ "token_file (--token-file)", o->token_file != NULL },
-		{ "allow_origins (--allow-origin)", is_list(o->allow_origins) },
-		{ "allow_hosts (--allow-host)", is_list(o->allow_hosts) },
+		{ "token_file (--token-file)", o->token_file && !has_metrics },
+		{ "allow_origins (--allow-origin)", is_list(o->allow_origins) && !has_metrics },
+		{ "allow_hosts (--allow-host)", is_list(o->allow_hosts) && !has_metrics },
 		{ "servers (--server, --servers)", b->servers.count > 0 },
 	};
 
@@ -54,6 +55,11 @@ weft_err messages_check(const struct weft_bridge *bridge)
 
 	if (err)
 		return err;
+	for (size_t i = 0; is_list(o->allow_origins) && o->allow_origins[i]; i++) {
+		if (strcmp(o->allow_origins[i], "*") == 0)
+			return err_setf(WEFT_EINVAL,
+				"allow_origins (--allow-origin): \"*\" would let any web site in: name those that may");
+	}
 	if (!bridge_has_messages(bridge)) {
 		if (o->record)
 			return err_setf(WEFT_EINVAL,
@@ -67,11 +73,6 @@ weft_err messages_check(const struct weft_bridge *bridge)
 					: "session_timeout_ns (--session-timeout)");
 		return WEFT_OK;
 	}
-	for (size_t i = 0; is_list(o->allow_origins) && o->allow_origins[i]; i++) {
-		if (strcmp(o->allow_origins[i], "*") == 0)
-			return err_setf(WEFT_EINVAL,
-				"allow_origins (--allow-origin): \"*\" would let any web site in: name those that may");
-	}
 	if (from->kind == ENDPOINT_HTTP && !from->is_local && !o->token_file &&
 		!from->tls.client_ca && !o->insecure)
 		return err_setf(WEFT_EINVAL,
@@ -83,86 +84,31 @@ weft_err messages_check(const struct weft_bridge *bridge)
 
 /* ---- the HTTP server ---- */
 
-static weft_err healthz(weft_http_exchange *x, void *arg)
-{
-	(void)arg;
-	return weft_http_exchange_reply_text(x, 200, "ok\n", WEFT_FOREVER);
-}
-
-/* The listener's own, as a browser on this machine would name them, and those of the options. */
-struct names {
-	const char **list;
-	char own[ORIGINS_OWN][ORIGIN_MAX];
-};
-
-static weft_err names_make(struct names *names, size_t own, const char *const *more)
-{
-	size_t count = 0;
-
-	while (more && more[count])
-		count++;
-	names->list = mem_calloc(own + count + 1, sizeof(*names->list));
-	if (!names->list)
-		return err_set(WEFT_ENOMEM);
-	for (size_t i = 0; i < own; i++)
-		names->list[i] = names->own[i];
-	for (size_t i = 0; i < count; i++)
-		names->list[own + i] = more[i];
-	return WEFT_OK;
-}
-
-static weft_err origins_make(struct names *names, const struct weft_bridge *b)
-{
-	static const char *const hosts[] = { "localhost", "127.0.0.1", "[::1]" };
-	const char *scheme = b->from.tls.is_on ? "https" : "http";
-	const char *address = weft_listener_name(b->listener) + strlen("tcp://");
-	const char *port = strrchr(address, ':');
-	size_t own = 0;
-
-	for (; own < sizeof(hosts) / sizeof(hosts[0]); own++)
-		(void)snprintf(names->own[own], ORIGIN_MAX, "%s://%s%s", scheme, hosts[own], port);
-	(void)snprintf(names->own[own++], ORIGIN_MAX, "%s://%s", scheme, address);
-	return names_make(names, own, b->options.allow_origins);
-}
-
-static weft_err hosts_make(struct names *names, const struct weft_bridge *b)
-{
-	static const char *const hosts[] = { "localhost", "127.0.0.1", "[::1]" };
-	size_t own = 0;
-
-	if (!is_list(b->options.allow_hosts))
-		return WEFT_OK;
-	for (; own < sizeof(hosts) / sizeof(hosts[0]); own++)
-		(void)snprintf(names->own[own], ORIGIN_MAX, "%s", hosts[own]);
-	return names_make(names, own, b->options.allow_hosts);
-}
-
 static weft_err http_make(struct weft_bridge *b)
 {
 	weft_http_server_options options = WEFT_HTTP_SERVER_OPTIONS_DEFAULT;
 	size_t message = b->options.message_size_max;
-	struct names *names = mem_calloc(2, sizeof(*names)); /* origins, hosts */
+	struct listener_names *names = mem_calloc(1, sizeof(*names));
 	weft_err err;
 
 	if (!names)
 		return err_set(WEFT_ENOMEM);
-	err = origins_make(&names[0], b);
-	if (!err)
-		err = hosts_make(&names[1], b);
+	err = listener_names_init(names, weft_listener_name(b->listener), b->from.tls.is_on,
+		b->options.allow_origins, b->options.allow_hosts);
 	options.tls = b->from_tls;
 	options.connections_max = b->options.connections_max;
 	options.body_size_max = message ? message : MESSAGE_SIZE_DEFAULT;
 	options.stop_timeout_ns = b->options.drain_timeout_ns;
 	options.host_rule = WEFT_HTTP_HOST_LOOPBACK;
-	options.origins = names[0].list;
-	options.hosts = names[1].list;
+	options.origins = names->origins;
+	options.hosts = names->hosts;
 	options.access = weft_http_access_log_text;
 	if (!err)
 		err = weft_http_server_create(&b->messages->http, &options);
 	if (!err)
-		err = weft_http_server_route(b->messages->http, "GET", "/healthz", healthz, NULL);
-	mem_free(names[0].list);
-	mem_free(names[1].list);
+		err = weft_http_server_route(
+			b->messages->http, "GET", "/healthz", health_handler, b);
+	listener_names_fini(names);
 	mem_free(names);
 	return err;
 }

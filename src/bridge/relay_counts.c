@@ -87,7 +87,8 @@ static void add(struct counter *to, const struct counter *from, size_t len)
 void counts_sum(const struct relay_counts *counts, struct counts_cell *out)
 {
 	memset((void *)out, 0, sizeof(*out));
-	/* what ends before what begins: so that never more seem to have ended */
+	/* what ends before what begins: so that mostly no more seem to have ended; whoever
+	 * subtracts has to look all the same */
 	for (size_t i = 0; i < RELAY_CELLS; i++)
 		add(&out->done, &counts->cells[i].done, 1);
 	for (size_t i = 0; i < RELAY_CELLS; i++) {

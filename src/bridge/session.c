@@ -262,6 +262,7 @@ static weft_err child_spawn(struct session *s)
 		return err_setf(WEFT_ECAPACITY, "%s: all of the %zu children are in use",
 			weft_err_name(WEFT_ECAPACITY), b->options.children_max);
 	s->holds_child = true;
+	(void)counter_add(&b->counters.children, 1);
 	options.argv = (const char *const *)b->to.words.argv;
 	options.env = (const char *const *)b->env.argv;
 	options.pass_env = (const char *const *)b->pass_env.argv;
