@@ -593,8 +593,11 @@ class Interop(Case):
                 with self.subTest(words=words), Client(
                         "stdio", words,
                         env={"MCP_REMOTE_CONFIG_DIR": self.path("mcp-auth")}) as client:
-                    client.call("pid")
+                    call = client.begin_call("hang", progress=True)
+                    client.await_progress(1)
                     os.kill(client.told["pid"], signal.SIGKILL)
+                    with self.assertRaises(Refused):
+                        client.finish(call)
                     until(lambda: bridge.children() == 0, "the child to end")
 
     def test_a_session_of_wefts_ends(self):
