@@ -37,6 +37,7 @@ MCP_PROXY_CLIENT = [NODE, os.path.join(NPM, "proxy_client.mjs")]
 MCP_REMOTE = [NODE, os.path.join(MODULES, "mcp-remote", "dist", "proxy.js")]
 SDK_CLIENT = [NODE, os.path.join(NPM, "sdk_client.mjs")]
 SDK_SERVER = [NODE, os.path.join(NPM, "sdk_server.mjs")]
+SDK_MODERN = [NODE, os.path.join(NPM, "sdk_modern.mjs")]
 LISTEN = "listen:http://127.0.0.1:0/mcp"
 # With answers as JSON there is no stream for what comes before them.
 JSON_LACKS = ("progress", "logging", "questions", "cancellation")
@@ -643,6 +644,50 @@ class Interop(Case):
                         self.assertEqual(caught.exception.code, -32022)
                         self.assertIn("sessions that begin with initialize",
                                       str(caught.exception))
+
+    def modern_works(self, client):
+        self.assertEqual((client.told["era"], client.told["version"]), ("modern", "2026-07-28"))
+        everyday = Everyday(self, client)
+        everyday.equal(client.call("add", a=2, b=40), "42")
+        everyday.equal(client.call("echo", text=WORDS), WORDS)
+        for thing in ("together", "large", "errors", "progress", "cancellation"):
+            with self.subTest(thing=thing):
+                getattr(everyday, thing)()
+        with self.subTest(thing="question"):
+            self.assertIn("ann", client.call("test_elicitation", message="m"))
+        with self.subTest(thing="subscription"):
+            client.run("listen", filter={"toolsListChanged": True})
+            client.call("touch")
+            client.await_notice("notifications/tools/list_changed")
+            client.run("unlisten")
+
+    def test_two_that_need_no_sessions(self):
+        new = {"sdk": 2, "mode": "auto"}
+        with PortServer([*SDK_MODERN, "http"]) as server:
+            with self.subTest(ways="stdio to http"), Client(
+                    "stdio", as_child(server.base + "/mcp"), **new) as client:
+                self.modern_works(client)
+            with self.subTest(ways="http to http"), before(server.base + "/mcp") as url, Client(
+                    "http", url, **new) as client:
+                self.modern_works(client)
+        with Bridge(LISTEN, "--", *SDK_MODERN, "stdio") as bridge:
+            with self.subTest(ways="http to stdio"), Client("http", bridge.url, **new) as client:
+                self.modern_works(client)
+            with self.subTest(ways="mcp-remote"), Client(
+                    "stdio", [*MCP_REMOTE, bridge.url, "--allow-http", "--protocol", "auto"],
+                    env={"MCP_REMOTE_CONFIG_DIR": self.path("mcp-auth")}, **new) as client:
+                self.modern_works(client)
+
+    def test_gateways_that_serve_both_eras(self):
+        gateways = ([*SUPERGATEWAY, "--stdio", shell([*SDK_MODERN, "stdio"]), "--port", "0",
+                     "--outputTransport", "streamableHttp"],
+                    [*MCP_PROXY, "--host", "127.0.0.1", "--port", "0", "--", *FIXTURE])
+        for words in gateways:
+            with self.subTest(words=words), Listening(words) as server, Client(
+                    "stdio", as_child(server.base + "/mcp"), sdk=2, mode="auto") as client:
+                self.assertEqual(client.told["era"], "modern")
+                Everyday(self, client).progress()
+                self.assertEqual(client.call("echo", text=WORDS), WORDS)
 
     # --- who may come ---
 

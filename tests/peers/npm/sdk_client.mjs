@@ -9,6 +9,7 @@
 //	ask     a request: method, params; progress: how often it was told comes with the answer;
 //	        cancel: at its first progress
 //	tell    a notification
+//	listen, unlisten   a subscription of sdk 2: filter
 //	drop    breaks the event streams that it has open, as a network would
 //	requests   how many HTTP requests of a method it has made
 //	end     DELETE of the session
@@ -107,10 +108,13 @@ const operations = {
 		held.isPaced = command.transport === 'http';
 		const { name } = command;
 		client.fallbackNotificationHandler = async (notice) => say({ name, notice });
-		client.fallbackRequestHandler = async (request) => {
+		const heed = async (request) => {
 			say({ name, asked: request.method });
 			return answer(request);
 		};
+		client.fallbackRequestHandler = heed;
+		if (command.sdk === 2)
+			client.setRequestHandler('elicitation/create', heed);
 		client.onerror = (error) => say({ name, fault: String(error?.message ?? error) });
 		held.client = client;
 		clients.set(name, held);
@@ -148,6 +152,13 @@ const operations = {
 	},
 	async tell({ name, method, params }) {
 		await clients.get(name).client.notification({ method, params });
+	},
+	async listen({ name, filter }) {
+		const subscription = await clients.get(name).client.listen(filter, { timeout: TIMEOUT });
+		clients.get(name).subscription = subscription;
+	},
+	async unlisten({ name }) {
+		await clients.get(name).subscription.close();
 	},
 	async drop({ name }) {
 		const { streams } = clients.get(name), count = streams.size;
