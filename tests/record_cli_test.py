@@ -79,6 +79,7 @@ class Lines(Recording):
         lines = [line for line in self.lines() if line["direction"] == "to_server"]
         self.assertEqual([line["message"] for line in lines], ['{"a":\ufffd"', '{"jsonrpc":"1.0"}'])
         self.assertTrue(all(line["invalid"] for line in lines))
+        self.assertEqual({line["transport"] for line in lines}, {"stdio"})
 
     def test_sessions_stay_in_order_under_load(self):
         bridge = self.bridge("--session", "shared")

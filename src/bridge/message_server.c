@@ -201,11 +201,27 @@ static bool is_child(const struct weft_bridge *b, const struct server_entry *ent
 	return entry ? !entry->url : b->to.kind == ENDPOINT_EXEC;
 }
 
+/* By what a client came; NULL: over HTTP, of which there are two kinds. */
+static const char *came_by(const struct endpoint *from)
+{
+	if (from->kind == ENDPOINT_HTTP)
+		return NULL;
+	if (endpoint_is_mux(from))
+		return "mux";
+	if (from->kind == ENDPOINT_STDIO)
+		return "stdio";
+	return from->tls.is_on ? "tls" : from->kind == ENDPOINT_UNIX ? "unix" : "tcp";
+}
+
 static void recorded(void *user, const struct relay_message *message)
 {
 	const struct weft_bridge *b = user;
+	struct relay_message line = *message;
+	const char *kind = came_by(&b->from);
 
-	recorder_message(b->recorder, message);
+	if (kind)
+		line.transport = kind;
+	recorder_message(b->recorder, &line);
 }
 
 static weft_err relay_make(struct backend *k, bool has_children)

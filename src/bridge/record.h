@@ -30,7 +30,7 @@
 
 #define RECORD_GATHER_NS INT64_C(5000000)
 #define RECORD_RETRY_NS INT64_C(1000000000)
-#define RECORD_BATCH 128
+#define RECORD_BATCH 1024 /* IOV_MAX */
 #define RECORD_PENDING_MAX ((size_t)16 << 20)
 
 struct recorder;

@@ -11,7 +11,7 @@
  * time	when the relay had it, in UTC
  * run		which run of the recorder: numbers of sessions begin anew with each
  * direction	"to_server" or "to_client"
- * transport	the client's: "http", "stdio", ...
+ * transport	by what the client came: "http", "sse", "stdio", "tcp", "tls", "unix", "mux"
  * message	as it came, byte by byte; of what is no message a text, at most
  *		RECORD_INVALID_MAX bytes of it, and "invalid" in front of it says what is wrong
  *
