@@ -52,7 +52,7 @@ static bool has_faults, lacks_memory; /* of the seed */
 static void hush(void *user, const weft_bridge_event *event)
 {
 	(void)user;
-	if (getenv("WEFT_SIM_TRACE"))
+	if (land.tells)
 		fprintf(stderr, "bridge: session %llu from %s: %s\n",
 			(unsigned long long)event->session, event->peer, event->text);
 }
@@ -401,6 +401,7 @@ static weft_err run_world(void *arg)
 	(void)arg;
 	memset(&land, 0, sizeof(land));
 	memset(&w, 0, sizeof(w));
+	land.tells = getenv("WEFT_SIM_TRACE") != NULL;
 	plan();
 	plan_bridges();
 	CAMPAIGN_INSIST(weft_scope_create(&land.scope));

@@ -217,6 +217,10 @@ bool land_hear(struct land_session *s, const weft_jsonrpc *rpc, unsigned ask)
 {
 	unsigned number;
 
+	if (land.tells)
+		fprintf(stderr, "client %u, session %u heard: %.*s\n", s->client, s->number,
+			(int)rpc->text.len, rpc->text.text);
+
 	if (rpc->kind == WEFT_JSONRPC_INVALID) {
 		want(s->may_be_cut);
 		return false;
