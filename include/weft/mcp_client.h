@@ -45,8 +45,9 @@ typedef struct weft_mcp_client_options {
  *
  * What of a session can be mended by itself is: a stream that breaks is opened again, from the last
  * event on (Last-Event-ID, retry). The session is at its end, WEFT_ERESET, when the server does not
- * know it any more (404), or the stream of its own messages or of HTTP+SSE is lost for good; who
- * wants another connects again. A request whose answer can't come any more is answered with an error
+ * know it any more (404), when the answer to initialize that began it was no result or did not come
+ * whole, or when the stream of its own messages or of HTTP+SSE is lost for good; who wants another
+ * connects again. A request whose answer can't come any more is answered with an error
  * in its place (code -32000, or the server's own): each request that was sent gets exactly one
  * answer, or the session ends. One that was cancelled (notifications/cancelled) gets none from
  * then on, whether the server could be told or not; its response is closed.

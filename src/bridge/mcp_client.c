@@ -75,7 +75,8 @@ static bool is_visible(const char *text)
 	return true;
 }
 
-weft_err mcp_begin_session(struct mcp_client *c, const weft_http_response *response)
+weft_err mcp_begin_session(
+	struct mcp_client *c, const weft_http_response *response, bool *has_begun)
 {
 	const char *id =
 		weft_http_fields_get(weft_http_response_fields(response), "Mcp-Session-Id");
@@ -92,6 +93,7 @@ weft_err mcp_begin_session(struct mcp_client *c, const weft_http_response *respo
 	if (!c->session) {
 		c->session = copy;
 		copy = NULL;
+		*has_begun = true;
 	}
 	rt_lock_release(&c->lock);
 	mem_free(copy);
@@ -271,6 +273,16 @@ void mcp_end(struct mcp_client *c, weft_err err, const char *text)
 	weft_cancel_trigger(c->ending, WEFT_ECLOSED);
 }
 
+/* Another initialize would be refused: the session has had one. */
+void mcp_session_unheard(struct mcp_client *c)
+{
+	rt_lock_acquire(&c->lock);
+	c->is_unheard = true;
+	rt_lock_release(&c->lock);
+	mcp_end(c, WEFT_ERESET,
+		"the server began a session, and its answer to initialize was no result, or was lost");
+}
+
 void mcp_session_lost(struct mcp_client *c)
 {
 	mcp_end(c, WEFT_ERESET, "the server does not know the session any more (404)");
@@ -283,7 +295,7 @@ static void say_goodbye(struct mcp_client *c)
 	weft_http_response *response = NULL;
 	weft_http_fields *fields = NULL;
 
-	if (c->said_goodbye || !c->session || c->end_err == WEFT_ERESET)
+	if (c->said_goodbye || !c->session || (c->end_err == WEFT_ERESET && !c->is_unheard))
 		return;
 	c->said_goodbye = true;
 	if (!mcp_fields(&fields, c, NULL)) {

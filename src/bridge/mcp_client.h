@@ -20,7 +20,7 @@
  * claimed it answers, nobody else does.
  *
  * The session's life: `posts` has the fibers of requests and streams. Whatever ends the session (the
- * owner, a 404, a stream that is lost for good) says so by `ending`; the life's fiber then cancels and
+ * owner, a 404, a stream that is lost for good, a beginning that was) says so by `ending`; the life's fiber then cancels and
  * joins them, and only then tells the transport's receiver: nothing is delivered after the end.
  */
 #include "base/counter.h"
@@ -78,6 +78,7 @@ struct mcp_client {
 	char end_text[MCP_REASON_MAX];
 	weft_cancel *ending;
 	bool said_goodbye; /* the life's fiber; then who frees */
+	bool is_unheard;   /* ended, though the server knows the session; as end_err */
 
 	/* HTTP+SSE: one opens it at a time */
 	weft_mutex *opening;
@@ -99,6 +100,8 @@ struct mcp_post {
 	bool was_mended;  /* sent again, with other fields */
 	char *cursor;	  /* of is_own: the next page, as JSON; NULL: there is none */
 	bool is_answered; /* its own fiber has claimed it */
+	bool has_begun;	  /* an initialize: a session, by the head of its answer */
+	bool is_welcomed; /* ... which was a result */
 	weft_err why; /* WEFT_OK: what the server says of it is an answer; else why it is none */
 	weft_deadline until;
 	char *last_id;	  /* of a stream that broke: where to go on; NULL: it can't */
@@ -112,9 +115,12 @@ void mcp_end(struct mcp_client *c, weft_err err, const char *text);
 /* The server does not know it any more. */
 void mcp_session_lost(struct mcp_client *c);
 bool mcp_has_session(struct mcp_client *c);
-/* What the server says of a session, in its answer to initialize. */
+/* What the server says of a session, in its answer to initialize. *has_begun: of one more than there
+ * was. */
 WEFT_MUST_CHECK weft_err mcp_begin_session(
-	struct mcp_client *c, const weft_http_response *response);
+	struct mcp_client *c, const weft_http_response *response, bool *has_begun);
+/* ... whose answer was no result, or never came whole: it is over before anybody can use it. */
+void mcp_session_unheard(struct mcp_client *c);
 void mcp_learn_version(struct mcp_client *c, const weft_message *answer);
 /* Until an initialize that is under way has its answer: that says by which session, version and
  * transport what was sent behind it is to go. Errors: WEFT_ETIMEDOUT, WEFT_ECANCELED. */

@@ -311,7 +311,7 @@ static weft_err take_answer(struct mcp_post *p, weft_http_response *response)
 	weft_err err = WEFT_OK;
 
 	if (mcp_is_initialize(&p->message)) {
-		err = mcp_begin_session(c, response);
+		err = mcp_begin_session(c, response, &p->has_begun);
 		if (err)
 			return err;
 		(void)word_change(&c->mode, MCP_MODE_UNKNOWN, MCP_MODE_SESSIONS);
@@ -403,6 +403,8 @@ weft_err mcp_post_fiber(void *arg)
 		(void)mcp_claim(p->client, p); /* nobody waits */
 	else if (err || !p->is_answered)
 		give_up(p, err);
+	if (p->has_begun && !p->is_welcomed)
+		mcp_session_unheard(p->client);
 	if (mcp_is_initialize(&p->message))
 		weft_cancel_trigger(p->client->greeted, WEFT_OK);
 	mcp_post_free(p);

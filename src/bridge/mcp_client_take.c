@@ -173,6 +173,7 @@ static bool take_own(struct mcp_post *post, weft_message *message)
 		mcp_refuse(post, "no memory for the tools of the server");
 	} else if (mcp_claim(c, post)) {
 		if (mcp_is_initialize(&post->message)) {
+			post->is_welcomed = message->rpc.kind == WEFT_JSONRPC_RESPONSE;
 			mcp_learn_version(c, message);
 			/* before it is given on: who gets it may at once say more */
 			weft_cancel_trigger(c->greeted, WEFT_OK);

@@ -704,9 +704,44 @@ START_TEST(without_memory_nothing_is_left)
 }
 END_TEST
 
+/* A session begins, and what would say so is cut. */
+static weft_err begin_badly(struct web *web, struct web_call *call)
+{
+	weft_http_fields *fields = NULL;
+	weft_err err;
+
+	(void)web;
+	if (!web_is(call, "initialize"))
+		return WEFT_ENOTFOUND;
+	err = weft_http_fields_create(&fields);
+	if (!err)
+		err = weft_http_fields_set(fields, "Content-Type", "application/json");
+	if (!err)
+		err = weft_http_fields_set(fields, "Mcp-Session-Id", WEB_SESSION);
+	if (!err)
+		err = weft_http_exchange_reply(call->x, 200, fields, "{", 1, WEFT_FOREVER);
+	weft_http_fields_free(fields);
+	return err;
+}
+
+BOTH_TEST(a_session_whose_beginning_was_not_heard_ends_and_is_deleted)
+{
+	struct web w = { .options = WEFT_MCP_CLIENT_OPTIONS_DEFAULT };
+
+	web_begin(&w, begin_badly);
+	web_connect(&w);
+	web_ask(&w, 0, "initialize", "{}");
+	web_hears_error(&w, 0, -32000, "the answer of");
+	web_hears_end(&w, WEFT_ERESET, "initialize");
+	web_wait(&w.deletes, 1);
+	web_end(&w);
+	return WEFT_OK;
+}
+
 static void mcp_client_tests(TCase *tc)
 {
 	both_add(tc, a_session_begins_is_named_in_each_request_and_is_deleted);
+	both_add(tc, a_session_whose_beginning_was_not_heard_ends_and_is_deleted);
 	both_add(tc, what_is_sent_behind_initialize_waits_for_its_answer);
 	both_add(tc, who_gets_the_answer_to_initialize_may_send_at_once);
 	both_add(tc, a_server_that_gives_no_session_is_served_without);

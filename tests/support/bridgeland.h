@@ -52,8 +52,8 @@ struct land_plan {
 struct land {
 	struct land_plan plan;
 	bool is_calm;			  /* nothing of the plan happens any more */
-	bool is_over; /* nobody comes any more */
-	bool tells;   /* what clients hear, to stderr */
+	bool is_over;			  /* nobody comes any more */
+	bool tells;			  /* what clients hear, to stderr */
 	weft_scope *scope;		  /* of children */
 	unsigned children_now, children;  /* alive; all told */
 	unsigned asked, answered, failed; /* requests of all clients: what became of them */
