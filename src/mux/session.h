@@ -391,7 +391,7 @@ void tx_want_self(weft_mux *mux, uint32_t want);
 /* When so many streams stand in the ready list, what they have goes before the sender's turn, so
  * that the peer works on it while others write here. Once a turn. On the session's worker, by who
  * writes; may let other fibers run. */
-#define TX_EARLY_STREAMS 16
+#define TX_EARLY_STREAMS 8
 void tx_flush_early(weft_mux *mux);
 static inline bool tx_is_early(const weft_mux *m)
 {
