@@ -228,7 +228,9 @@ class Eras(Modern):
                                                "capabilities": {}, "clientInfo": {}})
             self.assertEqual(answer["error"]["code"], -32022)
             self.assertEqual(answer["error"]["data"]["supported"], [REVISION])
-            self.assertIsNone(client.session)
+            # it may have been named before its server said no
+            self.assertIn(client.status("POST", json.dumps(
+                {"jsonrpc": "2.0", "id": 2, "method": "ping"})), (400, 404))
 
     def test_a_revision_that_the_server_does_not_know_is_refused_by_it(self):
         client = Asker(self.bridge().port)
@@ -264,6 +266,23 @@ class Eras(Modern):
         asker = Asker(bridge.port, Mcp_Session_Id=client.session, Last_Event_ID="1-1")
         self.assertEqual(asker.use("echo", 1, {"text": "a"}), "a")
         self.assertEqual(client.status("DELETE", MCP_Protocol_Version=None), 204)
+
+
+class TwoBridges(Modern):
+    """From the web to the web, and then to a child."""
+
+    def test_either_side_ends_a_subscription(self):
+        near = self.bridge()
+        client = Asker(self.enterContext(Bridge(LISTEN, near.url)).port)
+        _, _, came = self.stream(client, request("subscriptions/listen", None, "a"))
+        next(came)
+        conn, response, other = self.stream(client, request("subscriptions/listen", None, "b"))
+        next(other)
+        response.close()
+        conn.close()
+        until(lambda: client.use("cancelled") == "1", "the end of the one")
+        self.assertEqual(client.use("unsubscribe"), "1")
+        self.assertEqual(list(came), [])
 
 
 class OverStdio(Case):
@@ -313,6 +332,14 @@ class OverStdio(Case):
         self.bridge.say(json.dumps({"jsonrpc": "2.0", "method": "notifications/cancelled",
                                     "params": {"requestId": "s"}}))
         until(lambda: self.use("cancelled", 3) == "1", "the end of the subscription")
+
+    def test_a_subscription_that_the_server_ends_is_told_of(self):
+        self.bridge.say(json.dumps(request("subscriptions/listen", None, "s")))
+        self.assertEqual(self.next()["method"], "notifications/subscriptions/acknowledged")
+        self.bridge.say(json.dumps(request("tools/call", {"name": "unsubscribe"}, 2)))
+        came = {m.get("method", m.get("id")): m for m in (self.next(), self.next())}
+        self.assertEqual(came["notifications/cancelled"]["params"]["requestId"], "s")
+        self.assertIn(2, came)
 
     def test_arguments_go_into_fields_without_the_tools_having_been_asked_for(self):
         tool = {"name": "test_tool_with_headers", "arguments": {

@@ -147,6 +147,9 @@ WEFT_MUST_CHECK weft_err mcp_take_text(
 void mcp_take_oversize(struct mcp_client *c, struct mcp_post *post);
 /* An error in the place of an answer, if nobody has claimed it. */
 void mcp_refuse(struct mcp_post *post, const char *text);
+/* A subscription's stream was ended by its server, if nobody has claimed it: over other transports that
+ * is a message (2026-07-28, "Subscriptions", Cancellation). */
+void mcp_unsubscribed(struct mcp_post *post);
 /* The server's own error with another id, or none; also is what is to be said besides, may be
  * NULL. */
 void mcp_take_error(struct mcp_post *post, const weft_jsonrpc *error, const char *also);

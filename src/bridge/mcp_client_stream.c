@@ -259,6 +259,9 @@ weft_err mcp_stream_read(struct mcp_post *post, weft_http_response *response)
 		keep_end(post, parser);
 	weft_sse_parser_free(parser);
 	mem_free(data);
+	if (!post->is_answered && err == WEFT_ECLOSED && post->is_stateless &&
+		weft_json_string_is(post->message.rpc.method, "subscriptions/listen"))
+		mcp_unsubscribed(post);
 	if (post->is_answered)
 		return WEFT_OK;
 	if (err == WEFT_ECANCELED || err == WEFT_ENOMEM || weft_now() >= post->until)

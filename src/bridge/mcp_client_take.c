@@ -65,8 +65,8 @@ bool mcp_claim_id(struct mcp_client *c, weft_json id, weft_cancel **token, bool 
 
 /* ---- errors in the place of answers ---- */
 
-/* why: WEFT_OK: it is the server's. */
-static void say_error(struct mcp_client *c, const weft_jsonrpc_draft *draft, weft_err why)
+/* In the server's place. why: WEFT_OK: it is the server's. */
+static void say(struct mcp_client *c, const weft_jsonrpc_draft *draft, weft_err why)
 {
 	weft_message message;
 
@@ -84,7 +84,7 @@ static void refuse_id(struct mcp_client *c, weft_json id, const char *text)
 		.kind = WEFT_JSONRPC_ERROR, .id = id, .code = MCP_LOST, .message = text
 	};
 
-	say_error(c, &draft, WEFT_ERESET);
+	say(c, &draft, WEFT_ERESET);
 }
 
 void mcp_refuse(struct mcp_post *post, const char *text)
@@ -118,8 +118,31 @@ void mcp_take_error(struct mcp_post *post, const weft_jsonrpc *error, const char
 		text[len + i] = also[i];
 	draft.message = len + also_len ? text : "";
 	draft.message_len = len + also_len;
-	say_error(post->client, &draft, post->why);
+	say(post->client, &draft, post->why);
 	mem_free(text);
+}
+
+void mcp_unsubscribed(struct mcp_post *post)
+{
+	struct mcp_client *c = post->client;
+	weft_json id = post->message.rpc.id;
+	weft_jsonrpc_draft draft = { .kind = WEFT_JSONRPC_NOTIFICATION,
+		.method = "notifications/cancelled" };
+	size_t size = id.len + sizeof("{\"requestId\":}");
+	char *params;
+
+	if (!mcp_claim(c, post))
+		return;
+	params = mem_alloc(size);
+	if (!params) {
+		mcp_end(c, WEFT_ENOMEM, "no memory for the end of a subscription");
+		return;
+	}
+	draft.params.text = params;
+	draft.params.len =
+		(size_t)snprintf(params, size, "{\"requestId\":%.*s}", (int)id.len, id.text);
+	say(c, &draft, WEFT_OK);
+	mem_free(params);
 }
 
 /* ---- messages ---- */

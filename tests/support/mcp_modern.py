@@ -42,8 +42,9 @@ class Detailed(Refused):
 class Call:
     """A request, and the way back to who made it."""
 
-    def __init__(self, message, send):
+    def __init__(self, message, send, is_http=False):
         self.message = message
+        self.is_http = is_http
         self.params = message.get("params") or {}
         self.meta = self.params.get("_meta") or {}
         self.send = send
@@ -183,13 +184,14 @@ def count_cancelled(_call, _arguments, _token):
     return [text(str(cancellations))]
 
 
-@tool("unsubscribe", "Ends whatever listens, but over HTTP")
+@tool("unsubscribe", "Ends whatever listens")
 def unsubscribe(_call, _arguments, _token):
     with lock:
         ended = [call for call, _ in listeners]
     for call in ended:
         call.over.set()
-        call.notify("notifications/cancelled", {"requestId": call.message["id"]})
+        if not call.is_http:  # there its stream ends
+            call.notify("notifications/cancelled", {"requestId": call.message["id"]})
     return [text(str(len(ended)))]
 
 
@@ -531,7 +533,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if "id" not in message:
             self.reply(202, b"", "text/plain")
             return
-        call = Call(message, self.event)
+        call = Call(message, self.event, is_http=True)
         done = threading.Event()
         watcher = threading.Thread(target=self.watch, args=(call, done))
         watcher.start()
