@@ -175,6 +175,7 @@ BOTH_TEST(an_initialize_that_is_refused_leaves_no_session)
 {
 	struct mcp_say s = { .body = RPC("1", "initialize", "{\"refuse\":1}") };
 	weft_mcp_server_stats stats;
+	char event[1024];
 	struct answer answer;
 	struct mcpd d;
 	weft_conn *conn;
@@ -186,6 +187,18 @@ BOTH_TEST(an_initialize_that_is_refused_leaves_no_session)
 	want(!strstr(answer.head, "Session"));
 	weft_mcp_server_stats_get(d.mcp, &stats);
 	want(stats.sessions == 1 && stats.sessions_now == 0);
+	/* also where it was named before its server said so */
+	s.accept = "text/event-stream, application/json";
+	mcp_say(conn, &s);
+	hear_stream(conn);
+	hear_event(conn, event, sizeof(event));
+	want(strstr(event, "refused"));
+	hear_stream_end(conn);
+	do {
+		both_pause();
+		weft_mcp_server_stats_get(d.mcp, &stats);
+	} while (stats.sessions_now != 0);
+	want(stats.sessions == 2);
 	weft_conn_free(conn);
 	mcpd_close(&d);
 	return WEFT_OK;

@@ -107,6 +107,7 @@ struct mcps_event {
 struct mcps_stream {
 	struct refcount refs;
 	struct word phase;	    /* enum mcps_phase */
+	struct word is_refused;	    /* STREAMING: its answer is an error */
 	struct mcps_writer *writer; /* who sends it; NULL: nobody. Under the lock, once STREAMING */
 	weft_message answer;	    /* ANSWERED: the handler's; before: who moves it there. None:
 				     * there was no memory for one */

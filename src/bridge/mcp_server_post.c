@@ -101,7 +101,10 @@ static weft_err wait_and_reply(struct mcps_asking *a)
 		return err;
 	if (word_get(&a->stream->phase) == MCPS_ANSWERED)
 		return reply_answer(a);
-	return serve_events(a);
+	err = serve_events(a);
+	if (a->is_initialize && word_get(&a->stream->is_refused))
+		mcps_session_end(a->session, MCPS_END_REFUSED);
+	return err;
 }
 
 bool mcps_refuse_request(struct mcps_ask *ask, weft_err err)

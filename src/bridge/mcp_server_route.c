@@ -170,6 +170,8 @@ static weft_err answer(struct mcps_session *s, struct mcps_stream *stream, weft_
 		}
 		weft_message_move(message, &stream->answer);
 	}
+	if (message->rpc.kind != WEFT_JSONRPC_RESPONSE)
+		word_put(&stream->is_refused, 1);
 	if (message->rpc.kind != WEFT_JSONRPC_NONE)
 		return mcps_stream_put(s, stream, message, true, until);
 	mcps_stream_lose(s, stream);
