@@ -7,9 +7,10 @@
  *	503 failing	all servers fail
  *	503 draining	it was told to stop
  *
- * A server fails for FAILING_NS after one was lost or did not start, unless one has answered since; then
- * it is to be tried again, which nobody would do who was told that it fails for good: servers start
- * when somebody comes.
+ * A server fails for FAILING_NS after one did not start, or was lost before it answered, unless one has
+ * answered since, of whatever session; then it is to be tried again, which nobody would do who was told
+ * that it fails for good: servers start when somebody comes. One that is lost, and starts again, does
+ * not fail: else a client that makes its own child crash would take the bridge from all others.
  *
  * Where tokens are asked for, who has none is told the first member alone: names of servers, and what
  * they say, are not for everybody.

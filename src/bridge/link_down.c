@@ -170,10 +170,11 @@ static void note_answer(struct link *link, const weft_message *message)
 		else /* too long: its beginning, as it stands */
 			(void)snprintf(why, sizeof(why), "%.*s", LINK_TEXT_MAX / 2, said.text);
 		link_why_set(link, message->err, why);
+		counts_failing(link->relay->counts);
 		return;
 	}
+	counts_reached(link->relay->counts);
 	if (!word_peek(&link->has_answered)) {
-		counter_set(&link->relay->counts->failing_at, 0);
 		word_put(&link->was_reached, 1);
 		word_put(&link->has_answered, 1);
 	}

@@ -253,6 +253,9 @@ static void die(struct link *link, weft_err err)
 static void in_vain(struct link *link, weft_err err)
 {
 	link->failures++;
+	/* that there are enough already is no fault of the server's */
+	if (err != WEFT_ECAPACITY)
+		counts_failing(link->relay->counts);
 	if (!is_final(err) && link->failures < link->relay->options.starts_max) {
 		rest(link, weft_after_ns(backoff_next(&link->backoff)));
 		return;

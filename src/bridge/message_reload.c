@@ -55,6 +55,21 @@ static weft_err prepare(struct step *step, struct weft_bridge *b, const struct s
 	return err ? err : backend_create(&step->backend, step->server, entry);
 }
 
+static weft_err retire_fiber(void *arg)
+{
+	backend_leave(arg);
+	return WEFT_OK;
+}
+
+/* A shared child that nobody uses takes its time to end: whoever reloads does not wait for it. */
+static void retire(struct messages *m, struct backend *backend)
+{
+	if (!backend)
+		return;
+	if (!m->sessions || weft_scope_spawn(m->sessions, "server end", retire_fiber, backend))
+		backend_leave(backend);
+}
+
 static void commit(struct weft_bridge *b, struct step *steps, const struct server_list *next)
 {
 	struct messages *m = b->messages;
@@ -64,7 +79,7 @@ static void commit(struct weft_bridge *b, struct step *steps, const struct serve
 
 		if (servers_find(next, name))
 			continue;
-		message_server_use(find(m, name), NULL, false);
+		retire(m, message_server_use(find(m, name), NULL, false));
 		say(b, name, "was taken out: its sessions go on, no others begin", "");
 	}
 	for (size_t i = 0; i < next->count; i++) {
@@ -72,7 +87,7 @@ static void commit(struct weft_bridge *b, struct step *steps, const struct serve
 
 		if (!step->backend)
 			continue;
-		message_server_use(step->server, step->backend, !next->items[i].url);
+		retire(m, message_server_use(step->server, step->backend, !next->items[i].url));
 		step->backend = NULL;
 		say(b, step->server->name,
 			step->is_new ? "was added: it is at "

@@ -393,7 +393,8 @@ void message_server_free(struct message_server *server)
 	mem_free(server);
 }
 
-void message_server_use(struct message_server *server, struct backend *backend, bool has_children)
+struct backend *message_server_use(
+	struct message_server *server, struct backend *backend, bool has_children)
 {
 	struct backend *before;
 
@@ -404,7 +405,7 @@ void message_server_use(struct message_server *server, struct backend *backend, 
 	counter_set(&server->is_child, has_children);
 	if (server->mcp)
 		mcps_server_renew(server->mcp, backend != NULL);
-	backend_leave(before);
+	return before;
 }
 
 struct backend *message_server_enter(struct message_server *server)

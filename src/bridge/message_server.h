@@ -60,8 +60,9 @@ const char *message_server_label(const struct message_server *server);
 WEFT_MUST_CHECK weft_err backend_create(
 	struct backend **out, struct message_server *server, const struct server_entry *entry);
 /* Sessions that begin from now on are its (taken), and those of requests without a session. NULL: none
- * begin. */
-void message_server_use(struct message_server *server, struct backend *backend, bool is_child);
+ * begin. What was used before is the caller's, to let go of. */
+WEFT_MUST_CHECK struct backend *message_server_use(
+	struct message_server *server, struct backend *backend, bool is_child);
 /* What a session that begins is to use, held; NULL: it is not to. */
 struct backend *message_server_enter(struct message_server *server);
 bool message_server_is_open(struct message_server *server);

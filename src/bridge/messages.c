@@ -142,8 +142,8 @@ static weft_err server_open(struct weft_bridge *b, const struct server_entry *en
 	if (!err)
 		err = backend_create(&backend, server, entry);
 	if (!err)
-		message_server_use(
-			server, backend, entry ? !entry->url : b->to.kind == ENDPOINT_EXEC);
+		backend_leave(message_server_use(
+			server, backend, entry ? !entry->url : b->to.kind == ENDPOINT_EXEC));
 	return err;
 }
 

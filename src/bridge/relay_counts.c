@@ -75,7 +75,11 @@ void counts_fault(struct relay_counts *counts, const char *text)
 	(void)snprintf(counts->fault, sizeof(counts->fault), "%s", text);
 	counts->fault_at = now;
 	rt_lock_release(&counts->lock);
-	counter_set(&counts->failing_at, (uint64_t)now);
+}
+
+void counts_failing(struct relay_counts *counts)
+{
+	counter_set(&counts->failing_at, (uint64_t)weft_now());
 }
 
 static void add(struct counter *to, const struct counter *from, size_t len)

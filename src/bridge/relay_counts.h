@@ -81,7 +81,7 @@ struct relay_counts {
 	struct rt_lock lock;
 	char fault[COUNTS_TEXT_MAX]; /* the last; "": none yet; under lock, as the next */
 	int64_t fault_at;	     /* weft_now's */
-	struct counter failing_at; /* when a server failed last, unless one has answered since; 0 */
+	struct counter failing_at;   /* when none could be had, unless one has answered since; 0 */
 	struct counts_cell cells[RELAY_CELLS];
 };
 
@@ -113,8 +113,16 @@ static inline void counts_dropped(struct relay_counts *counts)
 	(void)counter_add(&counts_cell(counts)->done, 1);
 }
 void counts_error(struct relay_counts *counts, enum counts_by by, int64_t code);
-/* A server failed, or can't be had: why. */
+/* A server was lost, or can't be had: why. */
 void counts_fault(struct relay_counts *counts, const char *text);
+/* ... none can be had now. */
+void counts_failing(struct relay_counts *counts);
+/* One has answered. */
+static inline void counts_reached(struct relay_counts *counts)
+{
+	if (weft_unlikely(counter_get(&counts->failing_at)))
+		counter_set(&counts->failing_at, 0);
+}
 
 /* All cells together. apart is of no use. */
 void counts_sum(const struct relay_counts *counts, struct counts_cell *out);
