@@ -108,7 +108,10 @@ static weft_err reload(struct weft_bridge *b)
 		err = servers_load(&next, b->servers_path);
 	if (!err) {
 		steps = mem_calloc(next.count, sizeof(*steps));
-		err = steps ? WEFT_OK : err_set(WEFT_ENOMEM);
+		if (!steps) {
+			servers_fini(&next);
+			return err_set(WEFT_ENOMEM);
+		}
 	}
 	for (size_t i = 0; !err && i < next.count; i++)
 		err = prepare(&steps[i], b, &next.items[i]);

@@ -293,8 +293,10 @@ weft_err backend_create(
 	struct backend *k = mem_calloc(1, sizeof(*k));
 	weft_err err;
 
-	if (!k)
-		return err_set(WEFT_ENOMEM);
+	if (!k) {
+		(void)err_set(WEFT_ENOMEM);
+		return WEFT_ENOMEM;
+	}
 	refcount_init(&k->refs, 1);
 	k->server = server;
 	err = entry ? entry_make(k, entry) : to_make(k);
@@ -362,16 +364,20 @@ weft_err message_server_create(
 	struct message_server **out, struct weft_bridge *bridge, const struct server_entry *entry)
 {
 	struct message_server *s = mem_calloc(1, sizeof(*s));
-	weft_err err = WEFT_OK;
+	weft_err err;
 
-	if (!s)
-		return err_set(WEFT_ENOMEM);
+	if (!s) {
+		(void)err_set(WEFT_ENOMEM);
+		return WEFT_ENOMEM;
+	}
 	s->bridge = bridge;
 	s->name = mem_strdup(entry ? entry->name : "");
-	if (!s->name)
-		err = err_set(WEFT_ENOMEM);
-	if (!err)
-		err = mcp_make(s);
+	if (!s->name) {
+		mem_free(s);
+		(void)err_set(WEFT_ENOMEM);
+		return WEFT_ENOMEM;
+	}
+	err = mcp_make(s);
 	if (!err && s->mcp)
 		mcps_server_renew(s->mcp, false);
 	if (err)

@@ -122,9 +122,11 @@ weft_err messages_add(
 	size_t count = messages_count(m);
 	weft_err err;
 
-	if (count == m->servers_max)
-		return err_setf(WEFT_ECAPACITY,
+	if (count == m->servers_max) {
+		(void)err_setf(WEFT_ECAPACITY,
 			"%zu names of servers were there since the start: no more", count);
+		return WEFT_ECAPACITY;
+	}
 	err = message_server_create(&m->servers[count], bridge, entry);
 	if (err)
 		return err;
@@ -159,7 +161,7 @@ static weft_err messages_create(struct weft_bridge *b)
 	m->servers_max = b->servers_path ? MESSAGE_SERVERS_MAX
 		: b->servers.count	 ? b->servers.count
 					 : 1;
-	m->servers = mem_calloc(m->servers_max, sizeof(*m->servers));
+	m->servers = mem_calloc(m->servers_max, sizeof(void *));
 	if (!m->servers)
 		return err_set(WEFT_ENOMEM);
 	err = weft_mutex_create(&m->backends_lock);
