@@ -87,6 +87,22 @@ static bool method_is(const weft_message *message, const char *name)
 	return weft_json_string_is(message->rpc.method, name);
 }
 
+/* The extension io.modelcontextprotocol/tasks: who stands between routes by the task. */
+static bool names_task(const weft_message *message)
+{
+	return method_is(message, "tasks/get") || method_is(message, "tasks/update") ||
+		method_is(message, "tasks/cancel");
+}
+
+static weft_json member(weft_json object, const char *name)
+{
+	weft_json value = { NULL, 0 };
+
+	if (weft_json_get(&value, object, name))
+		value = (weft_json){ NULL, 0 };
+	return value;
+}
+
 static weft_err stateless_fields(
 	weft_http_fields *fields, const struct mcp_client *c, const weft_message *message)
 {
@@ -102,6 +118,8 @@ static weft_err stateless_fields(
 		err = string_set(fields, "Mcp-Name", message->rpc.name);
 	if (!err && method_is(message, "resources/read"))
 		err = string_set(fields, "Mcp-Name", message->rpc.uri);
+	if (!err && names_task(message))
+		err = string_set(fields, "Mcp-Name", member(message->rpc.params, "taskId"));
 	if (!err && method_is(message, "tools/call"))
 		err = mcp_tools_fields(c->remote->tools, message, tool_field_set, fields);
 	return err;

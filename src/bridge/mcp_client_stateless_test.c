@@ -31,6 +31,8 @@ static weft_err check_fields(struct web *web, struct web_call *call)
 		want(web_text_is(web_field(call, "Mcp-Name"), "=?base64?PT9iYXNlNjQ/YWE=?="));
 	else if (web_is(call, "resources/read"))
 		want(web_text_is(web_field(call, "Mcp-Name"), "file:///a b/%20c"));
+	else if (web_is(call, "tasks/get"))
+		want(web_text_is(web_field(call, "Mcp-Name"), "t1"));
 	else
 		want(!web_field(call, "Mcp-Name"));
 	return web_result(call, web_field(call, "Mcp-Method")[0] == 's' ? "1" : "2");
@@ -52,11 +54,15 @@ BOTH_TEST(each_request_says_in_its_head_what_it_is)
 	web_hears_result(&w, 4, "2");
 	web_ask(&w, 5, "tools/list", "{\"name\":\"x\"," META "}");
 	web_hears_result(&w, 5, "2");
-	want(counter_get(&w.posts) == 5 && counter_get(&w.gets) == 0);
+	web_ask(&w, 6, "tasks/get", "{\"taskId\":\"t1\"," META "}");
+	web_hears_result(&w, 6, "2");
+	web_ask(&w, 7, "tasks/cancel", "{" META "}");
+	web_hears_result(&w, 7, "2");
+	want(counter_get(&w.posts) == 7 && counter_get(&w.gets) == 0);
 	/* beside a session: each message is of its own era */
 	web_initialize(&w);
-	web_ask(&w, 6, "server/discover", NULL);
-	web_hears_result(&w, 6, "1");
+	web_ask(&w, 8, "server/discover", NULL);
+	web_hears_result(&w, 8, "1");
 	web_drop(&w);
 	want(counter_get(&w.deletes) == 1);
 	web_end(&w);

@@ -345,6 +345,14 @@ static weft_json named_by(const weft_jsonrpc *rpc)
 	return (weft_json){ NULL, 0 };
 }
 
+/* Of the extension io.modelcontextprotocol/tasks, whose Mcp-Name is params.taskId. */
+static bool names_task(const weft_jsonrpc *rpc)
+{
+	return weft_json_string_is(rpc->method, "tasks/get") ||
+		weft_json_string_is(rpc->method, "tasks/update") ||
+		weft_json_string_is(rpc->method, "tasks/cancel");
+}
+
 /* Its method is one that a Mcp-Name belongs to. */
 static bool has_name(const weft_jsonrpc *rpc)
 {
@@ -398,7 +406,11 @@ bool mcps_heads_check(
 	if (!check_version(heads, rpc, fault) ||
 		!check_value("Mcp-Method", heads->method, rpc->method, fault))
 		return false;
-	/* of other methods it says nothing that anybody uses */
+	/* that extension says less of who has to have one; of other methods nobody uses it */
+	if (!is_named && heads->name && names_task(rpc) &&
+		weft_json_get(&name, rpc->params, "taskId") == WEFT_OK &&
+		!check_value("Mcp-Name", heads->name, name, fault))
+		return false;
 	if (is_named && !check_value("Mcp-Name", heads->name, name, fault))
 		return false;
 	if (!is_named && heads->name && has_name(rpc))

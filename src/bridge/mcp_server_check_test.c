@@ -232,6 +232,13 @@ START_TEST(missing_and_other_fields_are_a_mismatch)
 	ck_assert_int_eq(check(v, "tools/call", NULL, call).code, -32020);
 	ck_assert_int_eq(check(v, "tools/call", "echo", CALL("tools/call", META)).code, -32020);
 	ck_assert_int_eq(
+		check(v, "tasks/get", "t2", CALL("tasks/get", "\"taskId\":\"t1\"," META)).code,
+		-32020);
+	ck_assert_int_eq(
+		check(v, "tasks/get", "t1", CALL("tasks/get", "\"taskId\":\"t1\"," META)).code, 0);
+	ck_assert_int_eq(
+		check(v, "tasks/get", NULL, CALL("tasks/get", "\"taskId\":\"t1\"," META)).code, 0);
+	ck_assert_int_eq(
 		check(v, "tools/call", "echo", CALL("tools/call", "\"name\":5," META)).code,
 		-32020);
 	ck_assert_int_eq(check(v, "tools/call", "echo",
