@@ -7,7 +7,7 @@ CTEST = ctest --output-on-failure -j $(JOBS)
 UNITS = $(CTEST) -LE '^peers$$'
 
 .PHONY: help setup setup-bench setup-peers build run run-tunnel test test-release test-peers bench bench-sync \
-	bench-mux bench-http bench-bridge model asan tsan debug aarch64 fuzz fuzz-long lint format install clean coverage soak
+	bench-mux bench-http bench-bridge model asan tsan debug aarch64 fuzz fuzz-long lint format install clean coverage soak soak-mcp
 
 help: ## This list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 16
@@ -65,6 +65,11 @@ fuzz-long: ## Each fuzzer for an hour (SECONDS_EACH=)
 	tools/fuzz.sh build-fuzz $(or $(SECONDS_EACH),3600)
 soak: build ## Hours of load, watching memory and descriptors
 	tools/soak.sh
+
+soak-mcp: build ## Large messages and many clients of a bridge for MCP, for SECONDS_IN_ALL
+	cmake --build build -j $(JOBS) --target tool_mcp_child
+	WEFT=build/weft WEFT_BUILD=build WEFT_STRESS_SECONDS=$${SECONDS_IN_ALL:-3600} \
+		python3 tests/mcp_stress_test.py -v Stress.test_all_of_it_for_long
 
 model: ## Run the lock-free sources under every schedule, and their mutants
 	model/run.py --jobs $(JOBS)

@@ -9,6 +9,9 @@
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 
 static const char usage[] =
 	"usage: weft COMMAND [ARGUMENT...]\n"
@@ -74,10 +77,20 @@ static void fill_stdio(bool has_output)
 		(void)close(fd);
 }
 
+/* Blocks of a megabyte and more are had from the system and given back to it, one by one: glibc would
+ * keep them in its heap once it has seen some, and a large message cost what it does for good. */
+static void keep_memory_small(void)
+{
+#ifdef __GLIBC__
+	(void)mallopt(M_MMAP_THRESHOLD, 1 << 20);
+#endif
+}
+
 int main(int argc, char **argv)
 {
 	const char *const *args = (const char *const *)argv + 1;
 
+	keep_memory_small();
 	fill_stdio(argc > 1 && strcmp(args[0], "bridge") != 0);
 	if (argc < 2) {
 		(void)say_usage("which command? try weft --help");

@@ -54,6 +54,7 @@
 
 #define LINK_TEXT_MAX 512		    /* bytes of a reason that is kept, NUL included */
 #define LINK_ID_MAX ((size_t)1024)	    /* bytes of a request's id, of its progress token */
+#define LINK_GROWN_MAX (2 * LINK_ID_MAX)    /* bytes that a message grows by: two such values */
 #define LINK_INITIALIZE_MAX ((size_t)65536) /* bytes of what a client says of itself: it is kept */
 #define LINK_VERSION_MAX 64	 /* bytes of a revision's name, quotes and NUL included */
 #define LINK_MODERN "2026-07-28" /* the first revision without sessions */

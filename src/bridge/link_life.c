@@ -11,6 +11,7 @@
 #include "base/check.h"
 #include "base/err.h"
 #include "bridge/link.h"
+#include "bridge/transport.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -110,6 +111,7 @@ static weft_err connect_server(struct link *link, weft_deadline until)
 		(void)counter_sub(children, 1);
 		return err;
 	}
+	transport_set_grown_max(link->server, LINK_GROWN_MAX);
 	(void)counter_add(&relay->counts->servers, 1);
 	(void)counter_add(&relay->counts->servers_now, 1);
 	if (link->was_started)

@@ -16,6 +16,9 @@
 
 #define BODY_FIRST ((size_t)16 << 10) /* what an announcement alone is trusted with */
 #define BODY_UNKNOWN ((size_t)4 << 10)
+#define BODY_TRUSTED ((size_t)1 << 20) /* once so much has come, the announcement is believed */
+#define BODY_BEFORE ((size_t)64)       /* room before it: for ids that become longer */
+#define BODY_SKIMMED 2 /* times the limit: what is read of a body that is too large */
 #define VERSION_SHOWN_MAX ((size_t)32) /* bytes of a version that nobody knows */
 
 /* ---- answers of our own ---- */
@@ -212,13 +215,27 @@ bool mcps_ask_is_json(struct mcps_ask *ask)
 		"Unsupported media type: Content-Type must be application/json");
 }
 
+static weft_err alloc_body(const struct mcps_ask *ask, weft_buf *buf, size_t size)
+{
+	weft_err err =
+		weft_buf_alloc(buf, mcps_transport_options(ask->server)->pool, BODY_BEFORE + size);
+
+	if (!err)
+		weft_buf_advance(buf, BODY_BEFORE);
+	return err;
+}
+
 /* Room for more, up to max; what is there is moved. */
 static weft_err grow(const struct mcps_ask *ask, weft_buf *buf, size_t len, size_t max)
 {
+	int64_t announced = weft_http_exchange_body_length(ask->x);
 	weft_buf larger;
 	size_t size = 2 * len < max ? 2 * len : max;
-	weft_err err = weft_buf_alloc(&larger, mcps_transport_options(ask->server)->pool, size);
+	weft_err err;
 
+	if (len >= BODY_TRUSTED && announced > (int64_t)len)
+		size = (size_t)announced + 1;
+	err = alloc_body(ask, &larger, size);
 	if (err)
 		return err;
 	memcpy(larger.data, buf->data, len);
@@ -227,7 +244,7 @@ static weft_err grow(const struct mcps_ask *ask, weft_buf *buf, size_t len, size
 	return WEFT_OK;
 }
 
-/* Into buf, whose length is what has come. WEFT_EMSGSIZE: more than max. */
+/* Into buf, whose length is what has come, also if WEFT_EMSGSIZE: more than max. */
 static weft_err read_body(const struct mcps_ask *ask, weft_buf *buf, size_t max)
 {
 	int64_t announced = weft_http_exchange_body_length(ask->x);
@@ -237,7 +254,7 @@ static weft_err read_body(const struct mcps_ask *ask, weft_buf *buf, size_t max)
 	if (announced > 0 && (uint64_t)announced > max)
 		return err_set(WEFT_EMSGSIZE);
 	size = size < BODY_FIRST ? size : BODY_FIRST;
-	err = weft_buf_alloc(buf, mcps_transport_options(ask->server)->pool, size);
+	err = alloc_body(ask, buf, size);
 	while (!err) {
 		size_t got = 0;
 
@@ -249,12 +266,43 @@ static weft_err read_body(const struct mcps_ask *ask, weft_buf *buf, size_t max)
 				ask->x, buf->data + len, buf->len - len, &got, WEFT_FOREVER);
 		len += got;
 	}
+	if (err == WEFT_ECLOSED || err == WEFT_EMSGSIZE)
+		buf->len = len;
 	if (err != WEFT_ECLOSED)
 		return err;
-	if (len > max)
-		return err_set(WEFT_EMSGSIZE);
-	buf->len = len;
-	return WEFT_OK;
+	return len > max ? err_set(WEFT_EMSGSIZE) : WEFT_OK;
+}
+
+/* A body over the limit, of which this is the beginning. It is read to its end, if that is not too far
+ * off, and not kept: so its id is known, and the connection goes on. */
+static bool refuse_large(struct mcps_ask *ask, weft_buf *begun, size_t max)
+{
+	size_t total = begun->len, got = 0;
+	weft_json id = { NULL, 0 };
+	weft_jsonrpc_skim skim;
+	weft_buf piece = WEFT_BUF_EMPTY;
+	weft_err err =
+		weft_buf_alloc(&piece, mcps_transport_options(ask->server)->pool, BODY_FIRST);
+
+	weft_jsonrpc_skim_init(&skim);
+	if (total)
+		weft_jsonrpc_skim_bytes(&skim, (char *)begun->data, total);
+	weft_buf_unref(begun);
+	while (!err && total / BODY_SKIMMED <= max) {
+		err = weft_http_exchange_read(ask->x, piece.data, piece.len, &got, WEFT_FOREVER);
+		if (!err)
+			weft_jsonrpc_skim_bytes(&skim, (char *)piece.data, got);
+		total += err ? 0 : got;
+	}
+	weft_buf_unref(&piece);
+	if (err == WEFT_ECLOSED)
+		(void)weft_jsonrpc_skim_end(&skim, &id);
+	if (!err || err == WEFT_ECLOSED || err == WEFT_EMSGSIZE)
+		return mcps_refuse(ask, 413, WEFT_JSONRPC_INVALID_REQUEST, id,
+			"Invalid request: larger than %zu bytes", max);
+	ask->is_answered = true;
+	ask->err = err;
+	return false;
 }
 
 /* Not JSON, or no message. */
@@ -277,11 +325,8 @@ bool mcps_ask_read(struct mcps_ask *ask)
 	weft_err err;
 
 	err = read_body(ask, &body, o->message_size_max);
-	if (err == WEFT_EMSGSIZE) {
-		weft_buf_unref(&body);
-		return mcps_refuse(ask, 413, WEFT_JSONRPC_INVALID_REQUEST, none,
-			"Invalid request: larger than %zu bytes", o->message_size_max);
-	}
+	if (err == WEFT_EMSGSIZE)
+		return refuse_large(ask, &body, o->message_size_max);
 	if (!err && !body.len) {
 		weft_buf_unref(&body);
 		return mcps_refuse(

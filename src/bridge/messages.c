@@ -14,6 +14,7 @@
 #include <string.h>
 
 #define MESSAGE_SIZE_DEFAULT ((size_t)10 << 20)
+#define BODIES 3			   /* times the limit of messages: that of bodies */
 #define STOP_MARGIN_NS INT64_C(1000000000) /* beyond the drain time-out */
 #define RETRY_MS 100			   /* after lack of memory or descriptors */
 
@@ -97,7 +98,8 @@ static weft_err http_make(struct weft_bridge *b)
 		b->options.allow_origins, b->options.allow_hosts);
 	options.tls = b->from_tls;
 	options.connections_max = b->options.connections_max;
-	options.body_size_max = message ? message : MESSAGE_SIZE_DEFAULT;
+	/* what is over the limit is read, to say whose it was: see mcp_server_http.c */
+	options.body_size_max = BODIES * (message ? message : MESSAGE_SIZE_DEFAULT);
 	options.stop_timeout_ns = b->options.drain_timeout_ns;
 	options.host_rule = WEFT_HTTP_HOST_LOOPBACK;
 	options.origins = names->origins;

@@ -6,6 +6,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "bridge/link.h"
+#include "bridge/transport.h"
 #include "rt/rt.h"
 
 #include <stdio.h>
@@ -214,6 +215,7 @@ static struct relay_session *session_create(
 		return NULL;
 	session->relay = relay;
 	session->client = client;
+	transport_set_grown_max(client, LINK_GROWN_MAX);
 	session->owner = weft_parker_self();
 	session->answers_all = strcmp(weft_transport_kind(client), "http") == 0;
 	session->number = counter_add(last ? last : &relay->session_last, 1) + 1;

@@ -41,6 +41,7 @@ struct weft_transport {
 	void *user;
 	const char *kind;
 	weft_transport_options options; /* filled in */
+	size_t grown_max;		/* see transport_set_grown_max; before it is sent to */
 	char *name;
 
 	struct gate gate;	   /* calls under way are visits */
@@ -140,6 +141,11 @@ weft_json_limits transport_limits(const weft_transport *t)
 void transport_set_kind(weft_transport *t, const char *kind)
 {
 	t->kind = kind;
+}
+
+void transport_set_grown_max(weft_transport *t, size_t bytes)
+{
+	t->grown_max = bytes;
 }
 
 bool transport_is_closed(const weft_transport *t)
@@ -440,7 +446,7 @@ static weft_err check_sendable(const weft_transport *t, const weft_message *mess
 {
 	if (message->rpc.kind == WEFT_JSONRPC_INVALID || message->rpc.kind == WEFT_JSONRPC_NONE)
 		return err_setf(WEFT_EINVAL, "%s: send: this is no message", t->name);
-	if (message->text.len > t->options.message_size_max)
+	if (message->text.len > t->options.message_size_max + t->grown_max)
 		return err_setf(WEFT_EMSGSIZE, "%s: send: %zu bytes, at most %zu", t->name,
 			message->text.len, t->options.message_size_max);
 	return WEFT_OK;

@@ -13,6 +13,9 @@ const weft_transport_options *transport_options(const weft_transport *transport)
 weft_json_limits transport_limits(const weft_transport *transport);
 /* In place of that of its ops; static. Before others know it. */
 void transport_set_kind(weft_transport *transport, const char *kind);
+/* What is sent may have so many bytes more than message_size_max: where ids are rewritten, what came with
+ * as many as there may be goes on. Before anything is sent. */
+void transport_set_grown_max(weft_transport *transport, size_t bytes);
 /* Closed by its owner. */
 bool transport_is_closed(const weft_transport *transport);
 
