@@ -292,6 +292,13 @@ class OfMessages(Watched):
                   "the change")
         until(lambda: self.scrape(bridge).sum("weft_bridge_sessions") == 0, "no session")
         self.assertEqual(self.scrape(bridge).get("weft_bridge_children_started_total"), 3)
+        with open(config, "w", encoding="ascii") as file:
+            json.dump({"mcpServers": {"two": {"command": FIXTURE[0], "args": FIXTURE[1:]}}}, file)
+        bridge.send(signal.SIGHUP)
+        bridge.await_line("one was taken out")
+        m = self.scrape(bridge)
+        self.assertEqual(m.get("weft_bridge_children_started_total", server="one"), 3)
+        self.assertEqual(m.get("weft_bridge_children_started_total", server="two"), 0)
 
     def test_a_drain_is_told(self):
         bridge = self.bridge(LISTEN, "--drain-timeout", "20s", "--", *FIXTURE)

@@ -408,7 +408,8 @@ struct backend *message_server_use(
 	before = server->current;
 	server->current = backend;
 	rt_lock_release(&server->lock);
-	counter_set(&server->is_child, has_children);
+	if (backend) /* else what there was is still to be told */
+		counter_set(&server->is_child, has_children);
 	if (server->mcp)
 		mcps_server_renew(server->mcp, backend != NULL);
 	return before;

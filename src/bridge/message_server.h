@@ -40,7 +40,7 @@ struct message_server {
 	char *path, *url;     /* FROM is http: */
 	weft_mcp_server *mcp; /* NULL: FROM is not http: */
 
-	struct counter is_child; /* 1: the current backend starts children */
+	struct counter is_child; /* 1: the current backend, or the last one, starts children */
 	struct rt_lock lock;
 	struct backend *current; /* under lock; NULL: none */
 	struct relay_counts counts;
