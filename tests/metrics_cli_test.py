@@ -185,7 +185,7 @@ class OfMessages(Watched):
     def test_servers_with_names_have_each_their_own(self):
         command = " ".join(FIXTURE)
         bridge = self.bridge(LISTEN, "--server", f"good={command}", "--server", "bad=false",
-                             "--max-children", "7", "--max-connections", "5")
+                             "--max-children", "7", "--max-connections", "50")
         good, bad = (Client(bridge.port, path=f"/{name}/mcp") for name in ("good", "bad"))
         good.initialize()
         self.assertIn("error", bad.ask("initialize", INITIALIZE))
@@ -205,7 +205,7 @@ class OfMessages(Watched):
         self.assertEqual(servers["bad"]["status"], "failing")
         self.assertIn("status 1", servers["bad"]["last_error"]["message"])
         self.assertEqual(health["children"]["max"], 7)
-        self.assertEqual(health["sessions"]["max"], 5)
+        self.assertEqual(health["sessions"]["max"], 50)
         # the bridge's own listener says the same
         response, text = self.get(bridge, "/healthz", port=bridge.port)
         self.assertEqual((response.status, json.loads(text)["status"]), (200, "degraded"))
@@ -233,9 +233,10 @@ class OfMessages(Watched):
               "an answer that counts")
 
     def test_what_is_refused_is_counted(self):
-        bridge = self.bridge("--max-connections", "6", "--session", "shared", LISTEN, "--",
+        # far more than connections that the bridge has not seen closed yet
+        bridge = self.bridge("--max-connections", "40", "--session", "shared", LISTEN, "--",
                              *FIXTURE)
-        for _ in range(6):
+        for _ in range(40):
             client = Client(bridge.port)
             client.initialize()
         self.assertEqual(Client(bridge.port).status("POST", json.dumps({
