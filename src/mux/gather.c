@@ -15,8 +15,9 @@
  * goes before fresh, so that many new streams don't stop the old. When there is no turn the
  * round is over, and later is the next one's. All of it is O(1) a frame.
  *
- * What is gathered beyond what the connection takes goes back to its streams, but not their turns
- * with it: so while several have data, no more is gathered than was taken last, and a frame.
+ * What was gathered beyond what the connection takes goes back to its streams, and they have
+ * their turns again, before all others: else a slow connection would know no weights. For that
+ * a gather goes no further than the end of a round, unless there is one stream only.
  */
 #include "base/list.h"
 #include "base/mem.h"
@@ -59,7 +60,6 @@ void tx_init(struct tx *tx)
 	list_init_fifo(&tx->turn);
 	list_init_fifo(&tx->later);
 	tx->round = 1;
-	tx->budget = TX_BYTES_MAX;
 }
 
 /* ---- rounds ---- */
@@ -100,7 +100,13 @@ static void next_round(struct tx *tx)
 	tx->round++;
 }
 
-/* NULL: nobody has data. */
+/* One stream has sent all, and is the only one with more. */
+static bool is_sole(const struct tx *tx)
+{
+	return tx->sole && tx->later.first == &tx->sole->ready && !tx->later.first->next;
+}
+
+/* NULL: nobody has data, or none in this round. */
 static struct weft_stream *next_stream(weft_mux *m)
 {
 	struct tx *tx = &m->tx;
@@ -110,18 +116,23 @@ static struct weft_stream *next_stream(weft_mux *m)
 		if (tx->fresh.first &&
 			(tx->fresh_run < FRESH_RUN_MAX || (!tx->turn.first && !tx->later.first))) {
 			tx->fresh_run++;
+			tx->fresh_overtook++;
 			return container_of(list_pop(&tx->fresh), struct weft_stream, ready);
 		}
-		tx->fresh_run = 0;
 		if (!tx->turn.first) {
-			if (!tx->later.first)
+			/* turns of a round that has begun can be given back, see the head */
+			if (!tx->later.first || (tx->payload > 0 && !is_sole(tx)))
 				return NULL;
 			next_round(tx);
 		}
+		tx->fresh_run = 0;
 		s = container_of(list_pop(&tx->turn), struct weft_stream, ready);
 		renew(m, s);
-		if (s->deficit > 0)
+		if (s->deficit > 0) {
+			if (tx->turn_iov == TX_NO_IOV)
+				tx->turn_iov = tx->iov_len;
 			return s;
+		}
 		list_add(&tx->later, &s->ready);
 	}
 }
@@ -168,6 +179,10 @@ static void count_data(weft_mux *m, struct weft_stream *s, size_t len)
 {
 	counter_own_add(&s->frames_out, 1);
 	s->deficit -= (int32_t)len;
+	if (m->tx.payload == 0)
+		m->tx.sole = s;
+	else if (m->tx.sole != s)
+		m->tx.sole = NULL;
 	m->tx.payload += len;
 }
 
@@ -245,7 +260,7 @@ static bool take_data(struct weft_stream *s)
 
 static bool has_data(const struct weft_stream *s)
 {
-	if (s->is_fin_sent)
+	if (s->fin == FIN_SENT)
 		return false;
 	if (s->is_held ? s->held->left > 0 : s->framing != NULL)
 		return true;
@@ -254,8 +269,7 @@ static bool has_data(const struct weft_stream *s)
 
 static void add_fin(weft_mux *m, struct weft_stream *s)
 {
-	s->is_fin_due = false;
-	s->is_fin_sent = true;
+	s->fin = FIN_SENT;
 	add_head(m, SMUX_FIN, 0, s->id);
 }
 
@@ -266,7 +280,7 @@ static void visit(weft_mux *m, struct weft_stream *s)
 	bool more = false;
 
 	/* its writer did not know yet that it had failed, and will find out */
-	if (weft_unlikely(s->is_fin_sent))
+	if (weft_unlikely(s->fin == FIN_SENT))
 		mem_free(slot_take(&s->out));
 	else if (take_data(s))
 		more = s->is_held ? add_request_frame(m, s) : add_chunk_frame(m, s);
@@ -279,7 +293,7 @@ static void visit(weft_mux *m, struct weft_stream *s)
 		list_add(s->deficit > 0 ? &tx->turn : &tx->later, &s->ready);
 		return;
 	}
-	if (s->is_fin_due && !has_data(s))
+	if (s->fin == FIN_DUE && !has_data(s))
 		add_fin(m, s);
 	stream_unref(s);
 }
@@ -324,7 +338,7 @@ static void add_control(weft_mux *m, struct weft_stream *s)
 		add_upd(m, s);
 	/* whatever was written before it asked for the FIN is found, and comes first */
 	if ((want & WANT_FIN) && has_data(s))
-		s->is_fin_due = true;
+		s->fin = FIN_DUE;
 	else if (want & WANT_FIN)
 		add_fin(m, s);
 	stream_unref(s);
@@ -351,27 +365,17 @@ static void sort_in(weft_mux *m, struct push_node *ready, struct push_node *cont
 	}
 }
 
-static bool is_first(const struct tx_list *l, const struct weft_stream *s)
-{
-	return !l->first || l->first == &s->ready;
-}
-
-/* Nobody else has data. */
-static bool is_only(const struct tx *tx, const struct weft_stream *s)
-{
-	return s && is_first(&tx->fresh, s) && is_first(&tx->turn, s) && is_first(&tx->later, s);
-}
-
 void tx_gather(weft_mux *m)
 {
 	struct tx *tx = &m->tx;
 	/* data first: the SYN of its stream was asked for before, and is found after */
 	struct push_node *ready = pushlist_take(&m->ready);
-	struct weft_stream *s, *only = NULL;
+	struct weft_stream *s;
 
 	sort_in(m, ready, pushlist_take(&m->control));
 	tx->iov_len = tx->heads_len = tx->requests_len = 0;
 	tx->frames = 0;
+	tx->turn_iov = TX_NO_IOV;
 	tx->bytes = tx->payload = 0;
 	/* SYN, UPD (two heads), FIN */
 	while (tx->control.first && has_room(tx, 4)) {
@@ -386,14 +390,67 @@ void tx_gather(weft_mux *m)
 	if (tx->control.first)
 		return;
 	/* a frame, and a FIN */
-	while (has_room(tx, 2) && (tx->bytes < tx->budget || is_only(tx, only)) &&
-		(s = next_stream(m))) {
-		if (tx->payload == 0)
-			only = s;
-		else if (s != only)
-			only = NULL;
+	while (has_room(tx, 2) && (s = next_stream(m)))
 		visit(m, s);
+}
+
+/* Takes out those that are wanted. */
+static void take_out(struct tx_list *l)
+{
+	struct push_node *node = l->first;
+
+	list_init_fifo(l);
+	while (node) {
+		struct weft_stream *s = container_of(node, struct weft_stream, ready);
+
+		node = node->next;
+		if (s->again == AGAIN_WANTED)
+			s->again = AGAIN_FOUND;
+		else
+			list_add(l, &s->ready);
 	}
+}
+
+void tx_give_turn_back(weft_mux *m, struct weft_stream *s, size_t len)
+{
+	int32_t part = part_of(m, s), deficit = s->deficit + (int32_t)len;
+
+	/* one that was alone had turns of many rounds */
+	s->deficit = deficit < part ? deficit : part;
+}
+
+void tx_turn_back(weft_mux *m, unsigned first, unsigned cut)
+{
+	struct tx *tx = &m->tx;
+	struct tx_list again;
+
+	/* small writes that were gathered are kept: where the connection takes little, they could
+	 * go before all large ones for ever */
+	if (tx->turn_iov <= cut)
+		tx->fresh_overtook = 0;
+	tx->fresh_run = tx->fresh_overtook;
+	if (first == tx->requests_len)
+		return;
+	for (unsigned i = first; i < tx->requests_len; i++)
+		tx->requests[i].stream->again = AGAIN_WANTED;
+	take_out(&tx->fresh);
+	take_out(&tx->turn);
+	take_out(&tx->later);
+	list_init_fifo(&again);
+	for (unsigned i = first; i < tx->requests_len; i++) {
+		struct weft_stream *s = tx->requests[i].stream;
+
+		if (s->again == AGAIN_FOUND)
+			list_add(&again, &s->ready);
+		s->again = AGAIN_NOT;
+	}
+	if (!again.first)
+		return;
+	*again.end = tx->turn.first;
+	if (tx->turn.first)
+		again.end = tx->turn.end;
+	tx->turn.first = again.first;
+	tx->turn.end = again.end;
 }
 
 static void drop_data(struct tx_list *l)

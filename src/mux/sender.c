@@ -67,7 +67,7 @@ void tx_data(struct weft_stream *s)
 		stream_unref(s);
 	else if (pushed == PUSH_FIRST)
 		find_sender(m);
-	if (mux_is_here(m))
+	if (mux_is_here(m) && !word_peek(&s->want))
 		m->ready_here++;
 }
 
@@ -84,6 +84,8 @@ void tx_want(struct weft_stream *s, uint32_t want)
 		stream_unref(s);
 	else if (pushed == PUSH_FIRST)
 		find_sender(m);
+	if (mux_is_here(m) && !word_peek(&s->queued))
+		m->ready_here++;
 }
 
 void tx_want_self(weft_mux *m, uint32_t want)
@@ -173,7 +175,7 @@ static void keep_rest(weft_mux *m, struct tx_frame *f, unsigned at, size_t sent_
 	if (f->iov > at) {
 		f->request->data -= f->len;
 		f->request->left += f->len;
-		f->stream->deficit += (int32_t)f->len;
+		tx_give_turn_back(m, f->stream, f->len);
 		counter_own_sub(&f->stream->frames_out, 1);
 		tx->payload -= f->len;
 		tx->frames--;
@@ -214,12 +216,15 @@ static void keep_pending(weft_mux *m, size_t sent)
 {
 	struct tx *tx = &m->tx;
 	size_t left = sent;
-	unsigned at = 0;
+	unsigned at = 0, whole = 0;
 
 	while (left >= tx->iov[at].iov_len)
 		left -= tx->iov[at++].iov_len;
-	for (unsigned i = 0; i < tx->requests_len; i++)
+	for (unsigned i = 0; i < tx->requests_len; i++) {
 		keep_rest(m, &tx->requests[i], at, left);
+		whole += tx->requests[i].iov <= at;
+	}
+	tx_turn_back(m, whole, at);
 	cut(tx, sent);
 }
 
@@ -244,12 +249,10 @@ static weft_err write_gathered(weft_mux *m)
 	count_write(m, sent);
 	if (err && sent < bytes)
 		keep_pending(m, sent);
+	else
+		tx->fresh_overtook = 0;
 	counter_own_add(&m->counters.frames_out, tx->frames);
 	counter_own_add(&m->counters.bytes_out, tx->payload);
-	if (err)
-		tx->budget = sent;
-	if (tx->budget < TX_BYTES_MAX)
-		tx->budget += m->options.max_frame_size;
 	return_requests(m, err != WEFT_OK);
 	if (!tx->is_pending)
 		free_chunks(tx);

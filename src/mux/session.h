@@ -32,6 +32,8 @@
 #include <weft/chan.h>
 #include <weft/mux.h>
 
+#include <limits.h>
+
 #define TX_CHUNK_MIN ((size_t)256)  /* bytes of an allocation */
 #define TX_CHUNK_MAX ((size_t)8192) /* a stream's small writes that wait to be sent */
 #define TX_SMALL_MAX ((size_t)4096) /* larger writes are not copied */
@@ -75,6 +77,19 @@ enum {
 };
 #define STREAM_FAILED ((uint32_t)(STREAM_DEAD | STREAM_BAD | STREAM_NOMEM | STREAM_IDLE))
 
+enum stream_fin {
+	FIN_NOT_YET,
+	FIN_DUE,  /* once its data has gone */
+	FIN_SENT, /* nothing of it is sent any more */
+};
+
+/* Its frame was gathered and not sent: it is to have its turn again. */
+enum stream_again {
+	AGAIN_NOT,
+	AGAIN_WANTED,
+	AGAIN_FOUND, /* and was waiting for the next one meanwhile */
+};
+
 /*
  * 100,000 of them may lie idle: STREAM_SIZE_MAX. Numbers of stats have one writer each, so that
  * they cost no atomic read-modify-write.
@@ -111,10 +126,10 @@ struct weft_stream {
 	bool is_told;		  /* ... of which there was one */
 
 	/* the role's */
-	bool is_held;	  /* held is valid, not framing */
-	bool is_fin_due;  /* once its data has gone */
-	bool is_fin_sent; /* nothing of it is sent any more */
-	uint32_t limit;	  /* bytes that UPDs allow the peer to send, the highest */
+	bool is_held;	/* held is valid, not framing */
+	uint8_t fin;	/* enum stream_fin */
+	uint8_t again;	/* enum stream_again */
+	uint32_t limit; /* bytes that UPDs allow the peer to send, the highest */
 	struct counter frames_out;
 	struct word stalls_conn;
 	int32_t deficit;    /* bytes that it may send in this round of turns */
@@ -152,6 +167,7 @@ struct table {
 #define TX_IOV_MAX 128
 #define TX_BYTES_MAX ((size_t)256 << 10) /* gathered at most */
 #define TX_HEADS 160
+#define TX_NO_IOV UINT_MAX
 #define TX_REQUESTS_MAX 64
 #define TX_SLACK 8 /* a stream's own frames, beside its data */
 
@@ -173,9 +189,11 @@ struct tx {
 	struct tx_list control;		   /* nodes of control frames that there was no room for */
 	struct tx_list fresh, turn, later; /* ready nodes: see gather.c */
 	uint32_t round;
-	unsigned fresh_run;
-	size_t budget;	/* bytes of a gather when several streams have data */
-	bool has_woken; /* somebody whose write is done */
+	struct weft_stream *sole; /* whose data alone is in iov; NULL: none, or of several */
+	unsigned fresh_run;	  /* of fresh, one after the other */
+	unsigned fresh_overtook;  /* of fresh, since the connection took one of turn */
+	unsigned turn_iov;	  /* the first of turn in iov; or TX_NO_IOV */
+	bool has_woken;		  /* somebody whose write is done */
 	struct iovec iov[TX_IOV_MAX + TX_SLACK];
 	unsigned iov_len;
 	size_t bytes, payload; /* of the gather: with headers, and without */
@@ -405,6 +423,11 @@ weft_err tx_refuse(weft_mux *mux, uint32_t id);
 void tx_init(struct tx *tx);
 /* Frames of what waits, as much as there is room for, into iov. */
 void tx_gather(weft_mux *mux);
+/* So much of what it sent in its turn was not sent. */
+void tx_give_turn_back(weft_mux *mux, struct weft_stream *s, size_t len);
+/* Of iov what is behind cut was not sent, so none of tx.requests from first on: their streams
+ * come first again. */
+void tx_turn_back(weft_mux *mux, unsigned first, unsigned cut);
 /* The gather left something. */
 static inline bool tx_has_queue(const struct tx *tx)
 {

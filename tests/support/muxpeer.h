@@ -25,6 +25,7 @@
 
 #define PEER_KINDS 4 /* memory, small memory, tcp, simulated */
 #define PEER_RUNS (PEER_KINDS * 2)
+#define PEER_TCP 2
 #define PEER_SIM 3
 /* Streams of these ids are the harness's own: what the session sends for them is skipped. */
 #define PEER_FENCE 0x70000000u
