@@ -288,6 +288,33 @@ BOTH_TEST(a_server_answers_what_came_before_the_end)
 	return WEFT_OK;
 }
 
+static weft_err count_any(weft_rpc_request *request, void *user)
+{
+	(*(unsigned *)user)++;
+	return weft_rpc_request_reply(request, weft_rpc_request_message(request)->method);
+}
+
+BOTH_TEST(a_method_without_a_name_is_any_that_none_before_it_has)
+{
+	unsigned count = 0;
+	const weft_rpc_method methods[] = { { "echo", echo, NULL }, { NULL, count_any, &count } };
+	const weft_rpc_options options = { methods, 2, 0, 0 };
+	weft_rpc *client, *server;
+	weft_transport *ends[2];
+
+	want_ok(weft_transport_pair(ends, 0, NULL));
+	want_ok(weft_rpc_create_own(&client, ends[0], NULL));
+	want_ok(weft_rpc_create_own(&server, ends[1], &options));
+	expect(client, "echo", "[1]", "[1]");
+	want(count == 0);
+	expect(client, "other", "[1]", "\"other\"");
+	expect(client, "another", "[]", "\"another\"");
+	want(count == 2);
+	weft_rpc_free(client);
+	weft_rpc_free(server);
+	return WEFT_OK;
+}
+
 static weft_err scarce_body(void *arg)
 {
 	static const weft_rpc_method methods[] = { { "echo", echo, NULL } };
@@ -342,6 +369,7 @@ static void rpc_tests(TCase *tc)
 	both_add(tc, closing_ends_calls_and_handlers);
 	both_add(tc, notifications_come_in_order_and_are_not_answered);
 	both_add(tc, a_server_answers_what_came_before_the_end);
+	both_add(tc, a_method_without_a_name_is_any_that_none_before_it_has);
 	t_add(tc, without_memory_nothing_is_left);
 }
 
