@@ -20,8 +20,9 @@
  * claimed it answers, nobody else does.
  *
  * The session's life: `posts` has the fibers of requests and streams. Whatever ends the session (the
- * owner, a 404, a stream that is lost for good, a beginning that was) says so by `ending`; the life's fiber then cancels and
- * joins them, and only then tells the transport's receiver: nothing is delivered after the end.
+ * owner, a 404, a beginning that was not heard, a stream that is lost for good) says so by `ending`; the
+ * life's fiber then cancels and joins them, and only then tells the transport's receiver: nothing is
+ * delivered after the end.
  */
 #include "base/counter.h"
 #include "base/list.h"
