@@ -212,13 +212,14 @@ static void plan(void)
 	struct land_plan *p = &land.plan;
 
 	p->is_rough = has_faults;
+	p->is_exact = !lacks_memory;
 	p->is_modern = land_below(2);
 	p->die = often[land_below(4)] / 3;
 	p->hold = often[land_below(4)] / 2;
 	p->twice = often[land_below(4)];
 	p->strange = often[land_below(4)];
 	p->progress = often[land_below(4)] * 4;
-	p->ask = often[land_below(4)] * 2;
+	p->ask = often[land_below(4)] * 3;
 	p->shout = often[land_below(4)];
 	p->flood = often[land_below(4)] / 2;
 	p->garbage = often[land_below(4)];
@@ -260,10 +261,11 @@ static void plan_bridge(struct keeper *k)
 static void plan_bridges(void)
 {
 	struct keeper *k = w.keepers;
-	bool is_chain = land.plan.is_chain = land_below(2);
+	bool is_chain = land_below(2);
 	unsigned node;
 
 	w.is_lines = is_chain && land_below(4) == 0;
+	land.plan.is_exact &= !is_chain;
 	campaign_node(&w.children_node, "srv");
 	w.nodes[w.nodes_len++] = w.children_node;
 	campaign_node(&node, "a");

@@ -136,8 +136,8 @@ void land_overhear(const struct land_session *s, const char *text, size_t len)
 
 /*
  * A child's question, which names the request that it is about: one of the session's own, or, at a
- * shared child, one that nobody waits for any more. With two bridges, or time-outs, its client
- * may not have heard of that yet.
+ * shared child, one that nobody waits for any more. Its client knows that, unless it has not heard of
+ * it yet.
  */
 static void hear_question(const struct land_session *s, const weft_jsonrpc *rpc)
 {
@@ -157,7 +157,7 @@ static void hear_question(const struct land_session *s, const weft_jsonrpc *rpc)
 		return;
 	want(land.plan.is_shared && client < LAND_CLIENTS_MAX && number < LAND_SESSIONS_MAX);
 	other = land.sessions[client][number];
-	if (other && !land.plan.is_chain && !land.plan.is_rough &&
+	if (other && land.plan.is_exact && !other->is_leaving &&
 		weft_now() < other->since[ask] + LAND_TIMEOUT_MIN)
 		want(other->fates[ask] != LAND_FLYING);
 }

@@ -42,8 +42,10 @@
 struct land_plan {
 	bool is_rough;	/* the net has faults: connections may be lost, and silent */
 	bool is_shared; /* somewhere on the way clients share a child */
-	bool is_chain;	/* there are two bridges on it */
 	bool is_modern; /* children know 2026-07-28 */
+	/* what becomes of requests, clients hear before children say more: one bridge, which has
+	 * memory, and ends no session whose client is there */
+	bool is_exact;
 	/* permille of what a child is asked */
 	unsigned die, hold, twice, strange, progress, ask, shout, flood, garbage, huge, batch;
 	int64_t late_ns; /* its answers, at most */
@@ -86,6 +88,7 @@ struct land_session {
 	weft_deadline since[LAND_ASKS_MAX]; /* when it was asked */
 	unsigned asks_len;
 	bool is_stateless;
+	bool is_leaving;    /* its client has ended it, or does so now */
 	bool may_be_cut;    /* texts that end in the middle are the net's doing */
 	bool may_be_silent; /* so is a connection from which nothing comes any more */
 };

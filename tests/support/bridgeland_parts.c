@@ -197,4 +197,5 @@ void land_parts_plan(struct land_parts *parts)
 	if (land.plan.hold || land.plan.is_rough || land_below(2))
 		r->read_timeout_ns = (int64_t)(1 + land_below(20)) * LAND_SECOND;
 	land.plan.is_shared |= r->is_shared;
+	land.plan.is_exact &= !r->session_timeout_ns && !m->session_timeout_ns;
 }

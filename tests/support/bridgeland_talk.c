@@ -136,6 +136,7 @@ bool land_talk(struct land_session *s, weft_transport *transport_own, bool is_ca
 	talk.text = malloc(LAND_TEXT_SIZE);
 	want(talk.text != NULL);
 	converse(&talk, is_calm);
+	s->is_leaving = true;
 	if (land_below(2))
 		weft_transport_close(talk.t);
 	weft_transport_free(talk.t);

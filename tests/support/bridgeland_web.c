@@ -318,6 +318,7 @@ bool land_web(struct land_session *s, const char *address, bool is_calm)
 	converse(web);
 	if (stays)
 		(void)!weft_scope_wait(web->scope, WEFT_FOREVER);
+	s->is_leaving = true;
 	if (*web->session && !is_calm && land_below(3) == 0)
 		(void)post(web, "DELETE", NULL); /* whatever is under way */
 	web->is_leaving = true;
@@ -428,6 +429,7 @@ bool land_sse(struct land_session *s, const char *address, bool is_calm)
 	CAMPAIGN_INSIST(weft_scope_create(&web->scope));
 	if (!weft_scope_spawn(web->scope, "sse", sse_run, web))
 		sse_converse(web, text);
+	s->is_leaving = true;
 	weft_scope_free(web->scope);
 	is_good = land_is_answered(s);
 	land_end(s);
