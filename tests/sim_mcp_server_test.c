@@ -6,6 +6,7 @@
  * answer gets to another client; nothing is left. Once it has cleared up, all works.
  */
 #include "support/campaign.h"
+#include "support/roughhttp.h"
 
 #include <weft/mcp_server.h>
 
@@ -189,8 +190,8 @@ static weft_err serve(void *arg)
 
 struct client {
 	unsigned number;
-	char session[128];  /* "": none */
-	char event_id[256]; /* the last; "": none */
+	char session[ROUGH_SESSION_SIZE];   /* "": none */
+	char event_id[ROUGH_EVENT_ID_SIZE]; /* the last; "": none */
 	unsigned asked;
 	bool is_answered; /* the request that is under way */
 };
@@ -198,27 +199,6 @@ struct client {
 static weft_deadline soon(void)
 {
 	return weft_after_ns(100 * SECOND);
-}
-
-/* POST, or, without a body, GET. */
-static weft_err send_request(const struct client *c, weft_conn *conn, const char *body)
-{
-	char text[2048];
-	int n = snprintf(text, sizeof(text),
-		"%s /mcp HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAccept: application/json, "
-		"text/event-stream\r\nMCP-Protocol-Version: 2025-11-25\r\n%s%s%s%s%s%s",
-		body ? "POST" : "GET", *c->session ? "Mcp-Session-Id: " : "", c->session,
-		*c->session ? "\r\n" : "", !body ? "Last-Event-ID: " : "", !body ? c->event_id : "",
-		!body ? "\r\n" : "");
-
-	if (body)
-		n += snprintf(text + n, sizeof(text) - (size_t)n,
-			"Content-Type: application/json\r\nContent-Length: %zu\r\n\r\n%s",
-			strlen(body), body);
-	else
-		n += snprintf(text + n, sizeof(text) - (size_t)n, "\r\n");
-	want(n > 0 && (size_t)n < sizeof(text));
-	return weft_conn_write(conn, text, (size_t)n, NULL, soon());
 }
 
 /* A message that came for the request under way. */
@@ -236,83 +216,47 @@ static void take_message(struct client *c, const char *text)
 	c->is_answered = true;
 }
 
-struct head {
-	unsigned status;
-	size_t length;
-	bool is_stream;
-};
-
-static weft_err read_head(struct client *c, weft_conn *conn, struct head *head)
-{
-	char line[1024];
-	size_t got;
-	weft_err err;
-
-	*head = (struct head){ 0 };
-	while (!(err = weft_conn_read_line(conn, line, sizeof(line), &got, soon()))) {
-		if (!head->status) {
-			want(strncmp(line, "HTTP/1.1 ", 9) == 0);
-			head->status = (unsigned)atoi(line + 9);
-		}
-		if (strcmp(line, "\r\n") == 0)
-			return WEFT_OK;
-		if (strncmp(line, "Content-Length: ", 16) == 0)
-			head->length = strtoul(line + 16, NULL, 10);
-		if (strncmp(line, "Content-Type: text/event-stream", 31) == 0)
-			head->is_stream = true;
-		if (strncmp(line, "Mcp-Session-Id: ", 16) == 0)
-			snprintf(c->session, sizeof(c->session), "%.*s",
-				(int)strcspn(line + 16, "\r"), line + 16);
-	}
-	return err;
-}
-
 /* Events until the end: WEFT_OK; or until the client leaves, or the connection is lost. */
 static weft_err read_events(struct client *c, weft_conn *conn)
 {
-	char line[2048], data[2048] = "", id[256] = "";
-	size_t got;
+	char data[2048];
+	struct rough_event event = { .data = data, .size = sizeof(data) };
 	weft_err err;
 
-	while (!(err = weft_conn_read_line(conn, line, sizeof(line), &got, soon()))) {
-		line[strcspn(line, "\r\n")] = '\0';
-		if (strcmp(line, "0") == 0)
-			return WEFT_OK;
-		if (strncmp(line, "id: ", 4) == 0)
-			snprintf(id, sizeof(id), "%.255s", line + 4);
-		if (strncmp(line, "data: ", 6) == 0)
-			snprintf(data, sizeof(data), "%.2041s", line + 6);
-		if (*line || !*id)
-			continue;
-		/* an event's end, or a chunk's, behind which there is none */
-		memcpy(c->event_id, id, sizeof(id));
+	while (!(err = rough_event(conn, &event, soon()))) {
+		if (*event.id)
+			memcpy(c->event_id, event.id, sizeof(event.id));
 		if (*data)
 			take_message(c, data);
-		*data = *id = '\0';
 		if (both_random(10) == 0)
 			return WEFT_ERESET;
 	}
-	return err;
+	return err == WEFT_ECLOSED ? WEFT_OK : err;
 }
 
-/* True: it has come to an end: answered, or refused. */
+/* POST, or, without a body, GET. True: it has come to an end: answered, or refused. */
 static bool exchange(struct client *c, weft_conn *conn, const char *body)
 {
+	struct rough_ask ask = {
+		.method = body ? NULL : "GET", .session = c->session, .body = body
+	};
 	char text[2048];
-	struct head head;
-	weft_err err = send_request(c, conn, body);
+	struct rough_head head;
+	weft_err err;
 
+	if (!body)
+		ask.event_id = c->event_id;
+	err = rough_send(conn, &ask, soon());
 	if (!err)
-		err = read_head(c, conn, &head);
+		err = rough_head(conn, &head, soon());
 	if (err)
 		return false;
+	if (*head.session)
+		memcpy(c->session, head.session, sizeof(head.session));
 	if (head.is_stream)
 		return !read_events(c, conn) || c->is_answered;
-	if (head.length >= sizeof(text))
+	if (rough_body(conn, &head, text, sizeof(text), soon()))
 		return false;
-	if (weft_conn_read_full(conn, text, head.length, NULL, soon()))
-		return false;
-	text[head.length] = '\0';
 	if (head.status == 404)
 		*c->session = '\0';
 	if (head.status == 200)
