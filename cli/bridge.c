@@ -82,6 +82,8 @@ static const char help_flags[] =
 	"of messages:\n"
 	"  --session per|shared     a server for each session, or one for all (per)\n"
 	"  --session-timeout T      for a session in all, busy or not (off)\n"
+	"  --max-client-sessions N  of one token, or address, over HTTP (a tenth of\n"
+	"                           --max-connections)\n"
 	"  --max-message-size N     bytes, such as 1MiB (10MiB)\n"
 	"  --server NAME=CMD        a server at /NAME and the path; may be repeated\n"
 	"  --servers FILE           such servers in JSON, in the form {\"mcpServers\": {...}}; read\n"
@@ -192,6 +194,7 @@ static int arguments(struct bridge_command *c, const char *const *argv, bool *wa
 		{ "log-format", FLAG_TEXT, &c->log_format, 0, false },
 		{ "session", FLAG_TEXT, &c->session, 0, false },
 		{ "session-timeout", FLAG_DURATION, &o->session_timeout_ns, 0, false },
+		{ "max-client-sessions", FLAG_COUNT, &o->client_sessions_max, 0, false },
 		{ "max-message-size", FLAG_SIZE, &c->message_size_max, 0, false },
 		{ "token-file", FLAG_TEXT, &o->token_file, 0, false },
 		{ "allow-origin", FLAG_LIST, &c->origins, 0, false },

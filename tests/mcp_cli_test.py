@@ -225,6 +225,24 @@ class OnTheWeb(Case):
         client.initialize()
         self.assertEqual(client.echo("anew"), "anew")
 
+    def test_a_client_has_so_many_sessions_at_once(self):
+        bridge = self.bridge("--max-client-sessions", "2", "--session", "shared")
+        clients = [Client(bridge.port) for _ in range(2)]
+        for client in clients:
+            client.initialize()
+        other = Client(bridge.port)
+        conn, response = other.post({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {
+            "protocolVersion": "2025-11-25", "capabilities": {},
+            "clientInfo": {"name": "t", "version": "1"}}})
+        self.assertEqual(response.status, 429)
+        self.assertIn("127.0.0.1 has 2 sessions", response.read().decode())
+        conn.close()
+        clients[0].end()
+        until(lambda: other.status("POST", json.dumps({
+            "jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {
+                "protocolVersion": "2025-11-25", "capabilities": {},
+                "clientInfo": {"name": "t", "version": "1"}}})) == 200, "room for another")
+
     def test_health_is_told(self):
         bridge = self.bridge()
         client = Client(bridge.port, path="/healthz")

@@ -50,6 +50,9 @@ typedef struct weft_bridge_options {
 	bool session_shared;	    /* one server for all sessions, in place of one each */
 	size_t message_size_max;    /* bytes; 0: 10 MiB */
 	int64_t session_timeout_ns; /* of a session in all; 0: off */
+	/* Sessions at once of one token, or, without tokens, of one address, over HTTP; 0: a tenth of
+	 * connections_max, and 100 at least. */
+	size_t client_sessions_max;
 	/* Servers with names behind a listener of http:, in place of to and command, each at
 	 * /NAME and FROM's path: "NAME=CMD ARG..." */
 	const char *const *servers;
@@ -73,10 +76,10 @@ typedef struct weft_bridge_options {
 	void *user;
 } weft_bridge_options;
 
-#define WEFT_BRIDGE_OPTIONS_DEFAULT                                                            \
-	{                                                                                      \
-		NULL, NULL, NULL, 0, 0, 0, 0, 0, -1, 0, NULL, NULL, false, false, false, 0, 0, \
-			NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL                   \
+#define WEFT_BRIDGE_OPTIONS_DEFAULT                                                               \
+	{                                                                                         \
+		NULL, NULL, NULL, 0, 0, 0, 0, 0, -1, 0, NULL, NULL, false, false, false, 0, 0, 0, \
+			NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL                      \
 	}
 
 /* Checks every option and both endpoints, and reads the files that endpoints of TLS name; opens

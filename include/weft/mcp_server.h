@@ -21,9 +21,11 @@ typedef struct weft_mcp_server_options {
 	 * the same: who serves the session refuses it (-32022), and knows what it speaks. */
 	bool any_revision;
 
-	size_t sessions_max;	    /* at once: 503; 0: 1000 */
-	size_t sessions_client_max; /* of a principal, or, without tokens, of an address; 0: no limit */
-	size_t requests_max;	    /* of a session, unanswered: 429; 0: 1000 */
+	size_t sessions_max; /* at once: 503; 0: 1000 */
+	/* Of a principal, or, without tokens, of an address; 0: a tenth of sessions_max, and 100 at
+	 * least, so that one client leaves room for others; SIZE_MAX: no limit. */
+	size_t sessions_client_max;
+	size_t requests_max; /* of a session, unanswered: 429; 0: 1000 */
 	/* Of a session whose client has said nothing, and waits for nothing on a connection that is
 	 * open: a request whose client has gone is no use of it. 0: 30 min. */
 	int64_t idle_timeout_ns;

@@ -150,7 +150,10 @@ WEFT_API void weft_dump(int fd);
  * (files, getaddrinfo). On WEFT_ETIMEDOUT or WEFT_ECANCELED the work is abandoned:
  * it may still run, or run later, so arg must outlive it; abandoned(arg), when given,
  * is called in the pool's thread once the abandoned work is over (or, if it had not
- * begun, instead of it), and then frees arg. Any fiber or plain thread.
+ * begun, instead of it, by whoever finds that), and then frees arg. On every other result arg is the
+ * caller's again, and abandoned was not called: hence fn must not return these two where there is
+ * an abandoned. Without one the caller must not be cancelled: weft_shield_begin. Any fiber or plain
+ * thread.
  * Errors: WEFT_ECAPACITY (queue full), WEFT_ENOMEM, WEFT_ETIMEDOUT, WEFT_ECANCELED,
  * WEFT_EINVAL (no runtime), or what fn returned.
  */

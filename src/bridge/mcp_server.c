@@ -11,7 +11,8 @@
 
 #define SECONDS(n) (INT64_C(1000000000) * (n))
 #define MILLISECONDS(n) (INT64_C(1000000) * (n))
-#define ACCEPTING_MAX 64 /* sessions that nobody has taken yet */
+#define ACCEPTING_MAX 64	/* sessions that nobody has taken yet */
+#define CLIENT_SESSIONS_MIN 100 /* by default, of one client */
 #define PATH_MAX_LEN ((size_t)1024)
 
 /* ---- options ---- */
@@ -60,9 +61,16 @@ static weft_err copy_strings(
 	return WEFT_OK;
 }
 
+static size_t client_default(size_t sessions_max)
+{
+	return sessions_max / 10 > CLIENT_SESSIONS_MIN ? sessions_max / 10 : CLIENT_SESSIONS_MIN;
+}
+
 static void defaults(weft_mcp_server_options *o)
 {
 	o->sessions_max = o->sessions_max ? o->sessions_max : 1000;
+	if (!o->sessions_client_max)
+		o->sessions_client_max = client_default(o->sessions_max);
 	o->requests_max = o->requests_max ? o->requests_max : 1000;
 	o->idle_timeout_ns = o->idle_timeout_ns ? o->idle_timeout_ns : SECONDS(1800);
 	o->replay_events_max = o->replay_events_max ? o->replay_events_max : 1000;
@@ -218,7 +226,7 @@ static weft_err make_tables(weft_mcp_server *server)
 	options.keys = WEFT_MAP_INT;
 	if (!err)
 		err = weft_map_create(&server->stateless, &options);
-	if (!err && server->options.sessions_client_max && !server->token_file)
+	if (!err && server->options.sessions_client_max != SIZE_MAX && !server->token_file)
 		err = weft_map_create(&server->addresses, &plain);
 	if (!err)
 		err = weft_chan_create(

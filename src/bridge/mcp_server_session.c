@@ -85,7 +85,7 @@ static weft_err take_client(struct mcps_session *s, const char *peer)
 	weft_mcp_server *server = s->server;
 	size_t max = server->options.sessions_client_max;
 
-	if (s->kind == MCPS_STATELESS || !max)
+	if (s->kind == MCPS_STATELESS)
 		max = SIZE_MAX;
 	else if (server->addresses)
 		return take_address(s, peer);

@@ -354,6 +354,7 @@ static weft_err mcp_make(struct message_server *s)
 	options.transport = message_transport_options(b);
 	options.sessions_max = b->options.connections_max;
 	options.idle_timeout_ns = idle_ns(b) ? idle_ns(b) : INT64_MAX;
+	options.sessions_client_max = b->options.client_sessions_max;
 	options.session_timeout_ns = b->options.session_timeout_ns;
 	options.token_file = b->options.token_file;
 	options.any_revision = true;

@@ -37,6 +37,7 @@ static weft_err listener_only(const struct weft_bridge *b)
 		{ "allow_origins (--allow-origin)", is_list(o->allow_origins) && !has_metrics },
 		{ "allow_hosts (--allow-host)", is_list(o->allow_hosts) && !has_metrics },
 		{ "servers (--server, --servers)", b->servers.count > 0 },
+		{ "client_sessions_max (--max-client-sessions)", o->client_sessions_max != 0 },
 	};
 
 	for (size_t i = 0; i < sizeof(given) / sizeof(given[0]); i++) {

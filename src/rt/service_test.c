@@ -225,6 +225,40 @@ static weft_err abandon_main(void *arg)
 	return WEFT_OK;
 }
 
+static weft_err no_work(void *arg)
+{
+	(void)arg;
+	return WEFT_OK;
+}
+
+static weft_err offload_without_memory(void *arg)
+{
+	weft_err *result = arg;
+	int *value = mem_calloc(1, sizeof(*value));
+
+	if (!value) {
+		*result = WEFT_ENOMEM;
+		return WEFT_OK;
+	}
+	*result = weft_offload(no_work, value, abandoned, WEFT_FOREVER);
+	/* not abandoned: still ours */
+	mem_free(value);
+	return WEFT_OK;
+}
+
+START_TEST(offload_that_did_not_begin_leaves_its_argument_to_the_caller)
+{
+	T_EACH_FAILING_MALLOC(n) {
+		int64_t live = t_malloc_live();
+		weft_err result = WEFT_OK, err = run(offload_without_memory, &result, 1);
+
+		ck_assert(err == WEFT_OK || err == WEFT_ENOMEM);
+		ck_assert(result == WEFT_OK || (result == WEFT_ENOMEM && t_malloc_failed()));
+		ck_assert_int_eq(t_malloc_live(), live);
+	}
+}
+END_TEST
+
 START_TEST(abandoned_offload_frees_its_own_memory)
 {
 	int64_t live = t_malloc_live();
@@ -564,6 +598,7 @@ static void service_tests(TCase *tc)
 	t_add(tc, unwatch_waits_for_a_running_callback);
 	t_add(tc, offload_runs_blocking_work_beside_fibers);
 	t_add(tc, abandoned_offload_frees_its_own_memory);
+	t_add(tc, offload_that_did_not_begin_leaves_its_argument_to_the_caller);
 	t_add(tc, signals_are_events);
 	t_add(tc, a_signal_that_cannot_arrive_is_refused);
 	t_add(tc, a_sent_segv_kills_as_ever);
