@@ -742,7 +742,8 @@ BOTH_TEST(large_answers_come_whole_as_json_and_as_events)
 BOTH_TEST(sessions_come_and_go_and_nothing_is_left)
 {
 	char session[MCP_SESSION_SIZE];
-	struct mcpd_options options = { .mcp.sessions_max = 2000 };
+	struct mcpd_options options = { .mcp = { .sessions_max = 2000,
+						.sessions_client_max = SIZE_MAX } };
 	int rounds = weft_in_sim() ? 5 : 2000;
 	struct mcpd d;
 	weft_conn *conn;

@@ -151,7 +151,7 @@ static weft_err queue_add_own(struct relay_session *session, weft_message *messa
 	const struct relay_options *options = &session->relay->options;
 	struct session_queue *queue = &session->queue;
 	struct queued *queued = mem_alloc(sizeof(*queued));
-	size_t size = message->text.len;
+	size_t size = message->text.len, len, bytes;
 	bool has_room;
 
 	if (!queued) {
@@ -168,6 +168,8 @@ static weft_err queue_add_own(struct relay_session *session, weft_message *messa
 		queue->bytes += size;
 		word_put(&queue->is_used, 1);
 	}
+	len = queue->len;
+	bytes = queue->bytes;
 	rt_lock_release(&queue->lock);
 	if (has_room) {
 		weft_unpark(session->owner);
@@ -176,7 +178,8 @@ static weft_err queue_add_own(struct relay_session *session, weft_message *messa
 	weft_message_fini(&queued->message);
 	mem_free(queued);
 	return err_setf(WEFT_ECAPACITY,
-		"the client does not read: %zu messages wait for it already", options->queue_max);
+		"the client does not read: %zu messages of %zu bytes in all wait for it already",
+		len, bytes);
 }
 
 /* One that waits for its client. WEFT_ETIMEDOUT: it still does. */
