@@ -33,11 +33,15 @@ typedef struct weft_mcp_client_options {
 	int64_t idle_timeout_ns;
 	unsigned attempts_max; /* to open a stream again, in a row; 0: 5 */
 	size_t requests_max;   /* unanswered: WEFT_ECAPACITY; 0: 1000 */
+	/* A request that the server refuses since it does not know the session any more is given
+	 * back, as it was sent, with err WEFT_EAGAIN, before the session's end is told: it can be
+	 * sent in another. Otherwise it has no answer. */
+	bool gives_back;
 } weft_mcp_client_options;
 
-#define WEFT_MCP_CLIENT_OPTIONS_DEFAULT                                         \
-	{                                                                       \
-		WEFT_TRANSPORT_OPTIONS_DEFAULT, WEFT_MCP_AUTO, NULL, 0, 0, 0, 0 \
+#define WEFT_MCP_CLIENT_OPTIONS_DEFAULT                                                \
+	{                                                                              \
+		WEFT_TRANSPORT_OPTIONS_DEFAULT, WEFT_MCP_AUTO, NULL, 0, 0, 0, 0, false \
 	}
 
 /*

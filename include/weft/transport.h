@@ -38,6 +38,8 @@ typedef struct weft_message {
 	 * beginning, rpc.id its id, wherever that was, if it can be told (it does not lie in text),
 	 * and would_be its kind, if that can be told, or INVALID.
 	 * Of kind ERROR: why the transport itself answers, in the place of a server that did not.
+	 * Of kind REQUEST: WEFT_EAGAIN: it is one that was sent, and comes back untaken (see
+	 * gives_back of weft_mcp_client_options).
 	 * Otherwise WEFT_OK.
 	 */
 	weft_err err;

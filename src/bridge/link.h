@@ -75,7 +75,7 @@
 struct relay {
 	struct relay_options options; /* zeros replaced; its name is the relay's */
 	char *name;		      /* owned */
-	weft_scope *scope;	      /* of the shared link's fiber */
+	weft_scope *scope;	      /* of the shared link's fiber, and of what is sent again */
 	struct link *shared;	      /* NULL: a link a session */
 	struct word stopping;
 	struct rt_lock lock;
@@ -132,6 +132,7 @@ struct flight {
 	struct reclaim_node node; /* once the last user is gone */
 	struct refcount users;	  /* one for being in the map */
 	uint8_t kind;		  /* enum flight_kind */
+	bool was_given_back;	  /* by a server that did not take it: once */
 	bool is_landed_well; /* INITIALIZE: answered with a result; who took it out of the map */
 	bool is_settled; /* its end was counted; who took it out of the map, then the last user */
 	struct relay_session *session; /* NULL: OWN */
@@ -189,6 +190,7 @@ struct link {
 	struct word initialized;  /* notifications/initialized was sent */
 	struct word is_tainted;	  /* the server was initialized, or puzzled, by the link itself */
 	struct word has_answered; /* the server, since it was started */
+	struct word is_stale;	  /* the server gave something back: it is about to be lost */
 	struct word was_reached;  /* a server has answered, at any time */
 	struct counter heard_at;  /* when the server said something; kept if silence is timed */
 	struct word is_timed;	  /* the link's fiber has a timer for silence */
@@ -312,6 +314,8 @@ extern const weft_transport_sink link_client_sink; /* user: struct relay_session
 extern const weft_transport_sink link_server_sink; /* user: struct link */
 /* Shared: nobody's initialize is pending any more. */
 void link_init_settle(struct link *link, enum link_init init);
+/* A request that the server has not taken: another will get it, once. Server's sink. */
+void link_given_back(struct link *link, weft_message *message);
 /* Takes the session's question of that id out. False: there is none. */
 bool link_question_take(struct link *link, const struct relay_session *session, weft_json id);
 /* A session is over: its questions are answered with an error. */

@@ -563,7 +563,10 @@ static void server_message(void *user, weft_message *message)
 		down_notification(link, message);
 		break;
 	case WEFT_JSONRPC_REQUEST:
-		down_request(link, message);
+		if (weft_unlikely(message->err == WEFT_EAGAIN))
+			link_given_back(link, message);
+		else
+			down_request(link, message);
 		break;
 	case WEFT_JSONRPC_NONE:
 	case WEFT_JSONRPC_BATCH:

@@ -174,6 +174,7 @@ static weft_err start(struct link *link)
 	}
 	link->started_at = weft_now();
 	word_put(&link->is_lost, 0);
+	word_put(&link->is_stale, 0);
 	word_put(&link->has_answered, 0);
 	counter_set(&link->heard_at, (uint64_t)link->started_at);
 	err = weft_transport_start(link->server, &link_server_sink, link);

@@ -288,6 +288,83 @@ static void up_request(struct relay_session *session, weft_message *message)
 	launch(link, flight, message);
 }
 
+/* ---- what a server has not taken ---- */
+
+struct given_back {
+	struct link *link;
+	struct relay_session *session; /* held as one more request of its */
+	struct flight *flight;
+	weft_message message;
+};
+
+/* There is another server than the one that gave it back. */
+static bool is_sound(struct link *link)
+{
+	return (word64_get(&link->gate) & LINK_UP) && !word_get(&link->is_stale);
+}
+
+static weft_err launch_again(void *arg)
+{
+	struct given_back *g = arg;
+	struct link *link = g->link;
+	struct relay_session *session = g->session;
+	struct flight *flight = g->flight;
+	uint64_t number = flight->number;
+
+	if (await(link, flight, is_sound, LINK_WANT_SERVER,
+		    weft_after_ns(link->relay->options.connect_timeout_ns)))
+		launch(link, flight, &g->message);
+	/* a read-modify-write: either the session's end, which sweeps after it has put is_over,
+	 * finds the flight, or this does */
+	if (word_set_bits(&session->is_over, 0) && link_take(link, number, &flight))
+		flight_drop(link, flight);
+	weft_message_fini(&g->message);
+	mem_free(g);
+	session_leave(session);
+	return WEFT_OK;
+}
+
+/* False: it is the caller's still. */
+static bool send_again(struct link *link, struct flight *flight, weft_message *message)
+{
+	struct given_back *g;
+
+	if (flight->was_given_back || !session_enter(flight->session))
+		return false;
+	g = mem_alloc(sizeof(*g));
+	if (g) {
+		*g = (struct given_back){ .link = link, .session = flight->session };
+		g->flight = flight;
+		flight->was_given_back = true;
+		weft_message_move(&g->message, message);
+		g->message.err = WEFT_OK;
+		if (!weft_scope_spawn(link->relay->scope, "relay again", launch_again, g))
+			return true;
+		weft_message_move(message, &g->message);
+		mem_free(g);
+	}
+	session_leave(flight->session);
+	return false;
+}
+
+void link_given_back(struct link *link, weft_message *message)
+{
+	char text[LINK_TEXT_MAX];
+	struct flight *flight;
+	int64_t number;
+
+	(void)word_swap(&link->is_stale, 1);
+	if (weft_json_integer(message->rpc.id, &number) ||
+		!link_take(link, (uint64_t)number, &flight))
+		return; /* was cancelled */
+	if (send_again(link, flight, message))
+		return;
+	(void)snprintf(text, sizeof(text),
+		"server \"%s\" does not know the session, again and again", link->relay->name);
+	flight_refuse(flight, LINK_SERVER_LOST, none, text);
+	flight_drop(link, flight);
+}
+
 /* ---- the rest ---- */
 
 /* The client waits for that request no longer. */

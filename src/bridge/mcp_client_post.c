@@ -241,6 +241,18 @@ static void take_refusal(
 	mcp_take_error(p, error, p->why ? also : NULL);
 }
 
+/* The server has not looked at it: another session may. */
+static void give_back(struct mcp_post *p)
+{
+	weft_message message;
+
+	if (!p->client->remote->options.gives_back)
+		return;
+	weft_message_move(&message, &p->message);
+	message.err = WEFT_EAGAIN;
+	weft_transport_deliver_own(p->client->transport, &message);
+}
+
 /* A JSON-RPC error in the body is the answer, whatever the status. WEFT_EAGAIN: to be sent again. */
 static weft_err refused(struct mcp_post *p, weft_http_response *response)
 {
@@ -252,8 +264,11 @@ static weft_err refused(struct mcp_post *p, weft_http_response *response)
 	weft_err err = WEFT_OK;
 
 	if (is_session_lost(c, &p->message, response)) {
-		(void)mcp_claim(c, p);
+		bool is_wanted = mcp_claim(c, p);
+
 		mcp_session_lost(c);
+		if (is_wanted)
+			give_back(p);
 		return WEFT_OK;
 	}
 	body = error_body(c, response);

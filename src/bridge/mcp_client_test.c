@@ -447,6 +447,29 @@ static weft_err forgets(struct web *web, struct web_call *call)
 		"{\"jsonrpc\":\"2.0\",\"id\":null,\"error\":{\"code\":-32001,\"message\":\"?\"}}");
 }
 
+BOTH_TEST(what_finds_that_out_is_given_back_to_who_wants_it)
+{
+	struct web w = { .options = WEFT_MCP_CLIENT_OPTIONS_DEFAULT };
+	weft_message m;
+
+	w.options.gives_back = true;
+	web_begin(&w, forgets);
+	web_connect(&w);
+	web_initialize(&w);
+	web_ask(&w, 1, "forget", NULL);
+	web_hears_result(&w, 1, "{}");
+	web_ask(&w, 2, "echo", "{\"a\":1}");
+	want_ok(weft_transport_receive(w.t, &m, WEFT_FOREVER));
+	want(m.rpc.kind == WEFT_JSONRPC_REQUEST);
+	want(m.err == WEFT_EAGAIN);
+	want(weft_json_string_is(m.rpc.method, "echo"));
+	want(m.rpc.params.len == 7 && memcmp(m.rpc.params.text, "{\"a\":1}", 7) == 0);
+	weft_message_fini(&m);
+	web_hears_end(&w, WEFT_ERESET, "404");
+	web_end(&w);
+	return WEFT_OK;
+}
+
 BOTH_TEST(a_session_that_the_server_forgot_is_at_its_end)
 {
 	for (int by_note = 0; by_note < 2; by_note++) {
@@ -754,6 +777,7 @@ static void mcp_client_tests(TCase *tc)
 	both_add(tc, an_answer_that_is_late_is_an_error);
 	both_add(tc, requests_that_are_not_answered_are_bounded);
 	both_add(tc, a_session_that_the_server_forgot_is_at_its_end);
+	both_add(tc, what_finds_that_out_is_given_back_to_who_wants_it);
 	both_add(tc, a_close_ends_a_send_that_waits_for_the_server);
 	both_add(tc, each_of_many_requests_at_once_gets_one_answer);
 	both_add(tc, a_session_may_be_closed_at_any_moment);

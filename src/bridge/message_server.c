@@ -158,6 +158,7 @@ static weft_err url_make(
 	options.transport = message_transport_options(b);
 	options.era = is_sse ? WEFT_MCP_SSE : WEFT_MCP_AUTO;
 	options.request = &k->request;
+	options.gives_back = true;
 	return weft_outgoing_mcp(&k->outgoing, b->messages->client, url, &options);
 }
 

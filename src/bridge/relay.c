@@ -86,8 +86,7 @@ static weft_err start_shared(struct relay *relay)
 		relay->shared = NULL;
 		return err;
 	}
-	err = rt_scope_create_root(&relay->scope);
-	return err ? err : weft_scope_spawn(relay->scope, "relay", shared_fiber, relay->shared);
+	return weft_scope_spawn(relay->scope, "relay", shared_fiber, relay->shared);
 }
 
 weft_err relay_create(struct relay **out, const struct relay_options *options)
@@ -108,6 +107,8 @@ weft_err relay_create(struct relay **out, const struct relay_options *options)
 	relay->counts = checked.counts ? checked.counts : relay->own_counts;
 	if (!relay->name || !relay->counts)
 		err = err_set(WEFT_ENOMEM);
+	if (!err)
+		err = rt_scope_create_root(&relay->scope);
 	if (!err && checked.is_shared)
 		err = start_shared(relay);
 	if (err) {
@@ -135,7 +136,9 @@ void relay_free(struct relay *relay)
 	if (relay->shared) {
 		(void)word_swap(&relay->shared->closing, 1);
 		bell_ring(&relay->shared->bell);
-		weft_scope_free(relay->scope);
+	}
+	weft_scope_free(relay->scope);
+	if (relay->shared) {
 		link_fini(relay->shared);
 		mem_free(relay->shared);
 	}

@@ -234,6 +234,11 @@ static weft_err instance_run(void *arg)
 
 	s->is_dead = s->number <= fake->dies_early;
 	while (!s->is_dead && !weft_transport_receive(s->end, &message, WEFT_FOREVER)) {
+		if (s->number <= fake->forgets && weft_json_string_is(message.rpc.method, "who")) {
+			message.err = WEFT_EAGAIN;
+			(void)!weft_transport_send_own(s->end, &message, WEFT_FOREVER);
+			break;
+		}
 		do_message(s, &message.rpc);
 		weft_message_fini(&message);
 	}

@@ -35,6 +35,7 @@ struct fake {
 	bool is_silent;	     /* answers no server/discover, if it is old */
 	bool is_mute;	     /* answers no initialize either */
 	unsigned slow;	     /* so many of the first servers answer no server/discover */
+	unsigned forgets;    /* so many of the first servers give "who" back, and end */
 	unsigned dies_early; /* so many of the first servers end at once */
 	unsigned refuses;    /* so many of the first connections */
 	weft_err refusal;
