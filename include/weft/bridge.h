@@ -56,7 +56,8 @@ typedef struct weft_bridge_options {
 	/* Servers with names behind a listener of http:, in place of to and command, each at
 	 * /NAME and FROM's path: "NAME=CMD ARG..." */
 	const char *const *servers;
-	const char *servers_file;	  /* more of them: JSON with a member "mcpServers" */
+	/* more of them: JSON with a member "mcpServers"; weft_bridge_reload reads it again */
+	const char *servers_file;
 	const char *token_file;		  /* who may come: a token a line; NULL: anybody */
 	const char *const *allow_origins; /* Origin fields beside the listener's own */
 	const char *const *allow_hosts;	  /* Host fields beside those of loopback */
@@ -92,7 +93,7 @@ WEFT_API WEFT_MUST_CHECK weft_err weft_bridge_check(const weft_bridge_options *o
 WEFT_API WEFT_MUST_CHECK weft_err weft_bridge_open(
 	weft_bridge **out, const weft_bridge_options *options);
 /* The address of the n-th server of those that have names, from 0, at a listener of http:, and its
- * name; NULL: there is none. Until free. */
+ * name; NULL: there is none. Those that a reload took out are among them. Until free. */
 WEFT_API const char *weft_bridge_server(const weft_bridge *bridge, size_t n, const char **name);
 /* What FROM listens on, with the real port, or has connected to; "stdio:" for stdio.
  * Until free. */

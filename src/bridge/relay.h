@@ -46,7 +46,8 @@ struct relay_options {
 	const char *name;	 /* of the server: in errors and in the log; copied */
 	weft_outgoing *outgoing; /* borrowed until relay_free */
 	bool is_shared;		 /* one server for all sessions */
-	bool caller_tells;	 /* ... people why a session had no server: relay_serve's error */
+	/* The caller tells people why a session had no server (relay_serve's error): no warning does. */
+	bool caller_tells;
 
 	size_t sessions_max;	    /* at once; 0: 1000 */
 	size_t children_max;	    /* servers at once; 0: 64 */
