@@ -152,7 +152,8 @@ static void come_back(struct asking *a)
 	for (unsigned i = 0; i < TRIES && !a->is_over && !a->web->is_lost; i++) {
 		if (!land_nap((int64_t)land_below(LAND_SECOND)))
 			return;
-		a->leaves /= 2;
+		/* to the end, at last */
+		a->leaves = i + 1 < TRIES ? a->leaves / 2 : 0;
 		land.resumed++;
 		(void)exchange(a, &ask);
 	}
@@ -171,8 +172,8 @@ static weft_err ask_run(void *arg)
 	(void)exchange(a, &ask);
 	if (!a->is_over && *a->event_id && *web->session)
 		come_back(a);
-	/* its client has left, or has seen that the connection was lost */
-	if (!a->is_over && !web->is_leaving && !a->leaves)
+	/* its client has left, or has seen that a connection was lost, or the session */
+	if (!a->is_over && !web->is_leaving && !web->is_lost && !a->leaves)
 		want(land.plan.is_rough);
 	land_fail(web->s, a->ask);
 	free(a->text);
