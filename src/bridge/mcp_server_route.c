@@ -56,6 +56,7 @@ static struct mcps_stream *take(struct mcps_session *s, weft_map_key key)
 
 	if (!weft_map_remove(s->pending, key, &value))
 		return NULL;
+	mcps_session_touch(s); /* its client need not have heard of it yet */
 	(void)counter_sub(&s->requests, 1);
 	(void)counter_sub(&s->server->stats.requests_now, 1);
 	return weft_map_pointer(value);
