@@ -425,6 +425,8 @@ class Arguments(Case):
                 (["http://127.0.0.1:1/", "--", "cat"], "listen: in front"),
                 (["stdio:", "listen:http://:1"], "leave listen: out"),
                 (["listen:http://0.0.0.0:0", "--", "cat"], "--token-file", "--insecure"),
+                (["listen:tcp://0.0.0.0:0", "--token-file", bad, "--metrics",
+                  "listen:http://127.0.0.1:0", "--", "cat"], "--insecure"),
                 (["listen:http://:0", "--server", "a=cat", "--", "cat"], "in the place of TO"),
                 (["listen:tcp://:0", "--server", "a=cat"], "listen:http://"),
                 (["listen:http://:0", "--server", "a"], "NAME=CMD"),

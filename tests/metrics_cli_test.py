@@ -352,7 +352,7 @@ class Documented(Watched):
         self.assertEqual(len(listed), len(rows))
         with Bridge(LISTEN, "--", *FIXTURE) as far:
             scrapes = [self.scrape(self.bridge(*args)) for args in (
-                (LISTEN, "--", *FIXTURE), (LISTEN, far.url),
+                ("--record", self.path("r.jsonl"), LISTEN, "--", *FIXTURE), (LISTEN, far.url),
                 ("listen:tcp://127.0.0.1:0", "--", "cat"))]
         there = {}
         for name in {name for m in scrapes for name in m.families}:

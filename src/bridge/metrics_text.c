@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* What a scrape says; see metrics.h. docs/mcp.md lists it. */
+/* What a scrape says; see metrics.h. docs/metrics.md lists it. */
 #include "base/mem.h"
 #include "bridge/messages.h"
 #include "bridge/metrics.h"
 #include "bridge/process_usage.h"
+#include "bridge/record.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -502,6 +503,24 @@ static void servers(struct exposition *e, const struct messages *m)
 	mem_free(looks);
 }
 
+/* ---- the recording ---- */
+
+static void recording(struct exposition *e, const struct recorder *recorder)
+{
+	struct recorder_stats stats;
+
+	recorder_stats_get(recorder, &stats);
+	one(e, "weft_recording_messages_total", "counter", "Messages that were recorded.",
+		stats.lines);
+	one(e, "weft_recording_lost_messages_total", "counter",
+		"Messages that are not in the recording, since it could not be written.",
+		stats.lost);
+	one(e, "weft_recording_written_bytes_total", "counter", "Bytes that were written to it.",
+		stats.bytes);
+	one(e, "weft_recording_pending_bytes", "gauge", "Bytes that wait to be written to it.",
+		stats.pending);
+}
+
 /* ---- all ---- */
 
 void metrics_write(const struct weft_bridge *bridge, struct exposition *out)
@@ -513,5 +532,7 @@ void metrics_write(const struct weft_bridge *bridge, struct exposition *out)
 		servers(out, bridge->messages);
 	else
 		bytes(out, bridge);
+	if (bridge->recorder)
+		recording(out, bridge->recorder);
 	process(out);
 }
