@@ -236,8 +236,8 @@ WEFT_API WEFT_MUST_CHECK weft_err weft_stream_weight(weft_stream *stream, unsign
  * For so long no byte may be written, come, be read, or be told by the peer as read; then the
  * stream fails with WEFT_ERESET, what came before may still be read, and the peer gets a FIN: smux
  * has no other word. 0: never; else at least 1 ms, and less than 2^32 ms. It ends later than said
- * by a quarter of the session's idle_timeout_ns and 2 ms at most; where that is 0, by 10 s or
- * keepalive_interval_ns, the longer. Errors: WEFT_EINVAL (out of range).
+ * by a quarter of the session's idle_timeout_ns and 2 ms at most; where that is 0, by 20 s, or twice
+ * keepalive_interval_ns if that is longer. Errors: WEFT_EINVAL (out of range).
  */
 WEFT_API WEFT_MUST_CHECK weft_err weft_stream_idle_timeout(
 	weft_stream *stream, int64_t idle_timeout_ns);

@@ -66,9 +66,10 @@ static void look_at(weft_mux *m, struct weft_stream *s, uint32_t now_ms)
 {
 	uint32_t mark = movement(s), idle_ms = word_peek(&s->idle_ms);
 
-	if (mark != s->idle_mark) {
+	/* 0: where most streams have no time-out they are made without a look at the clock */
+	if (mark != s->idle_mark || s->idle_since == 0) {
 		s->idle_mark = mark;
-		s->idle_since = now_ms;
+		s->idle_since = now_ms | 1;
 	} else if (idle_ms > 0 && now_ms - s->idle_since >= idle_ms) {
 		counter_own_add(&m->counters.idled, 1);
 		mux_fail_stream(m, s, STREAM_IDLE);

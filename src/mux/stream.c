@@ -25,7 +25,8 @@ struct weft_stream *stream_create(weft_mux *mux, uint32_t id)
 	word_put(&s->window, WEFT_MUX_INITIAL_WINDOW);
 	word_put(&s->weight, WEFT_STREAM_WEIGHT_DEFAULT);
 	word_put(&s->idle_ms, (uint32_t)(mux->options.idle_timeout_ns / NS_PER_MS));
-	s->idle_since = (uint32_t)(weft_now() / NS_PER_MS);
+	if (mux->options.idle_timeout_ns > 0)
+		s->idle_since = (uint32_t)(weft_now() / NS_PER_MS) | 1;
 	word64_set(&s->credit, WEFT_MUX_INITIAL_WINDOW);
 	return s;
 }

@@ -16,6 +16,7 @@
 
 #define WINDOW_MIN ((size_t)4096) /* a smaller one is not worth its UPDs */
 #define RTT_PERIOD_NS INT64_C(10000000000)
+#define RTT_SAMPLE_MAX_NS INT64_C(2000000000) /* longer: the peer had nothing to send */
 #define RTT_LOOK_NS INT64_C(100000000)
 #define NS_PER_US 1000
 #define FAST_ROUND_TRIPS 2
@@ -51,7 +52,7 @@ static size_t wanted(const struct weft_stream *s, uint32_t consumed, uint32_t no
 		window = last;
 	if (window < WEFT_MUX_INITIAL_WINDOW)
 		window = WEFT_MUX_INITIAL_WINDOW;
-	if (s->is_told && rtt > 0 &&
+	if (s->is_told && last >= window && rtt > 0 &&
 		(int64_t)(now_us - s->told_at) * NS_PER_US < FAST_ROUND_TRIPS * rtt)
 		window *= 2;
 	return window;
@@ -155,7 +156,8 @@ void window_came(struct weft_stream *s)
 		(int32_t)(received - probe->limit) <= 0)
 		return;
 	now = weft_now();
-	add_sample(&s->mux->rtt, now, now > probe->at ? now - probe->at : 1);
+	if (now - probe->at < RTT_SAMPLE_MAX_NS)
+		add_sample(&s->mux->rtt, now, now > probe->at ? now - probe->at : 1);
 	word_put(&probe->armed, 0);
 }
 

@@ -285,6 +285,92 @@ PEER_TEST(mux_windows_grow_with_readers_that_keep_up)
 	weft_stream_free(slow);
 }
 
+/* Sends all that it may, waits until nothing more comes, 100 ms, and says what it may then. */
+static uint64_t round_of(
+	struct peer *p, weft_stream *stream, uint64_t *sent, uint64_t limit, int64_t read_slowly_ns)
+{
+	struct peer_frame f;
+	uint64_t from = *sent;
+	weft_fiber *flusher;
+
+	for (; *sent < limit; *sent += 32768)
+		peer_pattern(p, 3, *sent, limit - *sent < 32768 ? limit - *sent : 32768);
+	*sent = limit;
+	flusher = spawn(peer_flush_fiber, p);
+	for (int part = 4; part > 1 && read_slowly_ns; part--) {
+		uint64_t len = (limit - from) / (uint64_t)part;
+
+		OK(weft_sleep_ns(read_slowly_ns));
+		stream_want(stream, from, len);
+		from += len;
+	}
+	OK(weft_sleep_ns(read_slowly_ns));
+	stream_want(stream, from, limit - from);
+	join(flusher);
+	while (!peer_read(p, &f, MS(100))) {
+		ck_assert_int_eq(f.cmd, SMUX_UPD);
+		limit = f.consumed + f.window;
+	}
+	return limit;
+}
+
+PEER_TEST(mux_windows_grow_to_bandwidth_times_round_trip)
+{
+	uint64_t sent = 0, limit = WINDOW;
+	weft_stream *stream;
+
+	p->options.autotune_disabled = false;
+	peer_start(p);
+	stream = peer_accept(p, 3);
+	for (int i = 0; i < 8; i++)
+		limit = round_of(p, stream, &sent, limit, 0);
+	ck_assert_uint_ge(limit - sent, 2 << 20);
+	ck_assert_uint_le(limit - sent, p->options.max_receive_buffer);
+	ck_assert_uint_eq(peer_stats(p).stalls_memory, 0);
+	weft_stream_free(stream);
+}
+
+PEER_TEST(mux_windows_do_not_grow_for_who_reads_slowly)
+{
+	uint64_t sent = 0, limit = WINDOW;
+	weft_stream *stream;
+
+	p->options.autotune_disabled = false;
+	peer_start(p);
+	stream = peer_accept(p, 3);
+	for (int i = 0; i < 8; i++) {
+		limit = round_of(p, stream, &sent, limit, 3000000000);
+		ck_assert_uint_le(limit - sent, WINDOW);
+	}
+	weft_stream_free(stream);
+}
+
+/* All windows that were told stay within the bucket. */
+PEER_TEST(mux_windows_of_many_streams_stay_within_the_bucket)
+{
+	enum { MANY = 40 };
+	weft_stream *streams[MANY];
+
+	p->options.autotune_disabled = false;
+	p->options.max_receive_buffer = 1 << 20;
+	peer_start(p);
+	for (uint32_t i = 0; i < MANY; i++)
+		streams[i] = peer_accept(p, 3 + 2 * i);
+	for (uint64_t at = 0; at < 300000; at += 30000) {
+		for (uint32_t i = 0; i < MANY; i++) {
+			peer_pattern(p, 3 + 2 * i, at, 30000);
+			peer_flush(p);
+			stream_want(streams[i], at, 30000);
+		}
+		/* those who came first gave back what they had too much */
+		if (at >= 270000)
+			ck_assert_uint_le(peer_stats(p).windows, 1 << 20);
+	}
+	for (uint32_t i = 0; i < MANY; i++)
+		weft_stream_free(streams[i]);
+	PEER_UNTIL(p, stats, stats.windows == 0);
+}
+
 /* The reader goes on while the connection takes nothing: the latest is what counts. */
 PEER_TEST(mux_upds_are_joined_while_the_connection_is_full)
 {
@@ -487,6 +573,9 @@ static void window_tests(TCase *tc)
 	peer_add_v2(tc, mux_half_of_all_numbers_consumed_that_were_not_sent_fail_the_stream);
 	peer_add_v2(tc, mux_upd_comes_with_the_first_read_and_each_half_window);
 	peer_add_v2(tc, mux_windows_grow_with_readers_that_keep_up);
+	peer_add_sim_v2(tc, mux_windows_grow_to_bandwidth_times_round_trip);
+	peer_add_sim_v2(tc, mux_windows_do_not_grow_for_who_reads_slowly);
+	peer_add_sim_v2(tc, mux_windows_of_many_streams_stay_within_the_bucket);
 	peer_add_v2(tc, mux_upds_are_joined_while_the_connection_is_full);
 	peer_add_v1(tc, mux_no_upd_of_version_one);
 	peer_add(tc, mux_holds_the_initial_window_in_frames_of_a_byte);
