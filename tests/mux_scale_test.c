@@ -67,7 +67,8 @@ static void open_batch(weft_mux *client, weft_mux *server, weft_stream **a, weft
 
 static weft_err idle_streams(void *arg)
 {
-	weft_stream **a = calloc(STREAMS, sizeof(*a)), **b = calloc(STREAMS, sizeof(*b));
+	weft_stream **a = calloc(STREAMS, sizeof(weft_stream *));
+	weft_stream **b = calloc(STREAMS, sizeof(weft_stream *));
 	weft_mux_options o = options();
 	weft_mux *client = NULL, *server = NULL;
 	size_t before, used, tables;
