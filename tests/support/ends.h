@@ -220,11 +220,12 @@ UNUSED static weft_err ends_fiber(void *arg)
 UNUSED static void run_fiber(weft_fiber_fn fn, void *arg, bool sim)
 {
 	weft_run_options options = WEFT_RUN_OPTIONS_DEFAULT;
+	static uint64_t runs;
 	weft_sim_options sim_options = WEFT_SIM_OPTIONS_DEFAULT;
 	int fds = t_fds_open();
 
 	options.workers = 2;
-	sim_options.seed = t_seed();
+	sim_options.seed = t_seed() + runs++; /* a test's runs differ */
 	sim_options.partial_permille = 300;
 	if (sim)
 		OK(weft_sim_run(fn, arg, &sim_options, NULL));
