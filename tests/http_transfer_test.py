@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-# weft-test: timeout=240
+# weft-test: timeout=240 not=tsan
 """weft http's transfers: files, terminals, event streams, redirects, codings, proxies, TLS,
 signals."""
 import gzip

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* weft-test: timeout=180 not=aarch64 */
+/* weft-test: timeout=180 not=aarch64,tsan */
 /*
  * weft's mux with Go's smux at the other end, over TCP. Each test plays its scenario in both
  * roles and both versions, four sessions at once; the digests of what each end sent and got

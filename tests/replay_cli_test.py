@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-# weft-test: timeout=120
+# weft-test: timeout=120 not=tsan
 """weft replay: what weft bridge --record has recorded, played again as client and as server."""
 import json
 import os
