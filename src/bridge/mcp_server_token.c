@@ -231,7 +231,9 @@ weft_err mcps_tokens_parse(struct mcps_tokens **out, const char *name, const cha
 	if (!tokens || !r)
 		goto out;
 	refcount_init(&tokens->refs, 1);
-	*r = (struct reading){ .tokens = tokens, .before = before, .file = name };
+	r->tokens = tokens;
+	r->before = before;
+	r->file = name;
 	err = take_lines(r, text, len);
 	if (err)
 		goto out;
