@@ -147,11 +147,6 @@ void relay_free(struct relay *relay)
 	mem_free(relay);
 }
 
-const char *relay_name(const struct relay *relay)
-{
-	return relay->name;
-}
-
 static uint64_t total(const struct counter *counters, size_t len)
 {
 	uint64_t sum = 0;

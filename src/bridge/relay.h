@@ -102,6 +102,5 @@ struct relay_stats {
 	uint64_t invalid; /* what was no message, either way */
 };
 void relay_stats_get(const struct relay *relay, struct relay_stats *out);
-const char *relay_name(const struct relay *relay);
 
 #endif

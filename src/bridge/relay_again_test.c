@@ -4,11 +4,6 @@
 
 #include <string.h>
 
-#define CALL(id, method) "{\"jsonrpc\":\"2.0\",\"id\":" id ",\"method\":\"" method "\"}"
-#define CANCEL(id)                                                                                  \
-	"{\"jsonrpc\":\"2.0\",\"method\":\"notifications/cancelled\",\"params\":{\"requestId\":" id \
-	"}}"
-
 static struct {
 	struct fake fake;
 	struct relay_options options;
@@ -23,8 +18,7 @@ static void begin(unsigned forgets, bool is_shared)
 	s.fake.forgets = forgets;
 	s.options.is_shared = is_shared;
 	s.options.starts_max = UINT32_MAX;
-	fake_open(&s.fake, &s.options);
-	want_ok(relay_create(&s.relay, &s.options));
+	s.relay = fake_relay_open(&s.fake, &s.options);
 	talker_open(&s.talker, s.relay);
 	talker_initialize(&s.talker);
 	wait_count(&s.fake.initialized, 1);
@@ -32,14 +26,8 @@ static void begin(unsigned forgets, bool is_shared)
 
 static struct relay_stats end(void)
 {
-	struct relay_stats stats;
-
 	want_ok(talker_close(&s.talker));
-	relay_stats_get(s.relay, &stats);
-	want(stats.sessions_now == 0);
-	relay_free(s.relay);
-	fake_close(&s.fake, &s.options);
-	return stats;
+	return fake_relay_close(&s.fake, &s.options, s.relay);
 }
 
 static void is_taken_by_the_next(bool is_shared)

@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#define CALL(id, method) "{\"jsonrpc\":\"2.0\",\"id\":" id ",\"method\":\"" method "\"}"
 #define MS INT64_C(1000000)
 #define SESSIONS 3
 
@@ -25,8 +24,7 @@ static void setup(void)
 
 static void begin(unsigned sessions)
 {
-	fake_open(&s.fake, &s.options);
-	want_ok(relay_create(&s.relay, &s.options));
+	s.relay = fake_relay_open(&s.fake, &s.options);
 	for (s.open = 0; s.open < sessions; s.open++) {
 		talker_open(&s.t[s.open], s.relay);
 		talker_initialize(&s.t[s.open]);
@@ -35,15 +33,9 @@ static void begin(unsigned sessions)
 
 static struct relay_stats end(void)
 {
-	struct relay_stats stats;
-
 	for (unsigned i = 0; i < s.open; i++)
 		want_ok(talker_close(&s.t[i]));
-	relay_stats_get(s.relay, &stats);
-	want(stats.sessions_now == 0);
-	relay_free(s.relay);
-	fake_close(&s.fake, &s.options);
-	return stats;
+	return fake_relay_close(&s.fake, &s.options, s.relay);
 }
 
 /* What is held by the server now, of whomever. */

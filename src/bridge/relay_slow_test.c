@@ -5,7 +5,6 @@
 
 #include <string.h>
 
-#define CALL(id, method) "{\"jsonrpc\":\"2.0\",\"id\":" id ",\"method\":\"" method "\"}"
 #define MS INT64_C(1000000)
 
 /* It takes what comes, never says anything, and is slow to hear of what was cancelled. */

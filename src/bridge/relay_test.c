@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#define CALL(id, method) "{\"jsonrpc\":\"2.0\",\"id\":" id ",\"method\":\"" method "\"}"
 #define MS INT64_C(1000000)
 
 static struct {
@@ -17,8 +16,7 @@ static struct {
 
 static void begin(void)
 {
-	fake_open(&s.fake, &s.options);
-	want_ok(relay_create(&s.relay, &s.options));
+	s.relay = fake_relay_open(&s.fake, &s.options);
 }
 
 static void setup(void)
@@ -28,13 +26,7 @@ static void setup(void)
 
 static struct relay_stats end(void)
 {
-	struct relay_stats stats;
-
-	relay_stats_get(s.relay, &stats);
-	want(stats.sessions_now == 0);
-	relay_free(s.relay);
-	fake_close(&s.fake, &s.options);
-	return stats;
+	return fake_relay_close(&s.fake, &s.options, s.relay);
 }
 
 BOTH_TEST(an_answer_comes_back_under_its_own_id)

@@ -5,14 +5,10 @@
 
 #include <string.h>
 
-#define CALL(id, method) "{\"jsonrpc\":\"2.0\",\"id\":" id ",\"method\":\"" method "\"}"
 #define MODERN(id, method)                                                                      \
 	"{\"jsonrpc\":\"2.0\",\"id\":" id ",\"method\":\"" method                               \
 	"\",\"params\":{\"_meta\":{\"io.modelcontextprotocol/protocolVersion\":\"2026-07-28\"," \
 	"\"io.modelcontextprotocol/clientCapabilities\":{}}}}"
-#define CANCEL(id)                                                                                  \
-	"{\"jsonrpc\":\"2.0\",\"method\":\"notifications/cancelled\",\"params\":{\"requestId\":" id \
-	"}}"
 #define HEARD_MAX 8
 
 /* A client whose messages come in fibers of their own. */
@@ -63,8 +59,7 @@ static const weft_transport_ops web_ops = { "http", web_start, web_send, web_clo
 
 static void begin(void)
 {
-	fake_open(&s.fake, &s.options);
-	want_ok(relay_create(&s.relay, &s.options));
+	s.relay = fake_relay_open(&s.fake, &s.options);
 	want_ok(weft_transport_create(&s.web, &web_ops, NULL, "web", NULL));
 	s.talker.relay = s.relay;
 	s.talker.relays = s.web;
@@ -79,10 +74,7 @@ static struct relay_stats end(void)
 		weft_transport_deliver_end(s.web, WEFT_ECLOSED, "");
 	if (s.talker.fiber)
 		want_ok(talker_close(&s.talker));
-	relay_stats_get(s.relay, &stats);
-	want(stats.sessions_now == 0);
-	relay_free(s.relay);
-	fake_close(&s.fake, &s.options);
+	stats = fake_relay_close(&s.fake, &s.options, s.relay);
 	for (unsigned i = 0; i < counter_get(&s.heard_len); i++)
 		weft_message_fini(&s.heard[i]);
 	return stats;

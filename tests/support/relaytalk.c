@@ -304,6 +304,27 @@ void fake_close(struct fake *fake, struct relay_options *options)
 	weft_outgoing_free(options->outgoing);
 }
 
+struct relay *fake_relay_open(struct fake *fake, struct relay_options *options)
+{
+	struct relay *relay = NULL;
+
+	fake_open(fake, options);
+	want_ok(relay_create(&relay, options));
+	return relay;
+}
+
+struct relay_stats fake_relay_close(
+	struct fake *fake, struct relay_options *options, struct relay *relay)
+{
+	struct relay_stats stats;
+
+	relay_stats_get(relay, &stats);
+	want(stats.sessions_now == 0);
+	relay_free(relay);
+	fake_close(fake, options);
+	return stats;
+}
+
 /* ---- clients ---- */
 
 static weft_err serve(void *arg)

@@ -26,6 +26,12 @@
 #include "base/counter.h"
 #include "bridge/relay.h"
 
+/* What clients say; literals. */
+#define CALL(id, method) "{\"jsonrpc\":\"2.0\",\"id\":" id ",\"method\":\"" method "\"}"
+#define CANCEL(id)                                                                                  \
+	"{\"jsonrpc\":\"2.0\",\"method\":\"notifications/cancelled\",\"params\":{\"requestId\":" id \
+	"}}"
+
 #define FAKE_HELD_MAX 64
 #define TALKER_ROOM 8 /* messages that lie on the way to a client that does not read */
 
@@ -51,6 +57,10 @@ struct fake {
 void fake_open(struct fake *fake, struct relay_options *options);
 /* Every server has ended, or ends now. */
 void fake_close(struct fake *fake, struct relay_options *options);
+/* The same with a relay in front of it. No session may be left; what it counted. */
+struct relay *fake_relay_open(struct fake *fake, struct relay_options *options);
+struct relay_stats fake_relay_close(
+	struct fake *fake, struct relay_options *options, struct relay *relay);
 
 struct talker {
 	struct relay *relay;
