@@ -150,7 +150,8 @@ typedef struct weft_http_request {
 	/*
 	 * Redirects to be followed (RFC 9110, section 15.4), at most WEFT_HTTP_REDIRECTS_MAX; 0:
 	 * none, and the response that redirects is the answer. A POST becomes GET at 301 and
-	 * 302, all but HEAD at 303; otherwise the body is sent again, if it can be. To another
+	 * 302, all but HEAD at 303; otherwise the body is sent again, if it can be, and not over
+	 * the same connection, which the server may be about to close. To another
 	 * origin Authorization, Cookie and Proxy-Authorization are not sent, and from https to
 	 * http none is followed, unless redirects_downgrade.
 	 * Errors of send then: WEFT_ECAPACITY (more), WEFT_EPROTO (a loop, or to no http URL),

@@ -214,7 +214,8 @@ struct link {
 
 	/* the link's fiber only */
 	struct backoff backoff;
-	unsigned failures; /* in a row */
+	unsigned failures;	     /* in a row */
+	weft_deadline failing_since; /* the first of them */
 	weft_deadline started_at;
 	bool is_up;	   /* LINK_UP is in the gate */
 	bool was_started;  /* a server was, at any time */

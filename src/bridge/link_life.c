@@ -5,8 +5,9 @@
  *	start -> watch -> lost: answer what was in flight -> (wait) -> start ...
  *	  |        |
  *	  |	   over, or a fresh one is wanted
- *	  in vain, starts_max times in a row: who waits is told why; a session of its own ends,
- *	  a shared link rests until somebody wants a server again
+ *	  in vain, starts_max times in a row, and as long as one that was there before may take to
+ *	  come back: who waits is told why; a session of its own ends, a shared link rests until
+ *	  somebody wants a server again
  */
 #include "base/check.h"
 #include "base/err.h"
@@ -252,14 +253,23 @@ static void die(struct link *link, weft_err err)
 	session_fail(link->only, err, link->why);
 }
 
+/* One that was there, and is started again by others, is waited for as long as requests wait. */
+static bool may_come_back(const struct link *link)
+{
+	return word_get(&link->was_reached) &&
+		weft_now() - link->failing_since < link->relay->options.connect_timeout_ns;
+}
+
 /* Why is set. */
 static void in_vain(struct link *link, weft_err err)
 {
-	link->failures++;
+	if (link->failures++ == 0)
+		link->failing_since = weft_now();
 	/* that there are enough already is no fault of the server's */
 	if (err != WEFT_ECAPACITY)
 		counts_failing(link->relay->counts);
-	if (!is_final(err) && link->failures < link->relay->options.starts_max) {
+	if (!is_final(err) &&
+		(link->failures < link->relay->options.starts_max || may_come_back(link))) {
 		rest(link, weft_after_ns(backoff_next(&link->backoff)));
 		return;
 	}

@@ -49,10 +49,12 @@ struct relay_options {
 	/* The caller tells people why a session had no server (relay_serve's error): no warning does. */
 	bool caller_tells;
 
-	size_t sessions_max;	    /* at once; 0: 1000 */
-	size_t children_max;	    /* servers at once; 0: 64 */
-	size_t requests_max;	    /* of a session, in flight, either way; 0: 1000 */
-	unsigned starts_max;	    /* in a row, in vain, before clients are told; 0: 5 */
+	size_t sessions_max; /* at once; 0: 1000 */
+	size_t children_max; /* servers at once; 0: 64 */
+	size_t requests_max; /* of a session, in flight, either way; 0: 1000 */
+	/* In a row, in vain, before clients are told; and connect_timeout_ns must have passed of one
+	 * that was there before. 0: 5. */
+	unsigned starts_max;
 	size_t queue_max;	    /* shared: messages that wait for one slow client; 0: 1000 */
 	size_t queue_bytes_max;	    /* ... and their bytes; 0: 16 MiB */
 	int64_t connect_timeout_ns; /* for a server, and for its answer to initialize; 0: 10 s */

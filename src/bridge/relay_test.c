@@ -304,6 +304,28 @@ BOTH_TEST(a_server_that_dies_again_and_again_ends_the_session)
 	return WEFT_OK;
 }
 
+/* Others start it again, and that takes them longer than so many tries. */
+BOTH_TEST(a_server_that_was_there_is_waited_for_while_requests_wait)
+{
+	struct talker t;
+
+	setup();
+	s.options.starts_max = 2;
+	begin();
+	talker_open(&t, s.relay);
+	talker_initialize(&t);
+	s.fake.refuses = 5; /* the first connection was not */
+	s.fake.refusal = WEFT_EREFUSED;
+	talker_say(&t, CALL("1", "die"));
+	talker_hears_error(&t, "1", -32000, "lost");
+	talker_say(&t, CALL("2", "who"));
+	talker_hears_result(&t, "2", "{\"n\":2}");
+	want_ok(talker_close(&t));
+	want(counter_get(&s.fake.connects) == 6);
+	end();
+	return WEFT_OK;
+}
+
 static void count_message(void *user, const struct relay_message *message)
 {
 	unsigned *counts = user;
@@ -699,6 +721,7 @@ static void relay_tests(TCase *tc)
 	both_add(tc, a_server_that_does_not_start_is_an_error_that_says_so);
 	both_add(tc, a_server_is_started_several_times_before_that);
 	both_add(tc, a_server_that_dies_again_and_again_ends_the_session);
+	both_add(tc, a_server_that_was_there_is_waited_for_while_requests_wait);
 	both_add(tc, each_message_at_the_clients_side_is_recorded);
 	both_add(tc, what_is_in_flight_is_bounded);
 	both_add(tc, sessions_and_servers_are_bounded);

@@ -184,6 +184,10 @@ static weft_err walk_step(struct walk *w, weft_http_response *response, bool *is
 		if (err)
 			weft_http_url_fini(&step.url);
 	}
+	/* Who redirects a body has perhaps not read it, and closes for that though its answer has
+	 * promised to keep the connection, as nginx does: what may not be sent twice goes elsewhere. */
+	if (!err && sent.body != REDIRECT_NO_BODY && !step.is_get)
+		response->keep = false;
 	/* its sender, too, is done with the body then */
 	weft_http_response_free(response);
 	if (!err)

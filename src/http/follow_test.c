@@ -3,6 +3,7 @@
  * that says what it is told to. */
 #define _POSIX_C_SOURCE 200809L
 #include "support/both.h"
+#include "support/rawhttp.h"
 #include "support/webfake.h"
 
 #include <stdio.h>
@@ -191,6 +192,41 @@ BOTH_TEST(a_post_becomes_a_get_or_brings_its_body_along)
 		want(w.a.requests + w.b.requests == 2);
 		web_close(&w);
 	}
+	return WEFT_OK;
+}
+
+/* Promises to keep a connection whose request it has not read, and closes it. */
+static void closes_unread(struct raw_conn *c)
+{
+	char length[16];
+
+	while (raw_request(c)) {
+		if (c->served > 1) /* of what comes on the same connection it knows nothing */
+			return;
+		if (strcmp(c->target, "/307") == 0)
+			raw_say(c,
+				"HTTP/1.1 307 Temporary Redirect\r\nLocation: /end\r\n"
+				"Connection: keep-alive\r\nContent-Length: 0\r\n\r\n");
+		else if (raw_field(c, "Content-Length", length, sizeof(length)))
+			raw_say(c, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi");
+	}
+}
+
+BOTH_TEST(a_body_is_not_sent_again_where_it_may_lie_unread)
+{
+	struct raw_server server;
+	struct web w;
+
+	raw_start(&server, closes_unread, NULL, NULL);
+	web_open(&w, hop, "");
+	snprintf(w.url, sizeof(w.url), "%s/307", server.url);
+	w.request.method = "POST";
+	w.request.body = "abc";
+	w.request.body_size = 3;
+	expect(&w, "hi");
+	want(counter_get(&server.conns) == 2);
+	web_close(&w);
+	raw_stop(&server);
 	return WEFT_OK;
 }
 
@@ -649,6 +685,7 @@ static void follow_tests(TCase *tc)
 	both_add(tc, a_redirect_is_followed_on_the_same_connection);
 	both_add(tc, without_leave_a_redirect_is_the_answer);
 	both_add(tc, a_post_becomes_a_get_or_brings_its_body_along);
+	both_add(tc, a_body_is_not_sent_again_where_it_may_lie_unread);
 	both_add(tc, a_body_that_is_gone_is_an_error);
 	both_add(tc, credentials_reach_their_own_origin_alone);
 	both_add(tc, credentials_left_behind_do_not_come_back);
