@@ -67,7 +67,7 @@ BOTH_TEST(a_modern_server_that_is_slow_to_start_is_modern_all_the_same)
 	setup();
 	s.fake.is_modern = true;
 	s.fake.slow = 1;
-	s.options.connect_timeout_ns = 100 * MS;
+	s.options.connect_timeout_ns = 500 * MS;
 	begin();
 	talker_open(&t, s.relay);
 	talker_say(&t, "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"who\",\"params\":{" MODERN "}}");
