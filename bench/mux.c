@@ -424,6 +424,21 @@ static bool client_reports(const struct mux_row *row)
 	return row->kind == ROW_PINGPONG || row->kind == ROW_OPEN;
 }
 
+/* Of all that went through this end, there and back, in copies of what a write, or one way of a round
+ * trip, carries. */
+static void copies_report(const struct end *end)
+{
+	weft_mux_stats stats;
+	double message = end->plan->row->kind == ROW_FLOW ? (double)end->plan->row->write_size
+							  : MESSAGE_SIZE;
+	weft_mux_stats_get(end->mux, &stats);
+	double copied = (double)(stats.bytes_in - stats.uncopied_in) +
+		(double)(stats.bytes_out - stats.uncopied_out);
+	if (!end->meter.quiet)
+		meter_report_each(&end->meter, "copies",
+			copied / message / ((double)end->total / meter_unit(&end->meter)));
+}
+
 static void end_run(const struct plan *plan, weft_conn *conn, weft_mux_role role)
 {
 	bool is_client = role == WEFT_MUX_CLIENT;
@@ -435,6 +450,7 @@ static void end_run(const struct plan *plan, weft_conn *conn, weft_mux_role role
 	must(weft_mux_create_own(&end.mux, conn, role, &plan->mux), "weft_mux_create_own");
 	(is_client ? clients : servers)[plan->row->kind](&end);
 	meter_report(&end.meter, end.counted, end.total);
+	copies_report(&end);
 	weft_mux_close(end.mux);
 	/* What was written last is on its way still. */
 	weft_err err = weft_mux_wait(end.mux, PATIENCE);

@@ -13,8 +13,9 @@
  * A row first sends bytes that are compared, then, for a fixed time, as many as it can,
  * which nothing looks at. In between the client waits for an answer on each stream. The
  * end that sees the work done reports the figure. Each reports its processor time
- * (ROW-cpu-client and -server, or ROW-cpu when both are one process) and all that it did,
- * the compared part too (ROW-units), for who counts its system calls.
+ * (ROW-cpu-client and -server, or ROW-cpu when both are one process), how often a thread of
+ * its slept and was woken (ROW-wakes-...), what weft copied (ROW-copies-...), and all that it
+ * did, the compared part too (ROW-units), for who counts its system calls.
  */
 #include "bench.h"
 #include "tcp.h"
@@ -43,6 +44,7 @@ struct mux_row {
 	enum row_kind kind;
 	const char *per; /* what processor time is divided by */
 	double per_count;
+	const char *what; /* that system calls, wakes and copies are of */
 	/* of a flow: */
 	size_t lanes; /* streams, or connections */
 	size_t write_size, read_size;
@@ -52,13 +54,15 @@ struct mux_row {
 };
 
 static const struct mux_row mux_rows[] = {
-	{ "bulk-1", ROW_FLOW, "s/GiB", 1 << 30, 1, 65536, 65536, 16 << 20, "GiB/s", 1 << 30 },
-	{ "bulk-64", ROW_FLOW, "s/GiB", 1 << 30, 64, 65536, 65536, 1 << 20, "GiB/s", 1 << 30 },
-	{ "messages-64", ROW_FLOW, "s/million", 1e6 * MESSAGE_SIZE, 64, MESSAGE_SIZE, 4096, 65536,
-		"messages/s", MESSAGE_SIZE },
-	{ "pingpong", ROW_PINGPONG, "s/million", 1e6, 0, 0, 0, 0, NULL, 0 },
-	{ "open-16", ROW_OPEN, "s/million", 1e6, 0, 0, 0, 0, NULL, 0 },
-	{ "idle", ROW_IDLE, NULL, 1, 0, 0, 0, 0, NULL, 0 },
+	{ "bulk-1", ROW_FLOW, "s/GiB", 1 << 30, "write", 1, 65536, 65536, 16 << 20, "GiB/s",
+		1 << 30 },
+	{ "bulk-64", ROW_FLOW, "s/GiB", 1 << 30, "write", 64, 65536, 65536, 1 << 20, "GiB/s",
+		1 << 30 },
+	{ "messages-64", ROW_FLOW, "s/million", 1e6 * MESSAGE_SIZE, "message", 64, MESSAGE_SIZE,
+		4096, 65536, "messages/s", MESSAGE_SIZE },
+	{ "pingpong", ROW_PINGPONG, "s/million", 1e6, "roundtrip", 0, 0, 0, 0, NULL, 0 },
+	{ "open-16", ROW_OPEN, "s/million", 1e6, "stream", 0, 0, 0, 0, NULL, 0 },
+	{ "idle", ROW_IDLE, NULL, 1, NULL, 0, 0, 0, 0, NULL, 0 },
 };
 
 static inline const struct mux_row *mux_row_find(const char *name)
@@ -99,12 +103,13 @@ struct meter {
 	const struct mux_row *row;
 	const char *end; /* "-client", "-server"; "" when both are this process */
 	bool quiet;	 /* the other end reports the process's processor time */
-	int64_t began_ns, took_ns, cpu_ns;
+	int64_t began_ns, took_ns, cpu_ns, wakes;
 };
 
 static inline int64_t meter_begin(struct meter *m)
 {
 	m->cpu_ns = bench_cpu_ns();
+	m->wakes = bench_wakes();
 	m->began_ns = bench_now_ns();
 	return m->began_ns + (int64_t)bench_count(1500000000);
 }
@@ -113,6 +118,7 @@ static inline void meter_end(struct meter *m)
 {
 	m->took_ns = bench_now_ns() - m->began_ns;
 	m->cpu_ns = bench_cpu_ns() - m->cpu_ns;
+	m->wakes = bench_wakes() - m->wakes;
 }
 
 static inline void meter_report_as(
@@ -123,16 +129,31 @@ static inline void meter_report_as(
 	bench_report(name, value, unit);
 }
 
+static inline double meter_unit(const struct meter *m)
+{
+	return m->row->kind == ROW_FLOW ? (double)m->row->write_size : 1;
+}
+
+/* "ROW-KIND-END", so much of a write, a message, ... */
+static inline void meter_report_each(const struct meter *m, const char *kind, double value)
+{
+	char what[32], unit[32];
+	snprintf(what, sizeof what, "-%s%s", kind, m->end);
+	snprintf(unit, sizeof unit, "%s/%s", kind, m->row->what);
+	meter_report_as(m, what, value, unit);
+}
+
 /* counted while the meter ran, total in all: bytes of a flow, else round trips. */
 static inline void meter_report(const struct meter *m, uint64_t counted, uint64_t total)
 {
 	char what[32];
-	double unit = m->row->kind == ROW_FLOW ? (double)m->row->write_size : 1;
+	double unit = meter_unit(m);
 	if (m->quiet)
 		return;
 	snprintf(what, sizeof what, "-cpu%s", m->end);
 	meter_report_as(m, what, (double)m->cpu_ns / 1e9 / ((double)counted / m->row->per_count),
 		m->row->per);
+	meter_report_each(m, "wakes", (double)m->wakes / ((double)counted / unit));
 	meter_report_as(m, "-units", (double)total / unit, "units");
 }
 

@@ -142,6 +142,9 @@ typedef struct weft_mux_stats {
 	uint64_t idled;		      /* ended by their idle time-out */
 	size_t streams;		      /* alive now */
 	uint64_t bytes_in, bytes_out; /* payload */
+	/* Of these, what the session did not copy: given to weft_stream_read_buf, or sent from the
+	 * writer's own memory. The rest was copied once. */
+	uint64_t uncopied_in, uncopied_out;
 	uint64_t frames_in, frames_out;
 	uint64_t wire_in, wire_out; /* bytes of the connection: payload and headers */
 	uint64_t reads, writes;	    /* calls of the connection; wire_out / writes: the mean */

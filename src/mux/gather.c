@@ -229,6 +229,7 @@ static bool add_request_frame(weft_mux *m, struct weft_stream *s)
 	add_iov(tx, (void *)(uintptr_t)r->data, len); /* the conn only reads it */
 	r->data += len;
 	r->left -= len;
+	tx->uncopied += len;
 	count_data(m, s, len);
 	return r->left > 0;
 }
@@ -376,7 +377,7 @@ void tx_gather(weft_mux *m)
 	tx->iov_len = tx->heads_len = tx->requests_len = 0;
 	tx->frames = 0;
 	tx->turn_iov = TX_NO_IOV;
-	tx->bytes = tx->payload = 0;
+	tx->bytes = tx->payload = tx->uncopied = 0;
 	/* SYN, UPD (two heads), FIN */
 	while (tx->control.first && has_room(tx, 4)) {
 		struct push_node *node = list_pop(&tx->control);

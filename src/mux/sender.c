@@ -178,6 +178,7 @@ static void keep_rest(weft_mux *m, struct tx_frame *f, unsigned at, size_t sent_
 		tx_give_turn_back(m, f->stream, f->len);
 		counter_own_sub(&f->stream->frames_out, 1);
 		tx->payload -= f->len;
+		tx->uncopied -= f->len;
 		tx->frames--;
 		tx->iov[f->iov].iov_len = payload->iov_len = 0;
 	} else if (f->iov + 1 >= at) {
@@ -185,6 +186,7 @@ static void keep_rest(weft_mux *m, struct tx_frame *f, unsigned at, size_t sent_
 
 		memcpy(tx->spill + sent, (uint8_t *)payload->iov_base + sent,
 			payload->iov_len - sent);
+		tx->uncopied -= payload->iov_len - sent;
 		payload->iov_base = tx->spill;
 	}
 }
@@ -253,6 +255,7 @@ static weft_err write_gathered(weft_mux *m)
 		tx->fresh_overtook = 0;
 	counter_own_add(&m->counters.frames_out, tx->frames);
 	counter_own_add(&m->counters.bytes_out, tx->payload);
+	counter_own_add(&m->counters.uncopied_out, tx->uncopied);
 	return_requests(m, err != WEFT_OK);
 	if (!tx->is_pending)
 		free_chunks(tx);

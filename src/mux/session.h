@@ -197,6 +197,7 @@ struct tx {
 	struct iovec iov[TX_IOV_MAX + TX_SLACK];
 	unsigned iov_len;
 	size_t bytes, payload; /* of the gather: with headers, and without */
+	size_t uncopied;       /* of payload, from writers' own memory */
 	unsigned frames;
 	bool is_pending; /* iov: what the conn did not take; all of it is the session's own */
 	uint8_t heads[(TX_HEADS + TX_SLACK) * SMUX_HEADER_SIZE];
@@ -232,12 +233,14 @@ struct refusal {
 struct mux_counters {
 	struct counter opened, accepted, refused;
 	struct counter stalls_window, stalled_window_ns; /* writers add */
+	struct counter uncopied_in;			 /* readers add */
 	/* the reader's fiber, or the worker, writes */
 	struct counter reads, frames_in, bytes_in, wire_in, idled;
 	struct counter stalls_buffer, stalls_memory, stalls_reader;
 	struct counter stalled_buffer_ns, stalled_memory_ns;
 	/* the role writes */
 	struct counter writes, frames_out, bytes_out, wire_out, stalls_conn, stalled_conn_ns;
+	struct counter uncopied_out;
 	struct counter write_sizes[WEFT_MUX_WRITE_SIZES];
 };
 

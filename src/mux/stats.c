@@ -44,6 +44,8 @@ void weft_mux_stats_get(const weft_mux *m, weft_mux_stats *out)
 		.streams = counter_get(&m->alive),
 		.bytes_in = counter_get(&c->bytes_in),
 		.bytes_out = counter_get(&c->bytes_out),
+		.uncopied_in = counter_get(&c->uncopied_in),
+		.uncopied_out = counter_get(&c->uncopied_out),
 		.frames_in = counter_get(&c->frames_in),
 		.frames_out = counter_get(&c->frames_out),
 		.wire_in = counter_get(&c->wire_in),

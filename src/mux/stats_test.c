@@ -48,6 +48,10 @@ PEER_TEST(mux_counts_bytes_frames_and_writes)
 	ck_assert_uint_eq(stats.wire_in, 51000 + 13 * SMUX_HEADER_SIZE);
 	ck_assert_uint_eq(stats.bytes_out, 10000);
 	ck_assert_uint_ge(stats.wire_out, 10000 + 10 * SMUX_HEADER_SIZE);
+	/* at most one frame of it was cut, and what it lacked kept for later */
+	ck_assert_uint_le(stats.uncopied_out, 10000);
+	if (!p->buffers_little)
+		ck_assert_uint_eq(stats.uncopied_out, 10000);
 	for (unsigned i = 0; i < WEFT_MUX_WRITE_SIZES; i++)
 		sum += stats.write_sizes[i];
 	for (unsigned i = 4; i < WEFT_MUX_WRITE_SIZES; i++)
@@ -56,6 +60,30 @@ PEER_TEST(mux_counts_bytes_frames_and_writes)
 	ck_assert_uint_le(large, 2); /* of at least 4096 bytes */
 	weft_stream_free(a);
 	weft_stream_free(b);
+}
+
+PEER_TEST(mux_counts_what_it_does_not_copy)
+{
+	weft_stream *stream;
+	weft_buf got;
+
+	peer_start(p);
+	stream = peer_accept(p, 3);
+	peer_pattern(p, 3, 0, 1000);
+	peer_flush(p);
+	stream_want(stream, 0, 300);
+	ck_assert_uint_eq(peer_stats(p).uncopied_in, 0);
+	for (size_t left = 700; left > 0;) {
+		OK(weft_stream_read_buf(stream, &got, 0, weft_after_ms(5000)));
+		left -= got.len;
+		weft_buf_unref(&got);
+	}
+	ck_assert_uint_eq(peer_stats(p).uncopied_in, 700);
+	stream_write(stream, 0, 500);
+	peer_want_data(p, 3, 0, 500);
+	PEER_UNTIL(p, stats, stats.bytes_out == 500);
+	ck_assert_uint_eq(peer_stats(p).uncopied_out, 0);
+	weft_stream_free(stream);
 }
 
 PEER_TEST(mux_counts_a_writer_that_waits_for_the_window)
@@ -234,6 +262,7 @@ PEER_TEST(mux_says_what_memory_it_holds)
 static void stats_tests(TCase *tc)
 {
 	peer_add(tc, mux_counts_bytes_frames_and_writes);
+	peer_add(tc, mux_counts_what_it_does_not_copy);
 	peer_add_v2(tc, mux_counts_a_writer_that_waits_for_the_window);
 	peer_add(tc, mux_counts_a_connection_that_is_full);
 	peer_add_v2(tc, mux_counts_a_reader_that_is_slow);

@@ -338,6 +338,7 @@ weft_err weft_stream_read_buf(weft_stream *s, weft_buf *out, size_t size, weft_d
 			s->unread = s->unread->next;
 			*out = account_hand_out(s->mux->account, n);
 		}
+		(void)counter_add(&s->mux->counters.uncopied_in, out->len);
 		window_took(s, out->len);
 	}
 	stream_leave(s, GATE_READ);

@@ -43,6 +43,7 @@ type row struct {
 	kind                int
 	per                 string
 	perCount            float64
+	what                string
 	lanes               int
 	writeSize, readSize int
 	checked             int
@@ -51,13 +52,13 @@ type row struct {
 }
 
 var rows = []row{
-	{"bulk-1", kindFlow, "s/GiB", 1 << 30, 1, 65536, 65536, 16 << 20, "GiB/s", 1 << 30},
-	{"bulk-64", kindFlow, "s/GiB", 1 << 30, 64, 65536, 65536, 1 << 20, "GiB/s", 1 << 30},
-	{"messages-64", kindFlow, "s/million", 1e6 * messageSize, 64, messageSize, 4096, 65536,
+	{"bulk-1", kindFlow, "s/GiB", 1 << 30, "write", 1, 65536, 65536, 16 << 20, "GiB/s", 1 << 30},
+	{"bulk-64", kindFlow, "s/GiB", 1 << 30, "write", 64, 65536, 65536, 1 << 20, "GiB/s", 1 << 30},
+	{"messages-64", kindFlow, "s/million", 1e6 * messageSize, "message", 64, messageSize, 4096, 65536,
 		"messages/s", messageSize},
-	{"pingpong", kindPingpong, "s/million", 1e6, 0, 0, 0, 0, "", 0},
-	{"open-16", kindOpen, "s/million", 1e6, 0, 0, 0, 0, "", 0},
-	{"idle", kindIdle, "", 1, 0, 0, 0, 0, "", 0},
+	{"pingpong", kindPingpong, "s/million", 1e6, "roundtrip", 0, 0, 0, 0, "", 0},
+	{"open-16", kindOpen, "s/million", 1e6, "stream", 0, 0, 0, 0, "", 0},
+	{"idle", kindIdle, "", 1, "", 0, 0, 0, 0, "", 0},
 }
 
 func rowFind(name string) *row {
@@ -109,23 +110,26 @@ type meter struct {
 	began time.Time
 	took  time.Duration
 	cpu   float64
+	wakes int64
 }
 
-func cpuSeconds() float64 {
+// Processor seconds, and how often a thread slept and was woken.
+func spent() (float64, int64) {
 	var used syscall.Rusage
 	must(syscall.Getrusage(syscall.RUSAGE_SELF, &used))
-	return float64(used.Utime.Nano()+used.Stime.Nano()) / 1e9
+	return float64(used.Utime.Nano()+used.Stime.Nano()) / 1e9, used.Nvcsw
 }
 
 func (m *meter) begin() time.Time {
-	m.cpu = cpuSeconds()
+	m.cpu, m.wakes = spent()
 	m.began = time.Now()
 	return m.began.Add(time.Duration(count(1500000000)))
 }
 
 func (m *meter) finish() {
 	m.took = time.Since(m.began)
-	m.cpu = cpuSeconds() - m.cpu
+	cpu, wakes := spent()
+	m.cpu, m.wakes = cpu-m.cpu, wakes-m.wakes
 }
 
 func (m *meter) reportAs(what string, value float64, unit string) {
@@ -139,6 +143,8 @@ func (m *meter) report(counted, total int) {
 	}
 	if !m.quiet {
 		m.reportAs("-cpu"+m.end, m.cpu/(float64(counted)/m.row.perCount), m.row.per)
+		m.reportAs("-wakes"+m.end, float64(m.wakes)/(float64(counted)/float64(unit)),
+			"wakes/"+m.row.what)
 		m.reportAs("-units", float64(total)/float64(unit), "units")
 	}
 }
