@@ -31,7 +31,7 @@ PUBLIC = {
     "conn": "net", "net": "net", "process": "net",
     "json": "proto", "jsonrpc": "proto", "sse": "proto", "tls": "net",
     "http": "http", "http_client": "http", "http_server": "http", "sse_client": "http",
-    "ws": "ws", "mux": "mux",
+    "ws": "ws", "mux": "mux", "mux_poller": "mux",
     "bridge": "bridge", "transport": "bridge", "rpc": "bridge", "replay": "bridge",
     "mcp_server": "bridge", "mcp_client": "bridge",
     "weft": "bridge",

@@ -22,6 +22,7 @@
 #include <weft/mcp_server.h>
 #include <weft/mutex.h>
 #include <weft/mux.h>
+#include <weft/mux_poller.h>
 #include <weft/net.h>
 #include <weft/once.h>
 #include <weft/oneshot.h>

@@ -234,6 +234,15 @@ static bool add_request_frame(weft_mux *m, struct weft_stream *s)
 	return r->left > 0;
 }
 
+/* Its small writes, if there are any. */
+static bool take_chunk(struct weft_stream *s)
+{
+	s->framing = slot_take(&s->out);
+	if (s->framing && weft_unlikely(s->framing->is_awaited))
+		stream_ring(s);
+	return s->framing;
+}
+
 /* Takes what it has to send next. False: nothing. */
 static bool take_data(struct weft_stream *s)
 {
@@ -241,15 +250,13 @@ static bool take_data(struct weft_stream *s)
 
 	if (s->is_held || s->framing)
 		return s->is_held ? s->held->left > 0 : true;
-	s->framing = slot_take(&s->out);
-	if (s->framing)
+	if (take_chunk(s))
 		return true;
 	r = slot_take(&s->big);
 	if (!r)
 		return false;
 	/* small writes that came between the look at them and this one go first */
-	s->framing = slot_take(&s->out);
-	if (s->framing) {
+	if (take_chunk(s)) {
 		(void)slot_swap(&s->big, r);
 		return true;
 	}

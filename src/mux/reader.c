@@ -45,6 +45,10 @@ void mux_settle(weft_mux *m, struct weft_stream *s)
 		(void)word_set_bits(&s->state, STREAM_DEAD);
 	else if (!table_insert(&m->table, s))
 		(void)word_set_bits(&s->state, STREAM_NOMEM);
+	else
+		return;
+	/* it may be in use already, elsewhere */
+	stream_kick(s);
 }
 
 void mux_inbox_drain(weft_mux *m)
@@ -66,16 +70,16 @@ void mux_inbox_drain(weft_mux *m)
 
 static void hand_over(struct weft_stream *s)
 {
-	weft_parker *parker;
+	void *waiter;
 
 	if (!s->newest)
 		return;
-	parker = s->is_taken_back ? feed_put_back(&s->feed, s->newest)
+	waiter = s->is_taken_back ? feed_put_back(&s->feed, s->newest)
 				  : feed_push(&s->feed, s->newest, s->oldest);
 	s->newest = s->oldest = NULL;
 	s->is_taken_back = false;
-	if (parker)
-		weft_unpark(parker);
+	if (waiter)
+		poll_wake(waiter);
 	/* closed by then: whoever closed it may not have found this */
 	if (weft_unlikely(word_get(&s->state) & STREAM_CLOSED))
 		stream_drain_feed(s);
@@ -275,7 +279,7 @@ static void on_upd(weft_mux *m, const struct smux_frame *f)
 	if (!s)
 		return;
 	word64_set(&s->credit, (uint64_t)f->consumed << 32 | f->window);
-	bell_ring(&s->writer);
+	stream_ring(s);
 }
 
 /* False: the session is dead. */
@@ -338,6 +342,7 @@ static bool on_syn(weft_mux *m, uint32_t id)
 		weft_stream_free(s);
 	} else {
 		(void)counter_add(&m->counters.accepted, 1);
+		poll_look(m);
 	}
 	return true;
 }

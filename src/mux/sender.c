@@ -451,6 +451,7 @@ weft_err mux_sender(void *arg)
 	bell_clear(&m->sender);
 	end_sending(m);
 	weft_chan_close(m->over);
+	poll_look(m);
 	weft_shield_end();
 	mux_unref(m);
 	return WEFT_OK;

@@ -38,6 +38,7 @@ void mux_die(weft_mux *m, weft_err err, const char *text)
 	snprintf(m->death_text, sizeof(m->death_text), "%s", text);
 	(void)word_set_bits(&m->state, MUX_DEAD);
 	weft_chan_close(m->backlog);
+	poll_look(m);
 	m->last = NULL;
 	for (size_t i = 0; i < m->table.cap; i++) {
 		while (m->table.heads[i]) {
@@ -75,6 +76,7 @@ static void destroy(weft_mux *m)
 	weft_chan_unref(m->over);
 	table_fini(&m->table);
 	account_unref(m->account);
+	poll_free(slot_take(&m->poll));
 	mem_free(m->tx.spill);
 	mem_free(m->local_name);
 	mem_free(m->peer_name);
@@ -213,6 +215,7 @@ void weft_mux_close(weft_mux *m)
 	if (word_set_bits(&m->state, MUX_CLOSING) & MUX_CLOSING)
 		return;
 	weft_chan_close(m->backlog);
+	poll_look(m);
 	if (mux_is_here(m))
 		mux_die(m, WEFT_ECLOSED, "the session was closed");
 	bell_ring(&m->account->stalled);
@@ -225,6 +228,7 @@ void weft_mux_abort(weft_mux *m)
 {
 	(void)word_set_bits(&m->state, MUX_CLOSING);
 	weft_chan_close(m->backlog);
+	poll_look(m);
 	/* before streams are told: a FIN of theirs must not get out, and look like an end */
 	weft_conn_abort(m->conn);
 	if (mux_is_here(m))
@@ -236,6 +240,8 @@ void weft_mux_free(weft_mux *m)
 {
 	if (!m)
 		return;
+	if (mux_poll(m))
+		poll_remove(mux_poll(m));
 	weft_mux_close(m);
 	drop_backlog(m);
 	mux_unref(m);
@@ -259,8 +265,10 @@ bool mux_enter(weft_mux *m)
 
 void mux_leave(weft_mux *m)
 {
-	if (counter_leave(&m->alive) == 0 && (word_get(&m->state) & MUX_DRAINING))
+	if (counter_leave(&m->alive) == 0 && (word_get(&m->state) & MUX_DRAINING)) {
 		weft_chan_close(m->drained);
+		poll_look(m);
+	}
 }
 
 weft_err weft_mux_drain(weft_mux *m, weft_deadline until)
@@ -270,6 +278,7 @@ weft_err weft_mux_drain(weft_mux *m, weft_deadline until)
 
 	if (!(word_set_bits(&m->state, MUX_DRAINING) & MUX_DRAINING)) {
 		weft_chan_close(m->backlog);
+		poll_look(m);
 		(void)counter_try_enter(&m->alive, UINT64_MAX);
 		mux_leave(m);
 	}
@@ -326,6 +335,8 @@ weft_err weft_mux_accept(weft_mux *m, weft_stream **out, weft_deadline until)
 {
 	weft_err err = weft_chan_recv(m->backlog, out, until);
 
+	while (err == WEFT_ETIMEDOUT && !poll_arm(m))
+		err = weft_chan_recv(m->backlog, out, WEFT_NOW);
 	if (err != WEFT_ECLOSED)
 		return err;
 	return mux_death(m);

@@ -25,6 +25,7 @@
  */
 #include "base/counter.h"
 #include "mux/account.h"
+#include "mux/poll.h"
 #include "proto/smux/smux.h"
 #include "sync/feed.h"
 #include "sync/gate.h"
@@ -53,6 +54,7 @@ enum {
 struct tx_chunk {
 	struct tx_chunk *next;
 	uint32_t room, len, off; /* of data; off: framed already */
+	bool is_awaited;	 /* its writer found it full, and is to be told that it was taken */
 	uint8_t head[SMUX_HEADER_SIZE];
 	uint8_t data[];
 };
@@ -151,7 +153,7 @@ struct weft_stream {
 	struct slot big; /* tx_request */
 	struct counter written;
 	struct word64 credit; /* consumed << 32 | window, as the peer told */
-	struct bell writer;
+	struct bell writer;   /* or a poll_entry, for good */
 };
 #define STREAM_SIZE_MAX 248 /* what malloc makes 256 of */
 _Static_assert(sizeof(struct weft_stream) <= STREAM_SIZE_MAX, "a stream is small");
@@ -283,6 +285,7 @@ struct weft_mux {
 	weft_chan *backlog;		     /* of weft_stream * */
 	weft_chan *drained;		     /* closed when it drains and no stream is left */
 	weft_chan *over;		     /* closed when nothing is left to do */
+	struct slot poll;		     /* poll_entry; for good */
 	struct mux_counters counters;
 
 	/* the reader's fiber, or the worker's */
@@ -328,6 +331,11 @@ static inline bool mux_is_here(const weft_mux *m)
 
 /* session.c */
 void mux_unref(weft_mux *mux);
+/* What a poller has of it; NULL: it was never in one. */
+static inline struct poll_entry *mux_poll(const weft_mux *m)
+{
+	return slot_look(&m->poll);
+}
 /* The worker's: every stream fails so, nothing new comes. The first call counts. */
 void mux_die(weft_mux *mux, weft_err err, const char *text);
 /* The error of calls after its death. */
@@ -345,6 +353,22 @@ static inline void stream_ref(struct weft_stream *s)
 void stream_unref(struct weft_stream *s);
 /* Wakes its reader and its writer, so that they look at the state. */
 void stream_kick(struct weft_stream *s);
+/* What a poller has of it; NULL: it was never in one. Constant within a call that writes. */
+static inline struct poll_entry *stream_poll(const struct weft_stream *s)
+{
+	return poll_entry_of(bell_waiter(&s->writer));
+}
+/* Its writer may go on: it looks at the state. */
+static inline void stream_ring(struct weft_stream *s)
+{
+	weft_parker *waiter = bell_waiter(&s->writer);
+	struct poll_entry *e = poll_entry_of(waiter);
+
+	if (weft_unlikely(e))
+		poll_look_stream(s, e);
+	else if (waiter)
+		weft_unpark(waiter);
+}
 /* The error of a stream whose state has one of STREAM_FAILED. */
 weft_err stream_failure(const struct weft_stream *s, uint32_t state);
 /* As its reader or its writer (GATE_READ, GATE_WRITE), until stream_leave. */
@@ -357,6 +381,9 @@ void stream_drain(struct weft_stream *s);
 void stream_drain_feed(struct weft_stream *s);
 /* The worker is to look at it: it was opened, or may have ended. */
 void stream_tell_worker(struct weft_stream *s);
+
+/* write.c: false: it would have to wait for the peer's window. */
+bool stream_is_writable(const struct weft_stream *s);
 
 /* table.c: the worker's */
 struct weft_stream *table_find(const struct table *table, uint32_t id);

@@ -40,6 +40,7 @@ void stream_unref(struct weft_stream *s)
 	stream_drain(s);
 	mem_free(s->framing);
 	mem_free(slot_take(&s->out));
+	poll_free(stream_poll(s));
 	mem_free(s);
 	mux_unref(mux);
 }
@@ -70,11 +71,11 @@ void stream_drain(struct weft_stream *s)
 
 void stream_kick(struct weft_stream *s)
 {
-	weft_parker *parker = feed_kick(&s->feed);
+	void *waiter = feed_kick(&s->feed);
 
-	if (parker)
-		weft_unpark(parker);
-	bell_ring(&s->writer);
+	if (waiter)
+		poll_wake(waiter);
+	stream_ring(s);
 }
 
 void stream_tell_worker(struct weft_stream *s)
@@ -88,8 +89,12 @@ void stream_tell_worker(struct weft_stream *s)
 	if (word_swap(&s->inboxed, 1))
 		return;
 	stream_ref(s);
-	if (pushlist_push(&m->inbox, &s->inbox) == PUSH_REFUSED)
+	if (pushlist_push(&m->inbox, &s->inbox) == PUSH_REFUSED) {
+		/* dead; whoever said so to its streams did not know of this one */
+		(void)word_set_bits(&s->state, STREAM_DEAD);
+		stream_kick(s);
 		stream_unref(s);
+	}
 }
 
 weft_err stream_failure(const struct weft_stream *s, uint32_t state)
@@ -170,6 +175,8 @@ void weft_stream_free(weft_stream *s)
 {
 	if (!s)
 		return;
+	if (stream_poll(s))
+		poll_remove(stream_poll(s));
 	weft_stream_close(s);
 	gate_wait_gone(&s->gate);
 	stream_unref(s);
@@ -202,13 +209,23 @@ weft_err weft_stream_weight(weft_stream *s, unsigned weight)
 
 /* ---- reading ---- */
 
+/* A poller's reader: what comes from now on is an event. */
+static weft_err arm(struct weft_stream *s)
+{
+	struct poll_entry *e = stream_poll(s);
+
+	if (weft_unlikely(e) && !feed_wait(&s->feed, poll_waiter(e)))
+		return WEFT_OK;
+	return err_set(WEFT_ETIMEDOUT);
+}
+
 static weft_err wait_fed(struct weft_stream *s, uint32_t state, weft_deadline until)
 {
 	weft_parker *parker;
 	weft_err err = WEFT_OK;
 
 	if (until == WEFT_NOW)
-		return err_set(WEFT_ETIMEDOUT);
+		return arm(s);
 	parker = rt_parker_self();
 	if (!parker)
 		return err_set(WEFT_ENOMEM);
@@ -232,15 +249,19 @@ static weft_err await_unread(struct weft_stream *s, weft_deadline until)
 
 		if (weft_unlikely(gate_word(&s->gate) & GATE_CLOSED))
 			return err_set(WEFT_ECLOSED);
-		s->unread = feed_take(&s->feed);
+		/* a poller's reader is in the feed by now: not to be taken out of it */
+		if (!waited || !feed_is_empty(&s->feed))
+			s->unread = feed_take(&s->feed);
 		if (s->unread)
 			break;
 		if (state & STREAM_RX_FIN)
 			return err_set(WEFT_ECLOSED);
 		if (state & STREAM_FAILED)
 			return stream_failure(s, state);
-		if (waited)
+		if (waited && (waited != WEFT_ETIMEDOUT || until == WEFT_NOW))
 			return waited;
+		if (waited)
+			until = WEFT_NOW;
 		waited = wait_fed(s, state, until);
 	}
 	return WEFT_OK;

@@ -30,6 +30,11 @@ static int64_t allowance(const struct weft_stream *s, size_t size)
 	return (size_t)left < size ? left : (int64_t)size;
 }
 
+bool stream_is_writable(const struct weft_stream *s)
+{
+	return allowance(s, 1) != 0;
+}
+
 static weft_err check(struct weft_stream *s)
 {
 	uint32_t state = word_get(&s->state);
@@ -52,19 +57,43 @@ static void count_stall(struct weft_stream *s, weft_deadline since)
 	(void)counter_add(&c->stalled_window_ns, ns);
 }
 
+/* Where who waits is looked for. A poller's entry stays in the stream's own bell. */
+static struct bell *bell_of(struct weft_stream *s)
+{
+	struct poll_entry *e = stream_poll(s);
+
+	return e ? &e->writer : &s->writer;
+}
+
+/* A poller's writer: what opens the window from now on is an event; failures are in any case. */
+static weft_err arm(struct weft_stream *s)
+{
+	struct poll_entry *e = stream_poll(s);
+
+	if (weft_unlikely(e)) {
+		(void)word_swap(&e->armed, 1);
+		if (stream_is_writable(s)) {
+			(void)word_swap(&e->armed, 0);
+			return WEFT_OK;
+		}
+	}
+	return err_set(WEFT_ETIMEDOUT);
+}
+
 static weft_err await_window(struct weft_stream *s, weft_deadline until)
 {
+	struct bell *bell = bell_of(s);
 	weft_deadline since;
 	weft_parker *parker;
 	weft_err err;
 
 	if (until == WEFT_NOW)
-		return err_set(WEFT_ETIMEDOUT);
+		return arm(s);
 	parker = rt_parker_self();
 	if (!parker)
 		return err_set(WEFT_ENOMEM);
 	since = weft_now();
-	bell_set(&s->writer, parker);
+	bell_set(bell, parker);
 	err = check(s);
 	/* who opens the window, fails or closes the stream rings after */
 	while (!err && allowance(s, 1) == 0) {
@@ -72,7 +101,7 @@ static weft_err await_window(struct weft_stream *s, weft_deadline until)
 		if (!err)
 			err = check(s);
 	}
-	bell_clear(&s->writer);
+	bell_clear(bell);
 	count_stall(s, since);
 	return err;
 }
@@ -99,19 +128,35 @@ static struct tx_chunk *chunk_with_room(struct tx_chunk *c, size_t wanted, size_
 	return larger;
 }
 
-/* As much as the chunk takes; 0: it is full, or there is no memory. */
-static size_t put_small(struct weft_stream *s, const uint8_t *data, size_t size)
+/* A poller's writer, which has the chunk: that it was taken is an event. */
+static void await_chunk(struct weft_stream *s, struct tx_chunk *c)
+{
+	struct poll_entry *e = stream_poll(s);
+
+	if (!e)
+		return;
+	(void)word_swap(&e->armed, 1);
+	c->is_awaited = true;
+}
+
+/* As much as the chunk takes; 0: it is full (then *err stays), or there is no memory. */
+static size_t put_small(
+	struct weft_stream *s, const uint8_t *data, size_t size, bool is_try, weft_err *err)
 {
 	struct tx_chunk *c = chunk_with_room(slot_take(&s->out), size, s->mux->chunk_max);
 	size_t n;
 
-	if (!c)
+	if (!c) {
+		*err = WEFT_ENOMEM;
 		return 0;
+	}
 	n = c->room - c->len;
 	if (n > size)
 		n = size;
 	memcpy(c->data + c->len, data, n);
 	c->len += (uint32_t)n;
+	if (n == 0 && is_try)
+		await_chunk(s, c);
 	(void)slot_swap(&s->out, c);
 	if (n > 0)
 		tx_data(s);
@@ -139,12 +184,13 @@ static size_t put_large(
 	struct weft_stream *s, const uint8_t *data, size_t size, weft_deadline until, weft_err *err)
 {
 	struct tx_request r = { .data = data, .left = size, .parker = rt_parker_self() };
+	struct bell *bell = bell_of(s);
 
 	if (!r.parker) {
 		*err = err_set(WEFT_ENOMEM);
 		return 0;
 	}
-	bell_set(&s->writer, r.parker);
+	bell_set(bell, r.parker);
 	(void)slot_swap(&s->big, &r);
 	tx_data(s);
 	*err = WEFT_OK;
@@ -153,7 +199,7 @@ static size_t put_large(
 		if (!*err && !word_get(&r.done))
 			*err = rt_park(until, "stream write");
 	}
-	bell_clear(&s->writer);
+	bell_clear(bell);
 	if (!*err || !withdraw(s, &r)) {
 		*err = WEFT_OK;
 		return size;
@@ -163,39 +209,46 @@ static size_t put_large(
 
 /* ---- all ---- */
 
+/* A piece of it, or a wait. */
+static weft_err write_some(struct weft_stream *s, const uint8_t *data, size_t size, size_t *written,
+	weft_deadline until)
+{
+	weft_err err = check(s);
+	int64_t may;
+
+	if (err)
+		return err;
+	may = allowance(s, size);
+	if (may < 0) {
+		(void)word_set_bits(&s->state, STREAM_BAD);
+		stream_kick(s);
+		return stream_failure(s, STREAM_BAD);
+	}
+	if (may == 0)
+		return await_window(s, until);
+	if ((size_t)may <= TX_SMALL_MAX || until == WEFT_NOW)
+		*written = put_small(s, data, (size_t)may, until == WEFT_NOW, &err);
+	if (*written == 0 && until == WEFT_NOW)
+		return err_set(err ? err : WEFT_ETIMEDOUT);
+	if (*written == 0)
+		*written = put_large(s, data, (size_t)may, until, &err);
+	return err;
+}
+
 static weft_err write_all(struct weft_stream *s, const uint8_t *data, size_t size, size_t *written,
 	weft_deadline until)
 {
 	while (size > 0) {
-		weft_err err = check(s);
-		int64_t may;
 		size_t n = 0;
+		weft_err err = write_some(s, data, size, &n, until);
 
-		if (err)
-			return err;
-		may = allowance(s, size);
-		if (may < 0) {
-			(void)word_set_bits(&s->state, STREAM_BAD);
-			stream_kick(s);
-			return stream_failure(s, STREAM_BAD);
-		}
-		if (may == 0) {
-			err = await_window(s, until);
-			if (err)
-				return err;
-			continue;
-		}
-		if ((size_t)may <= TX_SMALL_MAX || until == WEFT_NOW)
-			n = put_small(s, data, (size_t)may);
-		if (n == 0 && until == WEFT_NOW)
-			return err_set(WEFT_ETIMEDOUT);
-		if (n == 0)
-			n = put_large(s, data, (size_t)may, until, &err);
 		counter_own_add(&s->written, n);
 		*written += n;
 		data += n;
 		size -= n;
-		if (err)
+		if (err == WEFT_ETIMEDOUT && until != WEFT_NOW && stream_poll(s))
+			until = WEFT_NOW; /* as a try it makes sure of the event */
+		else if (err)
 			return err;
 	}
 	return WEFT_OK;

@@ -13,15 +13,16 @@
  * nodes (an end, a failure): change the state by a seq_cst read-modify-write, then kick; the
  * consumer waits first, then looks at the state.
  *
+ * Who waits is a parker as a rule; the feed does not mind what the address is of, as long as it is
+ * even, and hands it to one waker, once.
+ *
  * Producer and consumer may each change, one after the other. Zeroed memory is empty.
  */
 #include "sync/pushlist.h"
 
-#include <weft/park.h>
-
 #include <stdint.h>
 
-#define FEED_WAITS ((uintptr_t)1) /* the rest of the word is a parker */
+#define FEED_WAITS ((uintptr_t)1) /* the rest of the word is who waits */
 
 struct feed {
 	_Atomic uintptr_t word;
@@ -29,8 +30,7 @@ struct feed {
 
 /* first: the newest of a chain that ends in last, linked from new to old; both the same for
  * one. Returns whom to wake, or NULL. */
-static inline weft_parker *feed_push(
-	struct feed *feed, struct push_node *newest, struct push_node *oldest)
+static inline void *feed_push(struct feed *feed, struct push_node *newest, struct push_node *oldest)
 {
 	/* relaxed: the exchange below says whether it still holds */
 	uintptr_t word = atomic_load_explicit(&feed->word, memory_order_relaxed);
@@ -42,7 +42,7 @@ static inline weft_parker *feed_push(
 		 * one order with feed_drain. relaxed on failure: tried again. */
 	} while (!atomic_compare_exchange_weak_explicit(
 		&feed->word, &word, (uintptr_t)newest, memory_order_seq_cst, memory_order_relaxed));
-	return word & FEED_WAITS ? (weft_parker *)(word & ~FEED_WAITS) : NULL;
+	return word & FEED_WAITS ? (void *)(word & ~FEED_WAITS) : NULL;
 }
 
 /* Producer: all that was not taken yet, newest first, to add to it: until feed_put_back the
@@ -64,13 +64,13 @@ static inline struct push_node *feed_retract(struct feed *feed)
 }
 
 /* Producer, after feed_retract: that chain, perhaps with more before it. As push. */
-static inline weft_parker *feed_put_back(struct feed *feed, struct push_node *newest)
+static inline void *feed_put_back(struct feed *feed, struct push_node *newest)
 {
 	/* seq_cst; pairs with take, wait and feed_drain: as push */
 	uintptr_t word =
 		atomic_exchange_explicit(&feed->word, (uintptr_t)newest, memory_order_seq_cst);
 
-	return word & FEED_WAITS ? (weft_parker *)(word & ~FEED_WAITS) : NULL;
+	return word & FEED_WAITS ? (void *)(word & ~FEED_WAITS) : NULL;
 }
 
 /* Consumer: everything, oldest first. */
@@ -105,9 +105,9 @@ static inline bool feed_is_empty(const struct feed *feed)
 }
 
 /* Consumer: true: it is known to wait; look at the state, then park. False: nodes are there. */
-static inline bool feed_wait(struct feed *feed, weft_parker *parker)
+static inline bool feed_wait(struct feed *feed, void *waiter)
 {
-	uintptr_t word = 0, waits = (uintptr_t)parker | FEED_WAITS;
+	uintptr_t word = 0, waits = (uintptr_t)waiter | FEED_WAITS;
 
 	/* seq_cst: before the consumer's look at the state, in one order with whoever changes
 	 * the state and then kicks; publishes the parker. relaxed on failure: take follows. */
@@ -117,9 +117,9 @@ static inline bool feed_wait(struct feed *feed, weft_parker *parker)
 }
 
 /* Consumer, once it does not wait any more, whyever. */
-static inline void feed_unwait(struct feed *feed, weft_parker *parker)
+static inline void feed_unwait(struct feed *feed, void *waiter)
 {
-	uintptr_t waits = (uintptr_t)parker | FEED_WAITS;
+	uintptr_t waits = (uintptr_t)waiter | FEED_WAITS;
 
 	/* relaxed both: nothing is published; when it fails, take follows */
 	(void)atomic_compare_exchange_strong_explicit(
@@ -127,7 +127,7 @@ static inline void feed_unwait(struct feed *feed, weft_parker *parker)
 }
 
 /* Anybody: the waiting consumer, if there is one, who from now on does not wait. */
-static inline weft_parker *feed_kick(struct feed *feed)
+static inline void *feed_kick(struct feed *feed)
 {
 	/* seq_cst: after the caller's change of state, in one order with wait */
 	uintptr_t word = atomic_load_explicit(&feed->word, memory_order_seq_cst);
@@ -136,7 +136,7 @@ static inline weft_parker *feed_kick(struct feed *feed)
 		/* acquire; pairs with wait: the parker. relaxed on failure: tried again. */
 		if (atomic_compare_exchange_weak_explicit(
 			    &feed->word, &word, 0, memory_order_acquire, memory_order_relaxed))
-			return (weft_parker *)(word & ~FEED_WAITS);
+			return (void *)(word & ~FEED_WAITS);
 	}
 	return NULL;
 }

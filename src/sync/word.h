@@ -110,11 +110,27 @@ static inline void *slot_take(struct slot *slot)
 	return slot_swap(slot, NULL);
 }
 
+/* False: there is one already. */
+static inline bool slot_offer(struct slot *slot, void *thing)
+{
+	void *none = NULL;
+
+	/* seq_cst both: see above; publishes the thing, or acquires the other */
+	return atomic_compare_exchange_strong_explicit(
+		&slot->thing, &none, thing, memory_order_seq_cst, memory_order_seq_cst);
+}
+
+/* Of a thing that stays, and is shared. */
+static inline void *slot_look(const struct slot *slot)
+{
+	/* seq_cst: in one order with the other party, see the top; acquires its contents */
+	return atomic_load_explicit(&slot->thing, memory_order_seq_cst);
+}
+
 /* For who changed a word before, and looks whether there is a thing. */
 static inline bool slot_is_full(const struct slot *slot)
 {
-	/* seq_cst: in one order with the other party, see the top */
-	return atomic_load_explicit(&slot->thing, memory_order_seq_cst);
+	return slot_look(slot);
 }
 
 /*
@@ -138,10 +154,16 @@ static inline void bell_clear(struct bell *bell)
 	atomic_store_explicit(&bell->waiter, NULL, memory_order_relaxed);
 }
 
-static inline void bell_ring(struct bell *bell)
+/* For who changed the state, and wakes by himself. */
+static inline weft_parker *bell_waiter(const struct bell *bell)
 {
 	/* seq_cst: after the change of state, see above; acquires the parker */
-	weft_parker *parker = atomic_load_explicit(&bell->waiter, memory_order_seq_cst);
+	return atomic_load_explicit(&bell->waiter, memory_order_seq_cst);
+}
+
+static inline void bell_ring(struct bell *bell)
+{
+	weft_parker *parker = bell_waiter(bell);
 
 	if (parker)
 		weft_unpark(parker);
