@@ -66,18 +66,19 @@ void tx_init(struct tx *tx)
 
 static int32_t part_of(const weft_mux *m, const struct weft_stream *s)
 {
-	return (int32_t)(m->options.max_frame_size * word_peek(&s->weight));
+	return (int32_t)(m->options.max_frame_size * (word_peek(&s->state) >> STREAM_WEIGHT_SHIFT));
 }
 
 /* A new round's part, and no more than one, but what was sent too much stays so. */
 static void renew(weft_mux *m, struct weft_stream *s)
 {
-	uint32_t rounds = m->tx.round - s->round;
+	/* who comes back after just so many that it looks like none waits for one more */
+	uint32_t rounds = (uint16_t)(m->tx.round - s->round);
 	int64_t part = part_of(m, s), deficit;
 
 	if (rounds == 0)
 		return;
-	s->round = m->tx.round;
+	s->round = (uint16_t)m->tx.round;
 	deficit = s->deficit + part * (rounds < ROUNDS_OWED ? rounds : ROUNDS_OWED);
 	s->deficit = (int32_t)(deficit < part ? deficit : part);
 }

@@ -60,7 +60,7 @@ void mux_inbox_drain(weft_mux *m)
 
 		node = node->next;
 		/* before the look at its state: a later change comes again */
-		(void)word_swap(&s->inboxed, 0);
+		(void)word_clear_bits(&s->state, STREAM_INBOXED);
 		mux_settle(m, s);
 		stream_unref(s);
 	}
@@ -68,15 +68,36 @@ void mux_inbox_drain(weft_mux *m)
 
 /* ---- handing over ---- */
 
+/*
+ * What a stream got in this turn is linked from new to old, and the oldest points to the newest: so
+ * stream.turn, the oldest, is both ends. With what was taken back it is a chain that ends, whose newest
+ * is stream.turn.
+ */
+static struct push_node *newest(const struct weft_stream *s)
+{
+	return s->turn && !s->is_taken_back ? s->turn->next : s->turn;
+}
+
+static void append(struct weft_stream *s, struct rx_node *n)
+{
+	struct push_node *before = newest(s);
+
+	n->node.next = before ? before : &n->node;
+	if (before && !s->is_taken_back)
+		s->turn->next = &n->node;
+	else
+		s->turn = &n->node;
+}
+
 static void hand_over(struct weft_stream *s)
 {
 	void *waiter;
 
-	if (!s->newest)
+	if (!s->turn)
 		return;
-	waiter = s->is_taken_back ? feed_put_back(&s->feed, s->newest)
-				  : feed_push(&s->feed, s->newest, s->oldest);
-	s->newest = s->oldest = NULL;
+	waiter = s->is_taken_back ? feed_put_back(&s->feed, s->turn)
+				  : feed_push(&s->feed, newest(s), s->turn);
+	s->turn = NULL;
 	s->is_taken_back = false;
 	if (waiter)
 		poll_wake(waiter);
@@ -92,48 +113,58 @@ static void hand_over(struct weft_stream *s)
  */
 static void take_back(struct weft_stream *s)
 {
-	struct push_node *newest = feed_retract(&s->feed);
+	s->turn = feed_retract(&s->feed);
+	s->is_taken_back = s->turn != NULL;
+}
 
-	if (!newest)
-		return;
-	s->newest = newest;
-	s->is_taken_back = true;
+/* At the end of a turn. True: somebody got something. */
+static bool hand_over_all(weft_mux *m)
+{
+	unsigned len = m->touched_len;
+
+	m->touched_len = 0;
+	for (unsigned i = 0; i < len; i++) {
+		struct weft_stream *s = m->touched[i];
+
+		s->is_touched = false;
+		hand_over(s);
+		stream_unref(s);
+	}
+	return len > 0;
+}
+
+static void forget_touched(weft_mux *m)
+{
+	if (m->touched != m->touched_few)
+		mem_free(m->touched);
+	m->touched = m->touched_few;
+	counter_set(&m->touched_cap, TOUCHED_MIN);
+}
+
+static bool grow_touched(weft_mux *m)
+{
+	size_t cap = counter_get(&m->touched_cap);
+	struct weft_stream **larger = mem_alloc(2 * cap * sizeof(struct weft_stream *));
+
+	if (!larger)
+		return false;
+	memcpy(larger, m->touched, cap * sizeof(struct weft_stream *));
+	forget_touched(m);
+	m->touched = larger;
+	counter_set(&m->touched_cap, 2 * cap);
+	return true;
 }
 
 static void touch(weft_mux *m, struct weft_stream *s)
 {
 	if (s->is_touched)
 		return;
+	/* without memory they get it in more than one step */
+	if (m->touched_len == counter_get(&m->touched_cap) && !grow_touched(m))
+		(void)hand_over_all(m);
 	s->is_touched = true;
-	s->touched = m->touched;
-	m->touched = s;
+	m->touched[m->touched_len++] = s;
 	stream_ref(s);
-}
-
-/* At the end of a turn. True: somebody got something. */
-static bool hand_over_all(weft_mux *m)
-{
-	struct weft_stream *s = m->touched;
-	bool any = s;
-
-	m->touched = NULL;
-	while (s) {
-		struct weft_stream *next = s->touched;
-
-		s->is_touched = false;
-		hand_over(s);
-		stream_unref(s);
-		s = next;
-	}
-	return any;
-}
-
-static void append(struct weft_stream *s, struct rx_node *n)
-{
-	n->node.next = s->newest;
-	s->newest = &n->node;
-	if (!s->oldest)
-		s->oldest = &n->node;
 }
 
 /* ---- frames ---- */
@@ -170,13 +201,13 @@ static bool keep_slice(weft_mux *m, struct weft_stream *s, const uint8_t *data, 
 /* Of what is not handed over yet, the last one, if it may have room. */
 static struct rx_chunk *last_chunk(struct weft_stream *s)
 {
-	return s->newest ? account_chunk_of(container_of(s->newest, struct rx_node, node)) : NULL;
+	return s->turn ? account_chunk_of(container_of(newest(s), struct rx_node, node)) : NULL;
 }
 
 /* Returns how many bytes there was no memory for. */
 static size_t keep_copy(weft_mux *m, struct weft_stream *s, const uint8_t *data, size_t len)
 {
-	if (!s->newest)
+	if (!s->turn)
 		take_back(s);
 	while (len > 0) {
 		struct rx_chunk *c = last_chunk(s);
@@ -546,6 +577,7 @@ weft_err mux_reader(void *arg)
 	while (await_room(m) && turn(m))
 		;
 	(void)hand_over_all(m);
+	forget_touched(m);
 	weft_conn_close(m->conn);
 	account_block_put(m->account, &m->block);
 	account_end(m->account);

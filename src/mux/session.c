@@ -112,6 +112,8 @@ static weft_mux *mux_alloc(weft_conn *conn, weft_mux_role role, const weft_mux_o
 	m->options = *o;
 	tx_init(&m->tx);
 	m->chunk_max = chunk_max(o);
+	m->touched = m->touched_few;
+	counter_set(&m->touched_cap, TOUCHED_MIN);
 	m->rtt.least = m->rtt.lately = INT64_MAX;
 	word_put(&m->idle_used, o->idle_timeout_ns > 0);
 	m->table.factor = weft_in_sim() ? UINT64_C(0x9e3779b97f4a7c15) : random_entropy() | 1;

@@ -39,6 +39,7 @@
 #define TX_CHUNK_MAX ((size_t)8192) /* a stream's small writes that wait to be sent */
 #define TX_SMALL_MAX ((size_t)4096) /* larger writes are not copied */
 #define DEATH_TEXT_MAX 256
+#define TOUCHED_MIN 16 /* streams that get something in a turn: for more there is an allocation */
 
 /* What is to be sent for a stream, or for the session itself. */
 enum {
@@ -76,7 +77,11 @@ enum {
 	STREAM_BAD = 1u << 4,	 /* the peer broke the stream's rules */
 	STREAM_NOMEM = 1u << 5,	 /* data was lost for want of memory */
 	STREAM_IDLE = 1u << 6,	 /* its time is up */
+	STREAM_INBOXED = 1u << 7, /* it stands in the inbox */
+	/* above: its weight */
 };
+#define STREAM_WEIGHT_SHIFT 8
+#define STREAM_BITS ((1u << STREAM_WEIGHT_SHIFT) - 1)
 #define STREAM_FAILED ((uint32_t)(STREAM_DEAD | STREAM_BAD | STREAM_NOMEM | STREAM_IDLE))
 
 enum stream_fin {
@@ -104,18 +109,28 @@ struct weft_stream {
 	struct word state;
 
 	/* the worker's */
-	struct weft_stream *chain;	   /* in the table */
-	struct push_node *newest, *oldest; /* received in this turn, not handed over yet */
-	struct weft_stream *touched;	   /* the next one with such */
+	struct weft_stream *chain; /* in the table */
+	struct push_node *turn;	   /* received in this turn, not handed over yet: see reader.c */
 	struct counter received, frames_in;
 	struct word stalls_reader;
 	uint32_t idle_mark, idle_since; /* what had moved, and when that was first seen, in ms */
-	bool is_touched, in_table, is_known; /* is_known: it was in the table */
-	bool is_taken_back; /* newest: with what was handed over before and not taken */
+	uint8_t in_table : 1, is_known : 1; /* is_known: it was in the table */
+	uint8_t is_touched : 1;		    /* it is among those that got something in this turn */
+	uint8_t is_taken_back : 1;	    /* turn: see reader.c */
+	uint8_t : 0;			    /* what follows has another owner */
+
+	/* the role's */
+	uint8_t is_held : 1; /* held is valid, not framing */
+	uint8_t fin : 2;     /* enum stream_fin */
+	uint8_t again : 2;   /* enum stream_again */
+	uint16_t round;	     /* of turns, modulo 65,536, of which deficit is */
+	int32_t deficit;     /* bytes that it may send in it */
+	uint32_t limit;	     /* bytes that UPDs allow the peer to send, the highest */
+	struct counter frames_out;
+	struct word stalls_conn;
 
 	/* any, to the worker */
 	struct word idle_ms; /* its time-out; 0: none */
-	struct word inboxed;
 	struct push_node inbox;
 
 	/* the reader's; feed: filled by the worker */
@@ -124,19 +139,9 @@ struct weft_stream {
 	struct word consumed;	  /* bytes read */
 	struct word window;	  /* told by the last UPD, or as the protocol begins */
 	uint32_t told;		  /* of the bytes read, those that the last UPD told */
-	uint32_t told_at;	  /* us */
-	bool is_told;		  /* ... of which there was one */
+	uint32_t told_at;	  /* when that was, in us; 0: there was none */
 
-	/* the role's */
-	bool is_held;	/* held is valid, not framing */
-	uint8_t fin;	/* enum stream_fin */
-	uint8_t again;	/* enum stream_again */
-	uint32_t limit; /* bytes that UPDs allow the peer to send, the highest */
-	struct counter frames_out;
-	struct word stalls_conn;
-	int32_t deficit;    /* bytes that it may send in this round of turns */
-	uint32_t round;	    /* which that was */
-	struct word weight; /* anybody's */
+	/* the role's, too */
 	union {
 		struct tx_chunk *framing; /* framed in part; or NULL */
 		struct tx_request *held;  /* with frames in the gather */
@@ -155,13 +160,13 @@ struct weft_stream {
 	struct word64 credit; /* consumed << 32 | window, as the peer told */
 	struct bell writer;   /* or a poll_entry, for good */
 };
-#define STREAM_SIZE_MAX 248 /* what malloc makes 256 of */
+#define STREAM_SIZE_MAX 216 /* what malloc makes 224 of */
 _Static_assert(sizeof(struct weft_stream) <= STREAM_SIZE_MAX, "a stream is small");
 
 /* id -> stream; the worker's. */
 struct table {
 	struct weft_stream **heads;
-	size_t cap, len; /* cap: a power of two */
+	size_t cap, len; /* cap: heads, a power of two */
 	uint64_t factor; /* odd, random */
 	struct counter bytes;
 };
@@ -292,7 +297,10 @@ struct weft_mux {
 	struct table table;
 	struct smux_decoder decoder;
 	struct weft_stream *last; /* of the last frame; may be NULL */
-	struct weft_stream *touched;
+	struct weft_stream **touched; /* got something in this turn; each referenced */
+	struct weft_stream *touched_few[TOUCHED_MIN];
+	unsigned touched_len;
+	struct counter touched_cap; /* any may look */
 	weft_buf block;
 	size_t block_used;
 	weft_deadline nop_at, check_at, sweep_at;

@@ -23,7 +23,7 @@ struct weft_stream *stream_create(weft_mux *mux, uint32_t id)
 	s->id = id;
 	s->limit = WEFT_MUX_INITIAL_WINDOW;
 	word_put(&s->window, WEFT_MUX_INITIAL_WINDOW);
-	word_put(&s->weight, WEFT_STREAM_WEIGHT_DEFAULT);
+	word_put(&s->state, WEFT_STREAM_WEIGHT_DEFAULT << STREAM_WEIGHT_SHIFT);
 	word_put(&s->idle_ms, (uint32_t)(mux->options.idle_timeout_ns / NS_PER_MS));
 	if (mux->options.idle_timeout_ns > 0)
 		s->idle_since = (uint32_t)(weft_now() / NS_PER_MS) | 1;
@@ -86,7 +86,7 @@ void stream_tell_worker(struct weft_stream *s)
 		mux_settle(m, s);
 		return;
 	}
-	if (word_swap(&s->inboxed, 1))
+	if (word_set_bits(&s->state, STREAM_INBOXED) & STREAM_INBOXED)
 		return;
 	stream_ref(s);
 	if (pushlist_push(&m->inbox, &s->inbox) == PUSH_REFUSED) {
@@ -200,10 +200,15 @@ weft_err weft_stream_idle_timeout(weft_stream *s, int64_t ns)
 
 weft_err weft_stream_weight(weft_stream *s, unsigned weight)
 {
+	uint32_t state;
+
 	if (weight < 1 || weight > WEFT_STREAM_WEIGHT_MAX)
 		return err_setf(WEFT_EINVAL, "stream %u: weight %u: allowed is 1 to %d", s->id,
 			weight, WEFT_STREAM_WEIGHT_MAX);
-	word_put(&s->weight, weight);
+	do
+		state = word_get(&s->state);
+	while (!word_change(&s->state, state,
+		(state & STREAM_BITS) | (uint32_t)weight << STREAM_WEIGHT_SHIFT));
 	return WEFT_OK;
 }
 

@@ -5,6 +5,7 @@
 #include "mux/session.h"
 
 #define TABLE_MIN 16
+#define TABLE_LARGE 4096 /* heads: from there on two streams a head, since they are many */
 
 static size_t slot_of(const struct table *t, uint32_t id)
 {
@@ -58,8 +59,10 @@ static bool grow(struct table *t)
 
 bool table_insert(struct table *t, struct weft_stream *s)
 {
+	size_t room = t->cap < TABLE_LARGE ? t->cap : 2 * t->cap;
+
 	/* a table that can't grow still takes them, in longer chains */
-	if (t->len >= t->cap && !grow(t) && t->cap == 0)
+	if (t->len >= room && !grow(t) && t->cap == 0)
 		return false;
 	put(t, s);
 	t->len++;

@@ -24,6 +24,11 @@
 
 /* ---- what the peer may send ---- */
 
+static bool is_told(const struct weft_stream *s)
+{
+	return s->told_at;
+}
+
 /* How much lies unread: all that came, also in the turn under way. */
 static uint32_t unread(const struct weft_stream *s, uint32_t consumed)
 {
@@ -34,7 +39,7 @@ static bool keeps_up(const struct weft_stream *s, uint32_t consumed, size_t wind
 {
 	uint32_t left = unread(s, consumed);
 
-	return left == 0 || (s->is_told && left < window / KEEPS_UP_PART);
+	return left == 0 || (is_told(s) && left < window / KEEPS_UP_PART);
 }
 
 /* What its reader could use. */
@@ -47,12 +52,12 @@ static size_t wanted(const struct weft_stream *s, uint32_t consumed, uint32_t no
 	if (m->options.autotune_disabled)
 		return window;
 	if (!keeps_up(s, consumed, last))
-		return s->is_told && last / 2 > window ? last / 2 : window;
-	if (s->is_told && last > window)
+		return is_told(s) && last / 2 > window ? last / 2 : window;
+	if (is_told(s) && last > window)
 		window = last;
 	if (window < WEFT_MUX_INITIAL_WINDOW)
 		window = WEFT_MUX_INITIAL_WINDOW;
-	if (s->is_told && last >= window && rtt > 0 &&
+	if (is_told(s) && last >= window && rtt > 0 &&
 		(int64_t)(now_us - s->told_at) * NS_PER_US < FAST_ROUND_TRIPS * rtt)
 		window *= 2;
 	return window;
@@ -62,7 +67,7 @@ static size_t wanted(const struct weft_stream *s, uint32_t consumed, uint32_t no
 static uint32_t granted(const struct weft_stream *s, size_t window)
 {
 	const weft_mux *m = s->mux;
-	size_t all = m->options.max_receive_buffer, mine = s->is_told ? word_peek(&s->window) : 0;
+	size_t all = m->options.max_receive_buffer, mine = is_told(s) ? word_peek(&s->window) : 0;
 	size_t streams = counter_get(&m->told_len), told = counter_get(&m->told_bytes);
 	size_t share = all / (streams ? streams : 1);
 	size_t others = told > mine ? told - mine : 0;
@@ -79,9 +84,9 @@ static void tell(struct weft_stream *s, uint32_t consumed)
 {
 	weft_mux *m = s->mux;
 	uint32_t now_us = (uint32_t)(weft_now() / NS_PER_US);
-	uint32_t before = s->is_told ? word_peek(&s->window) : 0, window, most;
+	uint32_t before = is_told(s) ? word_peek(&s->window) : 0, window, most;
 
-	if (!s->is_told)
+	if (!is_told(s))
 		(void)counter_add(&m->told_len, 1);
 	window = granted(s, wanted(s, consumed, now_us));
 	if (window != before)
@@ -89,9 +94,8 @@ static void tell(struct weft_stream *s, uint32_t consumed)
 	do
 		most = word_get(&m->window_most);
 	while (window > most && !word_change(&m->window_most, most, window));
-	s->is_told = true;
 	s->told = consumed;
-	s->told_at = now_us;
+	s->told_at = now_us ? now_us : UINT32_MAX; /* 0 says: never */
 	word_put(&s->window, window);
 	tx_want(s, WANT_UPD);
 }
@@ -103,13 +107,13 @@ void window_took(struct weft_stream *s, size_t bytes)
 	word_put(&s->consumed, consumed);
 	if (s->mux->options.version < 2 || (word_peek(&s->state) & STREAM_RX_FIN))
 		return;
-	if (!s->is_told || consumed - s->told >= word_peek(&s->window) / 2)
+	if (!is_told(s) || consumed - s->told >= word_peek(&s->window) / 2)
 		tell(s, consumed);
 }
 
 void window_forget(struct weft_stream *s)
 {
-	if (!s->is_told)
+	if (!is_told(s))
 		return;
 	(void)counter_sub(&s->mux->told_len, 1);
 	(void)counter_sub(&s->mux->told_bytes, word_peek(&s->window));

@@ -53,6 +53,12 @@ static inline uint32_t word_set_bits(struct word *w, uint32_t bits)
 	return atomic_fetch_or_explicit(&w->value, bits, memory_order_seq_cst);
 }
 
+static inline uint32_t word_clear_bits(struct word *w, uint32_t bits)
+{
+	/* seq_cst: in one order with the other party, see the top */
+	return atomic_fetch_and_explicit(&w->value, ~bits, memory_order_seq_cst);
+}
+
 static inline bool word_change(struct word *w, uint32_t from, uint32_t to)
 {
 	/* seq_cst both: one order with the other party, see the top */
