@@ -125,7 +125,7 @@ static weft_mux *mux_alloc(weft_conn *conn, weft_mux_role role, const weft_mux_o
 	m->account = account_create(o->max_receive_buffer, o->max_memory);
 	if (!m->local_name || !m->peer_name || !m->tx.spill || !m->account ||
 		weft_chan_create(
-			&m->backlog, sizeof(struct weft_stream *), o->accept_backlog, NULL) ||
+			&m->backlog, sizeof(struct weft_stream *), WEFT_CHAN_UNBOUNDED, NULL) ||
 		weft_chan_create(&m->drained, 1, 1, NULL) ||
 		weft_chan_create(&m->over, 1, 1, NULL)) {
 		mux_unref(m);

@@ -28,9 +28,10 @@ static void memory_get(const weft_mux *m, weft_mux_stats *out)
 	out->memory_read = account_own_memory(a);
 	out->memory_own = sizeof(*m) + sizeof(*a) + m->options.max_frame_size +
 		strlen(m->local_name) + strlen(m->peer_name) + 2 +
-		m->options.accept_backlog * sizeof(struct weft_stream *) +
+		weft_chan_len(m->backlog) * sizeof(struct weft_stream *) +
 		counter_get(&m->table.bytes) +
-		(counter_get(&m->touched_cap) - TOUCHED_MIN) * sizeof(struct weft_stream *) + out->streams * sizeof(struct weft_stream);
+		(counter_get(&m->touched_cap) - TOUCHED_MIN) * sizeof(struct weft_stream *) +
+		out->streams * sizeof(struct weft_stream);
 }
 
 void weft_mux_stats_get(const weft_mux *m, weft_mux_stats *out)
