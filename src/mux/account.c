@@ -8,7 +8,9 @@
 
 #define CHUNK_MIN ((size_t)256) /* bytes of an allocation */
 #define CHUNK_MAX ((size_t)32768)
-#define BLOCK_MIN ((size_t)4096)
+#define BLOCK_MAX_MIN ((size_t)4096)
+
+_Static_assert(sizeof(struct rx_block) <= RX_BLOCK_HEAD - 16, "malloc adds 16 at most");
 
 struct account *account_create(size_t bucket, size_t memory_max)
 {
@@ -18,9 +20,10 @@ struct account *account_create(size_t bucket, size_t memory_max)
 		return NULL;
 	refcount_init(&a->refs, 1);
 	a->memory_max = (int64_t)memory_max;
-	a->block_room = bucket < BLOCK_MIN ? BLOCK_MIN
-		: bucket < RX_BLOCK_ROOM   ? bucket
-					   : RX_BLOCK_ROOM;
+	a->block_max = bucket < BLOCK_MAX_MIN ? BLOCK_MAX_MIN : bucket;
+	if (a->block_max > RX_BLOCK_MAX)
+		a->block_max = RX_BLOCK_MAX;
+	counter_set(&a->block_size, RX_BLOCK_MIN);
 	word64_set(&a->bucket, bucket);
 	return a;
 }
@@ -35,7 +38,7 @@ void account_unref(struct account *account)
 
 static void free_block(struct account *account, struct rx_block *b)
 {
-	(void)counter_sub(&account->blocks_len, 1);
+	(void)counter_sub(&account->blocks, b->size);
 	mem_free(b);
 }
 
@@ -78,9 +81,38 @@ static void memory_give(struct account *account, size_t bytes)
 
 /* ---- blocks ---- */
 
-static size_t block_size(const struct account *account)
+static size_t next_size(const struct account *account, size_t size)
 {
-	return sizeof(struct rx_block) + account->block_room;
+	size *= RX_BLOCK_STEP;
+	return size < account->block_max ? size : account->block_max;
+}
+
+void account_grow(struct account *account)
+{
+	counter_set(&account->block_size, next_size(account, counter_get(&account->block_size)));
+}
+
+void account_shrink(struct account *account, size_t bytes)
+{
+	size_t size = RX_BLOCK_MIN, before = counter_get(&account->block_size);
+
+	/* not filled by that */
+	while (size < before && size - RX_BLOCK_HEAD <= bytes)
+		size = next_size(account, size);
+	if (size >= before)
+		return;
+	counter_set(&account->block_size, size);
+	account_trim(account);
+}
+
+bool account_is_grown(const struct account *account)
+{
+	return counter_get(&account->block_size) > RX_BLOCK_MIN;
+}
+
+bool account_block_fits(const struct account *account, const weft_buf *block)
+{
+	return block->len + RX_BLOCK_HEAD == counter_get(&account->block_size);
 }
 
 static void release_block(void *data, void *user)
@@ -88,14 +120,18 @@ static void release_block(void *data, void *user)
 	struct rx_block *b = user;
 	struct account *a = b->account;
 	bool charged = b->charged;
-	size_t size = block_size(a);
+	size_t size = b->size;
 
 	(void)data;
-	if (!counter_try_add(&a->spares_len, 1, RX_SPARES_MAX) ||
-		pushlist_push(&a->spares, &b->node) == PUSH_REFUSED)
+	if (size != counter_get(&a->block_size) ||
+		!counter_try_add(&a->spares_len, 1, RX_SPARES_MAX)) {
 		free_block(a, b);
+	} else if (pushlist_push(&a->spares, &b->node) == PUSH_REFUSED) {
+		(void)counter_sub(&a->spares_len, 1);
+		free_block(a, b);
+	}
 	if (charged) {
-		(void)counter_sub(&a->charged_len, 1);
+		(void)counter_sub(&a->charged, size);
 		memory_give(a, size);
 	}
 }
@@ -109,40 +145,54 @@ void account_block_put(struct account *account, weft_buf *block)
 	b = block->block->user;
 	if (!weft_buf_is_unique(block)) {
 		b->charged = true;
-		(void)counter_add(&account->charged_len, 1);
-		memory_take(account, block_size(account));
+		(void)counter_add(&account->charged, b->size);
+		memory_take(account, b->size);
 	}
 	weft_buf_unref(block);
 }
 
-bool account_block(struct account *account, weft_buf *out)
+/* NULL: there is none. */
+static struct rx_block *take_spare(struct account *account)
 {
 	struct rx_block *b;
 
 	if (!account->mine)
 		account->mine = pushlist_take(&account->spares);
-	if (account->mine) {
-		b = container_of(account->mine, struct rx_block, node);
-		account->mine = account->mine->next;
-		(void)counter_sub(&account->spares_len, 1);
-	} else {
-		b = mem_alloc(block_size(account));
+	if (!account->mine)
+		return NULL;
+	b = container_of(account->mine, struct rx_block, node);
+	account->mine = account->mine->next;
+	(void)counter_sub(&account->spares_len, 1);
+	return b;
+}
+
+bool account_block(struct account *account, weft_buf *out)
+{
+	size_t size = counter_get(&account->block_size);
+	struct rx_block *b;
+
+	/* one may have come back while the size changed */
+	while ((b = take_spare(account)) && b->size != size)
+		free_block(account, b);
+	if (!b) {
+		b = mem_alloc(size - RX_BLOCK_HEAD + sizeof(*b));
 		if (!b)
 			return false;
-		(void)counter_add(&account->blocks_len, 1);
+		b->size = size;
+		(void)counter_add(&account->blocks, size);
 	}
 	b->account = account;
 	b->charged = false;
-	*out = buf_block_init(&b->block, b->data, account->block_room, release_block, b);
+	*out = buf_block_init(&b->block, b->data, size - RX_BLOCK_HEAD, release_block, b);
 	return true;
 }
 
 size_t account_own_memory(const struct account *account)
 {
-	uint64_t all = counter_get(&account->blocks_len);
-	uint64_t charged = counter_get(&account->charged_len);
+	uint64_t all = counter_get(&account->blocks);
+	uint64_t charged = counter_get(&account->charged);
 
-	return all > charged ? (size_t)(all - charged) * block_size(account) : 0;
+	return all > charged ? (size_t)(all - charged) : 0;
 }
 
 /* ---- nodes ---- */

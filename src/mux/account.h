@@ -15,22 +15,30 @@
 #include "sync/pushlist.h"
 #include "sync/word.h"
 
-/* Bytes a read of the connection may take. With 64 KiB the kernel's receive window stays so
- * small that the peer waits for it: a third less throughput with 64 streams. */
-#define RX_BLOCK_ROOM ((size_t)262144 - 256)
-#define RX_SPARES_MAX 4 /* blocks kept for the next reads */
+/*
+ * Blocks that the connection is read into: bytes of an allocation. A session begins with the smallest,
+ * since most lie idle, and takes the next size when a read has filled one. With 64 KiB at most the
+ * kernel's receive window stays so small that the peer waits for it: a third less throughput with
+ * 64 streams.
+ */
+#define RX_BLOCK_MIN ((size_t)1024)
+#define RX_BLOCK_MAX ((size_t)262144)
+#define RX_BLOCK_STEP 4
+#define RX_BLOCK_HEAD ((size_t)128) /* of these, the block's own, and malloc's */
+#define RX_SPARES_MAX 4		    /* blocks kept for the next reads */
 
 struct account {
 	struct refcount refs;
 	int64_t memory_max;
-	size_t block_room;	/* of blocks: fewer when little may be received */
-	struct word64 bucket;	/* bytes that may still come: signed, below 0 by one read */
-	struct word64 memory;	/* held, but for the block that is being read into */
-	struct bell stalled;	/* the session's reader, when it waits */
-	struct pushlist spares; /* blocks that came back */
+	size_t block_max;	   /* bytes of a block: fewer when little may be received */
+	struct counter block_size; /* of the next ones; the reader writes */
+	struct word64 bucket;	   /* bytes that may still come: signed, below 0 by one read */
+	struct word64 memory;	   /* held, but for the block that is being read into */
+	struct bell stalled;	   /* the session's reader, when it waits */
+	struct pushlist spares;	   /* blocks that came back */
 	struct counter spares_len;
-	struct counter blocks_len, charged_len; /* all; of those, counted in memory */
-	struct push_node *mine;			/* the reader's: of those, taken */
+	struct counter blocks, charged; /* bytes: of all; of those, counted in memory */
+	struct push_node *mine;		/* the reader's: of those, taken */
 };
 
 /* A piece of a stream's data, in the order received. */
@@ -44,6 +52,7 @@ struct rx_node {
 struct rx_block {
 	struct push_node node; /* among the spares */
 	struct account *account;
+	size_t size;  /* of all of it */
 	bool charged; /* its memory is counted: the reader has let go of it */
 	struct weft_buf_block block;
 	uint8_t data[];
@@ -66,6 +75,15 @@ void account_trim(struct account *account);
 void account_end(struct account *account);
 void account_unref(struct account *account);
 
+/* Reader: a read has filled a block; the next ones are larger. */
+void account_grow(struct account *account);
+/* Reader: a read has given so much at most, for some time; the next blocks are as small as that
+ * allows. Frees what is larger. */
+void account_shrink(struct account *account, size_t bytes);
+/* Whether account_shrink would do anything for an idle session. */
+bool account_is_grown(const struct account *account);
+/* Whether it is as large as the next ones are. */
+bool account_block_fits(const struct account *account, const weft_buf *block);
 /* Reader: a block to read into, as a slice of all its room. False: no memory. */
 bool account_block(struct account *account, weft_buf *out);
 /* Reader: lets go of it. What slices of it hold is counted from now on. */

@@ -7,6 +7,7 @@
 
 #define SUSPECT_PART 8 /* of the time-out: how long a silent peer is still listened for */
 #define IDLE_TICK_NS INT64_C(10000000000) /* without keepalive: to give back what is not used */
+#define TRIM_NS INT64_C(1000000000)	  /* how long memory for reading is kept that nobody uses */
 #define SWEEPS 64			  /* looks at idle streams in a time-out ... */
 #define SWEEP_PART 16			  /* ... each at such a part of the table ... */
 #define SWEEP_MIN ((size_t)256)		  /* ... or so many heads of it */
@@ -37,6 +38,13 @@ void clock_start(weft_mux *m)
 	m->nop_at = weft_after_ns(m->options.keepalive_interval_ns);
 	m->check_at = weft_after_ns(check_ns(m));
 	m->sweep_at = weft_after_ns(sweep_ns(m));
+	m->trim_at = WEFT_FOREVER;
+}
+
+void clock_trim_later(weft_mux *m)
+{
+	if (m->trim_at == WEFT_FOREVER)
+		m->trim_at = weft_after_ns(TRIM_NS);
 }
 
 void clock_excuse(weft_mux *m)
@@ -46,7 +54,7 @@ void clock_excuse(weft_mux *m)
 
 weft_deadline clock_next(const weft_mux *m)
 {
-	weft_deadline next = m->check_at;
+	weft_deadline next = earlier(m->check_at, m->trim_at);
 
 	if (!m->options.keepalive_disabled)
 		next = earlier(next, m->nop_at);
@@ -134,6 +142,8 @@ bool clock_tick(weft_mux *m)
 	if (weft_likely(now < clock_next(m)))
 		return true;
 	mux_inbox_drain(m);
+	if (now >= m->trim_at)
+		m->trim_at = mux_trim(m) ? weft_after_ns(TRIM_NS) : WEFT_FOREVER;
 	if (now >= m->sweep_at) {
 		m->sweep_at = weft_after_ns(sweep_ns(m));
 		if (word_peek(&m->idle_used))

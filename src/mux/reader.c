@@ -152,6 +152,7 @@ static bool grow_touched(weft_mux *m)
 	forget_touched(m);
 	m->touched = larger;
 	counter_set(&m->touched_cap, 2 * cap);
+	clock_trim_later(m);
 	return true;
 }
 
@@ -368,7 +369,7 @@ static bool on_syn(weft_mux *m, uint32_t id)
 	}
 	s->is_known = true;
 	if (weft_chan_try_send(m->backlog, &s)) {
-		/* closed meanwhile */
+		/* closed meanwhile, or no memory */
 		(void)counter_add(&m->counters.refused, 1);
 		weft_stream_free(s);
 	} else {
@@ -451,6 +452,14 @@ static bool decode(weft_mux *m, const uint8_t *data, size_t len)
 
 /* ---- reading ---- */
 
+bool mux_trim(weft_mux *m)
+{
+	account_shrink(m->account, m->got_most);
+	m->got_most = 0;
+	forget_touched(m);
+	return account_is_grown(m->account);
+}
+
 static void conn_failed(weft_mux *m, weft_err err)
 {
 	char text[DEATH_TEXT_MAX];
@@ -517,14 +526,26 @@ static bool prepare_block(weft_mux *m)
 
 	if (m->block.data && weft_buf_is_unique(&m->block))
 		m->block_used = 0;
-	if (m->block.data && (m->block_used == 0 || m->block.len - m->block_used >= READ_MIN))
+	if (m->block.data && account_block_fits(m->account, &m->block) &&
+		(m->block_used == 0 || m->block.len - m->block_used >= READ_MIN))
 		return true;
 	if (!account_block(m->account, &block))
-		return false;
+		return m->block.data && m->block_used == 0; /* of another size than wanted */
 	account_block_put(m->account, &m->block);
 	m->block = block;
 	m->block_used = 0;
 	return true;
+}
+
+/* A read gave so much: how large the next blocks are. */
+static void took(weft_mux *m, size_t got, bool is_full)
+{
+	if (got > m->got_most)
+		m->got_most = got;
+	if (weft_likely(!is_full))
+		return;
+	account_grow(m->account);
+	clock_trim_later(m);
 }
 
 /* One read. False: the session is over. */
@@ -554,6 +575,7 @@ static bool turn(weft_mux *m)
 		conn_failed(m, err);
 		return false;
 	}
+	took(m, got, got == m->block.len - at);
 	m->block_used += got;
 	counter_own_add(&m->counters.wire_in, got);
 	mux_inbox_drain(m);

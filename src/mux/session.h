@@ -70,15 +70,15 @@ struct tx_request {
 };
 
 enum {
-	STREAM_RX_FIN = 1u << 0, /* the peer's FIN came, after all data */
-	STREAM_TX_FIN = 1u << 1, /* ours is queued */
-	STREAM_CLOSED = 1u << 2, /* what comes is dropped */
-	STREAM_DEAD = 1u << 3,	 /* the session is: its death says how */
-	STREAM_BAD = 1u << 4,	 /* the peer broke the stream's rules */
-	STREAM_NOMEM = 1u << 5,	 /* data was lost for want of memory */
-	STREAM_IDLE = 1u << 6,	 /* its time is up */
+	STREAM_RX_FIN = 1u << 0,  /* the peer's FIN came, after all data */
+	STREAM_TX_FIN = 1u << 1,  /* ours is queued */
+	STREAM_CLOSED = 1u << 2,  /* what comes is dropped */
+	STREAM_DEAD = 1u << 3,	  /* the session is: its death says how */
+	STREAM_BAD = 1u << 4,	  /* the peer broke the stream's rules */
+	STREAM_NOMEM = 1u << 5,	  /* data was lost for want of memory */
+	STREAM_IDLE = 1u << 6,	  /* its time is up */
 	STREAM_INBOXED = 1u << 7, /* it stands in the inbox */
-	/* above: its weight */
+				  /* above: its weight */
 };
 #define STREAM_WEIGHT_SHIFT 8
 #define STREAM_BITS ((1u << STREAM_WEIGHT_SHIFT) - 1)
@@ -108,30 +108,34 @@ struct weft_stream {
 	struct gate gate;
 	struct word state;
 
-	/* the worker's */
-	struct weft_stream *chain; /* in the table */
-	struct push_node *turn;	   /* received in this turn, not handed over yet: see reader.c */
-	struct counter received, frames_in;
-	struct word stalls_reader;
-	uint32_t idle_mark, idle_since; /* what had moved, and when that was first seen, in ms */
-	uint8_t in_table : 1, is_known : 1; /* is_known: it was in the table */
-	uint8_t is_touched : 1;		    /* it is among those that got something in this turn */
-	uint8_t is_taken_back : 1;	    /* turn: see reader.c */
-	uint8_t : 0;			    /* what follows has another owner */
+	/* any, to the role */
+	struct word queued; /* it is in the ready list, or in one of the role's */
+	struct word want;
+
+	/* the writer's, taken by the role; what a small write needs lies together with the above */
+	struct slot out; /* tx_chunk */
+	struct counter written;
+	struct word64 credit; /* consumed << 32 | window, as the peer told */
+	struct slot big;      /* tx_request */
+	struct bell writer;   /* or a poll_entry, for good */
+	struct word stalled_ms, stalls_window;
+
+	/* any, to the role */
+	struct push_node ready, control; /* it has data to send; want is not 0 */
 
 	/* the role's */
+	union {
+		struct tx_chunk *framing; /* framed in part; or NULL */
+		struct tx_request *held;  /* with frames in the gather */
+	};
+	struct counter frames_out;
 	uint8_t is_held : 1; /* held is valid, not framing */
 	uint8_t fin : 2;     /* enum stream_fin */
 	uint8_t again : 2;   /* enum stream_again */
 	uint16_t round;	     /* of turns, modulo 65,536, of which deficit is */
 	int32_t deficit;     /* bytes that it may send in it */
 	uint32_t limit;	     /* bytes that UPDs allow the peer to send, the highest */
-	struct counter frames_out;
 	struct word stalls_conn;
-
-	/* any, to the worker */
-	struct word idle_ms; /* its time-out; 0: none */
-	struct push_node inbox;
 
 	/* the reader's; feed: filled by the worker */
 	struct feed feed;
@@ -141,24 +145,19 @@ struct weft_stream {
 	uint32_t told;		  /* of the bytes read, those that the last UPD told */
 	uint32_t told_at;	  /* when that was, in us; 0: there was none */
 
-	/* the role's, too */
-	union {
-		struct tx_chunk *framing; /* framed in part; or NULL */
-		struct tx_request *held;  /* with frames in the gather */
-	};
+	/* the worker's */
+	struct counter received, frames_in;
+	struct push_node *turn;	   /* received in this one, not handed over yet: see reader.c */
+	struct weft_stream *chain; /* in the table */
+	uint8_t in_table : 1, is_known : 1; /* is_known: it was in the table */
+	uint8_t is_touched : 1;		    /* it is among those that got something in this turn */
+	uint8_t is_taken_back : 1;	    /* turn: see reader.c */
+	struct word stalls_reader;
+	uint32_t idle_mark, idle_since; /* what had moved, and when that was first seen, in ms */
 
-	/* any, to the role */
-	struct push_node ready, control; /* it has data to send; want is not 0 */
-	struct word queued;		 /* it is in the ready list, or in one of the role's */
-	struct word want;
-
-	/* the writer's, taken by the role */
-	struct word stalled_ms, stalls_window;
-	struct slot out; /* tx_chunk */
-	struct slot big; /* tx_request */
-	struct counter written;
-	struct word64 credit; /* consumed << 32 | window, as the peer told */
-	struct bell writer;   /* or a poll_entry, for good */
+	/* any, to the worker */
+	struct word idle_ms; /* its time-out; 0: none */
+	struct push_node inbox;
 };
 #define STREAM_SIZE_MAX 216 /* what malloc makes 224 of */
 _Static_assert(sizeof(struct weft_stream) <= STREAM_SIZE_MAX, "a stream is small");
@@ -287,7 +286,7 @@ struct weft_mux {
 	struct word idle_used;		     /* a stream has an idle time-out */
 	struct pushlist inbox;		     /* streams to look at: the worker takes */
 	struct pushlist refusals;	     /* the role takes */
-	weft_chan *backlog;		     /* of weft_stream * */
+	weft_chan *backlog;		     /* of weft_stream *, accept_backlog at most */
 	weft_chan *drained;		     /* closed when it drains and no stream is left */
 	weft_chan *over;		     /* closed when nothing is left to do */
 	struct slot poll;		     /* poll_entry; for good */
@@ -296,13 +295,15 @@ struct weft_mux {
 	/* the reader's fiber, or the worker's */
 	struct table table;
 	struct smux_decoder decoder;
-	struct weft_stream *last; /* of the last frame; may be NULL */
+	struct weft_stream *last;     /* of the last frame; may be NULL */
 	struct weft_stream **touched; /* got something in this turn; each referenced */
 	struct weft_stream *touched_few[TOUCHED_MIN];
 	unsigned touched_len;
 	struct counter touched_cap; /* any may look */
 	weft_buf block;
 	size_t block_used;
+	size_t got_most;       /* of the reads since the last trim */
+	weft_deadline trim_at; /* WEFT_FOREVER: there is nothing to give back */
 	weft_deadline nop_at, check_at, sweep_at;
 	size_t swept; /* heads of the table, in this round */
 	struct rtt rtt;
@@ -403,6 +404,8 @@ void table_fini(struct table *table);
 
 /* reader.c */
 weft_err mux_reader(void *arg);
+/* Its fiber's: gives back memory that it did not need lately. True: later perhaps more. */
+bool mux_trim(weft_mux *mux);
 /* The worker's: streams that were opened or ended elsewhere. */
 void mux_inbox_drain(weft_mux *mux);
 /* The same for one: into the table, or out of it. */
@@ -416,6 +419,8 @@ void clock_start(weft_mux *mux);
 weft_deadline clock_next(const weft_mux *mux);
 /* What is due. False: the session is dead. */
 bool clock_tick(weft_mux *mux);
+/* There is something that an idle session need not have. */
+void clock_trim_later(weft_mux *mux);
 /* Not dead while it is us who do not read: the silence begins anew after. */
 void clock_excuse(weft_mux *mux);
 

@@ -207,8 +207,8 @@ weft_err weft_stream_weight(weft_stream *s, unsigned weight)
 			weight, WEFT_STREAM_WEIGHT_MAX);
 	do
 		state = word_get(&s->state);
-	while (!word_change(&s->state, state,
-		(state & STREAM_BITS) | (uint32_t)weight << STREAM_WEIGHT_SHIFT));
+	while (!word_change(
+		&s->state, state, (state & STREAM_BITS) | (uint32_t)weight << STREAM_WEIGHT_SHIFT));
 	return WEFT_OK;
 }
 
