@@ -132,9 +132,15 @@ struct weft_stream {
 	uint8_t is_held : 1; /* held is valid, not framing */
 	uint8_t fin : 2;     /* enum stream_fin */
 	uint8_t again : 2;   /* enum stream_again */
-	uint16_t round;	     /* of turns, modulo 65,536, of which deficit is */
-	int32_t deficit;     /* bytes that it may send in it */
-	uint32_t limit;	     /* bytes that UPDs allow the peer to send, the highest */
+	uint8_t : 0;
+	/* the worker's, here where there is room */
+	uint8_t in_table : 1, is_known : 1; /* is_known: it was in the table */
+	uint8_t is_touched : 1;		    /* it is among those that got something in this turn */
+	uint8_t is_taken_back : 1;	    /* turn: see reader.c */
+	/* the role's */
+	uint16_t round;	 /* of turns, modulo 65,536, of which deficit is */
+	int32_t deficit; /* bytes that it may send in it */
+	uint32_t limit;	 /* bytes that UPDs allow the peer to send, the highest */
 	struct word stalls_conn;
 
 	/* the reader's; feed: filled by the worker */
@@ -149,9 +155,6 @@ struct weft_stream {
 	struct counter received, frames_in;
 	struct push_node *turn;	   /* received in this one, not handed over yet: see reader.c */
 	struct weft_stream *chain; /* in the table */
-	uint8_t in_table : 1, is_known : 1; /* is_known: it was in the table */
-	uint8_t is_touched : 1;		    /* it is among those that got something in this turn */
-	uint8_t is_taken_back : 1;	    /* turn: see reader.c */
 	struct word stalls_reader;
 	uint32_t idle_mark, idle_since; /* what had moved, and when that was first seen, in ms */
 
