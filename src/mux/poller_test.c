@@ -25,6 +25,7 @@ static void world_open(struct world *w, struct ends *ends, unsigned version)
 	o.version = version;
 	o.max_receive_buffer = 65536;
 	o.max_stream_buffer = 65536;
+	o.max_memory = 1 << 20; /* a byte takes 256, and many streams get one */
 	ends->a = ends->b = NULL;
 	OK(weft_mux_create_own(&w->client, a, WEFT_MUX_CLIENT, &o));
 	OK(weft_mux_create_own(&w->server, b, WEFT_MUX_SERVER, &o));
