@@ -68,7 +68,15 @@ set(script_env ${test_env}
 	WEFT_FLAVOUR=${flavour}
 	PYTHONDONTWRITEBYTECODE=1)
 
-# Sets `wanted` in the caller; reads the weft-test: line of source.
+# Those that take longest, somewhere: they start first, so that none is left to run alone at the end.
+set(tests_begun_first
+	peers_mcp_conformance peers_mcp_interop peers_node
+	model mcp_leak switch_aarch64 mux_go http_adversary bridge_lines mux_limits mcp_modern
+	sync_chan_stress net_tls_end net_tls_fault http_transfer cli mux_window sim_bridge
+	sim_http_fault bridge_bridge http_hostile_server sim_mux sim_http mux_death mux_cli mcp_cli
+	bridge_relay rt_rt same_mcp_server_life net_conn mux_frames mux_fair http_cli)
+
+# Reads the weft-test: line of source.
 function(weft_add_test name source command)
 	cmake_parse_arguments(PARSE_ARGV 3 arg "" "" "LABELS;ENV")
 	set(timeout 120)
@@ -99,8 +107,15 @@ function(weft_add_test name source command)
 	if(WEFT_INSTRUMENTED OR CMAKE_CROSSCOMPILING)
 		math(EXPR timeout "${timeout} * 2")
 	endif()
+	list(FIND tests_begun_first ${name} cost)
+	if(NOT cost EQUAL -1)
+		list(LENGTH tests_begun_first count)
+		math(EXPR cost "${count} - ${cost}")
+	else()
+		set(cost 0)
+	endif()
 	add_test(NAME ${name} COMMAND ${command} ${arg_UNPARSED_ARGUMENTS})
-	set_tests_properties(${name} PROPERTIES TIMEOUT ${timeout} RUN_SERIAL ${serial}
+	set_tests_properties(${name} PROPERTIES TIMEOUT ${timeout} RUN_SERIAL ${serial} COST ${cost}
 		LABELS "${labels}" ENVIRONMENT "${arg_ENV}" SKIP_RETURN_CODE 77)
 endfunction()
 
