@@ -8,6 +8,7 @@
 #include <string.h>
 
 #define NS_PER_MS 1000000
+#define LOW_PART 4 /* of a window */
 
 /* ---- the peer's window ---- */
 
@@ -33,6 +34,18 @@ static int64_t allowance(const struct weft_stream *s, size_t size)
 bool stream_is_writable(const struct weft_stream *s)
 {
 	return allowance(s, 1) != 0;
+}
+
+/*
+ * The peer may have opened its window again long ago: a worker that is busy writing looks at its
+ * connections when 64 fibers have run, 2 MiB later. Then the window would be used up, and the
+ * connection run empty, each time. The last part of it is worth a look for each write.
+ */
+static bool is_running_low(const struct weft_stream *s)
+{
+	uint32_t window = (uint32_t)word64_peek(&s->credit);
+
+	return mux_is_here(s->mux) && allowance(s, window) < (int64_t)(window / LOW_PART);
 }
 
 static weft_err check(struct weft_stream *s)
@@ -230,8 +243,11 @@ static weft_err write_some(struct weft_stream *s, const uint8_t *data, size_t si
 		*written = put_small(s, data, (size_t)may, until == WEFT_NOW, &err);
 	if (*written == 0 && until == WEFT_NOW)
 		return err_set(err ? err : WEFT_ETIMEDOUT);
-	if (*written == 0)
-		*written = put_large(s, data, (size_t)may, until, &err);
+	if (*written > 0)
+		return err;
+	if (is_running_low(s))
+		rt_poll_soon();
+	*written = put_large(s, data, (size_t)may, until, &err);
 	return err;
 }
 

@@ -404,6 +404,69 @@ START_TEST(a_withdrawn_operation_is_not_looked_at)
 }
 END_TEST
 
+/* A worker that is never idle. */
+struct busy {
+	struct io_handle *h[2];
+	unsigned got;
+	bool over;
+};
+
+static weft_err count_bytes(void *arg)
+{
+	struct busy *b = arg;
+	char c;
+	int64_t n;
+
+	while (!transfer(b->h[0], IO_READ, &c, 1, &n, WEFT_FOREVER) && n > 0)
+		b->got++;
+	return WEFT_OK;
+}
+
+static weft_err stay_busy(void *arg)
+{
+	struct busy *b = arg;
+
+	while (!b->over)
+		ck_assert_int_eq(weft_yield(), WEFT_OK);
+	return WEFT_OK;
+}
+
+static weft_err busy_main(void *arg)
+{
+	struct busy b = { .got = 0 };
+	weft_fiber *counter, *other;
+	unsigned yields = 0;
+	char c = 'x';
+	int64_t n;
+
+	(void)arg;
+	pair(b.h, true);
+	ck_assert_int_eq(weft_spawn(&counter, "count", count_bytes, &b), WEFT_OK);
+	ck_assert_int_eq(weft_spawn(&other, "busy", stay_busy, &b), WEFT_OK);
+	for (unsigned i = 1; i <= 20; i++) {
+		ck_assert_int_eq(weft_yield(), WEFT_OK);
+		ck_assert_int_eq(transfer(b.h[1], IO_WRITE, &c, 1, &n, WEFT_FOREVER), WEFT_OK);
+		for (; b.got < i; yields++) {
+			rt_poll_soon();
+			ck_assert_int_eq(weft_yield(), WEFT_OK);
+		}
+	}
+	/* one to poll, one for who was woken; by itself it would poll when 64 fibers have run */
+	ck_assert_uint_le(yields, 2 * 20);
+	b.over = true;
+	drop(b.h[1]);
+	ck_assert_int_eq(weft_fiber_join(counter, NULL, WEFT_FOREVER), WEFT_OK);
+	ck_assert_int_eq(weft_fiber_join(other, NULL, WEFT_FOREVER), WEFT_OK);
+	drop(b.h[0]);
+	return WEFT_OK;
+}
+
+START_TEST(a_busy_worker_that_is_to_poll_soon_polls_at_once)
+{
+	ck_assert_int_eq(run(busy_main, NULL, 1), WEFT_OK);
+}
+END_TEST
+
 static void io_tests(TCase *tc)
 {
 	t_add(tc, reads_wait_for_edges_and_miss_none);
@@ -411,5 +474,6 @@ static void io_tests(TCase *tc)
 	t_add(tc, interrupt_ends_what_waits_and_what_comes);
 	t_add(tc, no_byte_is_lost_or_doubled_by_time_outs);
 	t_add(tc, a_withdrawn_operation_is_not_looked_at);
+	t_add(tc, a_busy_worker_that_is_to_poll_soon_polls_at_once);
 }
 T_SUITE("io", io_tests)

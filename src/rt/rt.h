@@ -92,6 +92,9 @@ struct io *rt_io(void);
 /* The calling fiber's worker, as an identity: fibers of one worker never run at the same time.
  * NULL in a plain thread. */
 const void *rt_worker_here(void);
+/* The calling fiber's worker looks at its connections before it runs another fiber: else it does
+ * so when no fiber is left to run, or many have run. Nothing in a plain thread. */
+void rt_poll_soon(void);
 /* The same of a worker by its number; NULL: no such worker. */
 const void *rt_worker_at(unsigned index);
 /* True in a fiber of a simulated run. */

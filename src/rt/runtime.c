@@ -423,6 +423,14 @@ const void *rt_worker_here(void)
 	return rt_tls;
 }
 
+void rt_poll_soon(void)
+{
+	struct rt_worker *w = rt_tls;
+
+	if (w)
+		w->budget = 0;
+}
+
 const void *rt_worker_at(unsigned index)
 {
 	struct rt_runtime *rt = rt_runtime_enter();
