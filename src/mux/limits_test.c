@@ -415,6 +415,7 @@ static weft_err talk(weft_mux *client, weft_mux *server)
 	weft_stream *a = NULL, *b = NULL;
 	weft_conn *conn = NULL;
 	weft_buf buf = WEFT_BUF_EMPTY;
+	static const uint8_t large[5000]; /* is not copied */
 	uint8_t data[300];
 	size_t got = 0;
 	weft_err err = weft_mux_open(client, &a, SOON);
@@ -428,6 +429,8 @@ static weft_err talk(weft_mux *client, weft_mux *server)
 		err = weft_stream_read(b, data, 10, &got, SOON);
 	if (!err)
 		err = weft_stream_read_buf(b, &buf, 0, SOON);
+	if (!err)
+		err = weft_stream_write(a, large, sizeof(large), NULL, SOON);
 	if (!err)
 		err = weft_stream_shutdown(a);
 	if (!err) {

@@ -184,10 +184,11 @@ static void keep_rest(weft_mux *m, struct tx_frame *f, unsigned at, size_t sent_
 	} else if (f->iov + 1 >= at) {
 		size_t sent = f->iov + 1 == at ? sent_of_at : 0;
 
-		memcpy(tx->spill + sent, (uint8_t *)payload->iov_base + sent,
-			payload->iov_len - sent);
+		uint8_t *spill = slot_look(&m->spill);
+
+		memcpy(spill + sent, (uint8_t *)payload->iov_base + sent, payload->iov_len - sent);
 		tx->uncopied -= payload->iov_len - sent;
-		payload->iov_base = tx->spill;
+		payload->iov_base = spill;
 	}
 }
 

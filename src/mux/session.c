@@ -77,7 +77,7 @@ static void destroy(weft_mux *m)
 	table_fini(&m->table);
 	account_unref(m->account);
 	poll_free(slot_take(&m->poll));
-	mem_free(m->tx.spill);
+	mem_free(slot_take(&m->spill));
 	mem_free(m->local_name);
 	mem_free(m->peer_name);
 	mem_free(m);
@@ -121,9 +121,8 @@ static weft_mux *mux_alloc(weft_conn *conn, weft_mux_role role, const weft_mux_o
 	smux_decoder_init(&m->decoder, o->version);
 	m->local_name = mem_strdup(weft_conn_local_name(conn));
 	m->peer_name = mem_strdup(weft_conn_peer_name(conn));
-	m->tx.spill = mem_alloc(o->max_frame_size);
 	m->account = account_create(o->max_receive_buffer, o->max_memory);
-	if (!m->local_name || !m->peer_name || !m->tx.spill || !m->account ||
+	if (!m->local_name || !m->peer_name || !m->account ||
 		weft_chan_create(
 			&m->backlog, sizeof(struct weft_stream *), WEFT_CHAN_UNBOUNDED, NULL) ||
 		weft_chan_create(&m->drained, 1, 1, NULL) ||

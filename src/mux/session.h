@@ -214,7 +214,6 @@ struct tx {
 	struct tx_frame requests[TX_REQUESTS_MAX]; /* frames of large writes */
 	unsigned requests_len;
 	struct tx_chunk *chunks; /* in iov; to be freed once that is sent */
-	uint8_t *spill;		 /* max_frame_size bytes: the rest of a large write's frame */
 };
 
 enum {
@@ -325,6 +324,9 @@ struct weft_mux {
 	size_t chunk_max; /* bytes of an allocation: holds a frame of the session's, at most */
 	struct probe probe;
 	struct tx tx;
+	struct slot
+		spill; /* max_frame_size bytes: the rest of a large write's frame. Writers make it,
+			    * for good; its contents are the role's */
 	weft_err send_err; /* the sender's fiber; read by the reader once that aborted the conn,
 			    * by others once it is over */
 	char send_text[DEATH_TEXT_MAX];

@@ -26,8 +26,9 @@ static void memory_get(const weft_mux *m, weft_mux_stats *out)
 	out->windows = counter_get(&m->told_bytes);
 	out->memory = (size_t)word64_peek(&a->memory);
 	out->memory_read = account_own_memory(a);
-	out->memory_own = sizeof(*m) + sizeof(*a) + m->options.max_frame_size +
-		strlen(m->local_name) + strlen(m->peer_name) + 2 +
+	out->memory_own = sizeof(*m) + sizeof(*a) +
+		(slot_look(&m->spill) ? m->options.max_frame_size : 0) + strlen(m->local_name) +
+		strlen(m->peer_name) + 2 +
 		weft_chan_len(m->backlog) * sizeof(struct weft_stream *) +
 		counter_get(&m->table.bytes) +
 		(counter_get(&m->touched_cap) - TOUCHED_MIN) * sizeof(struct weft_stream *) +

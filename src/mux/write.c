@@ -192,6 +192,20 @@ static bool withdraw(struct weft_stream *s, struct tx_request *r)
 	return false;
 }
 
+/* The rest of a frame needs a place when the conn takes a part of it: from the session's first large
+ * write on there is one. False: no memory. */
+static bool has_spill(weft_mux *m)
+{
+	void *spill;
+
+	if (weft_likely(slot_look(&m->spill)))
+		return true;
+	spill = mem_alloc(m->options.max_frame_size);
+	if (spill && !slot_offer(&m->spill, spill))
+		mem_free(spill);
+	return slot_look(&m->spill);
+}
+
 /* Returns how much was sent. */
 static size_t put_large(
 	struct weft_stream *s, const uint8_t *data, size_t size, weft_deadline until, weft_err *err)
@@ -199,7 +213,7 @@ static size_t put_large(
 	struct tx_request r = { .data = data, .left = size, .parker = rt_parker_self() };
 	struct bell *bell = bell_of(s);
 
-	if (!r.parker) {
+	if (!r.parker || !has_spill(s->mux)) {
 		*err = err_set(WEFT_ENOMEM);
 		return 0;
 	}
