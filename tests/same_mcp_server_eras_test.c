@@ -449,7 +449,7 @@ BOTH_TEST(a_client_that_closes_its_stream_cancels)
 
 BOTH_TEST(a_subscription_is_a_stream_that_stays)
 {
-	struct mcpd_options options = { .mcp.response_timeout_ns = 20 * MS };
+	struct mcpd_options options = { .mcp.response_timeout_ns = both_ample_ns(50 * MS) };
 	struct mcp_say s = modern(METHOD("subscriptions/listen"),
 		RPC("\"sub\"", "subscriptions/listen", "{" META "}"));
 	struct mcp_say poke = modern(METHOD("poke"), RPC("2", "poke", "{" META "}"));
@@ -464,7 +464,7 @@ BOTH_TEST(a_subscription_is_a_stream_that_stays)
 	hear_stream(stream);
 	hear_data_is(
 		stream, SUBSCRIBED("notifications/subscriptions/acknowledged", "\"sub\""), NULL, 0);
-	both_sleep_ns(100 * MS); /* no answer is due */
+	both_sleep_ns(400 * MS); /* no answer is due */
 	for (int i = 0; i < 3; i++) {
 		status_is(conn, &poke, 200, "null");
 		hear_data_is(

@@ -391,7 +391,7 @@ BOTH_TEST(an_idle_session_ends)
 
 BOTH_TEST(a_session_with_a_stream_or_a_request_is_not_idle)
 {
-	struct mcpd_options options = { .mcp.idle_timeout_ns = 50 * MS };
+	struct mcpd_options options = { .mcp.idle_timeout_ns = both_ample_ns(50 * MS) };
 	struct mcp_say s = { .method = "GET", .accept = "text/event-stream" };
 	char session[MCP_SESSION_SIZE];
 	weft_conn *conn, *listener;
@@ -404,10 +404,10 @@ BOTH_TEST(a_session_with_a_stream_or_a_request_is_not_idle)
 	s.session = session;
 	mcp_say(listener, &s);
 	hear_stream(listener);
-	both_sleep_ns(200 * MS);
-	mcp_ask_is(conn, session, RPC("1", "slow", "{\"ms\":200}"), 200, NULL);
+	both_sleep_ns(400 * MS);
+	mcp_ask_is(conn, session, RPC("1", "slow", "{\"ms\":400}"), 200, NULL);
 	weft_conn_free(listener);
-	mcp_ask_is(conn, session, RPC("1", "slow", "{\"ms\":200}"), 200, NULL);
+	mcp_ask_is(conn, session, RPC("1", "slow", "{\"ms\":400}"), 200, NULL);
 	wait_for_no_session(&d);
 	weft_conn_free(conn);
 	mcpd_close(&d);
@@ -416,7 +416,7 @@ BOTH_TEST(a_session_with_a_stream_or_a_request_is_not_idle)
 
 BOTH_TEST(an_old_session_ends_whatever_it_does)
 {
-	struct mcpd_options options = { .mcp.session_timeout_ns = 100 * MS };
+	struct mcpd_options options = { .mcp.session_timeout_ns = both_ample_ns(100 * MS) };
 	struct mcp_say s = { .method = "GET", .accept = "text/event-stream" };
 	char session[MCP_SESSION_SIZE];
 	struct answer answer;
@@ -744,7 +744,7 @@ BOTH_TEST(sessions_come_and_go_and_nothing_is_left)
 	char session[MCP_SESSION_SIZE];
 	struct mcpd_options options = { .mcp = { .sessions_max = 2000,
 						.sessions_client_max = SIZE_MAX } };
-	int rounds = weft_in_sim() ? 5 : 2000;
+	int rounds = weft_in_sim() ? 5 : 1000;
 	struct mcpd d;
 	weft_conn *conn;
 

@@ -339,8 +339,8 @@ BOTH_TEST(a_subscription_whose_client_is_deaf_ends)
 
 BOTH_TEST(a_session_whose_client_has_gone_is_idle_whatever_it_still_waits_for)
 {
-	struct mcpd_options options = { .mcp = {
-						.idle_timeout_ns = 100 * MS, .json_wait_ns = MS } };
+	struct mcpd_options options = { .mcp = { .idle_timeout_ns = both_ample_ns(100 * MS),
+						.json_wait_ns = MS } };
 	struct mcp_say s = { .version = "2025-06-18", .body = RPC("1", "silent", "{}") };
 	char session[MCP_SESSION_SIZE];
 	weft_conn *conn;
@@ -352,7 +352,7 @@ BOTH_TEST(a_session_whose_client_has_gone_is_idle_whatever_it_still_waits_for)
 	s.session = session;
 	mcp_say(conn, &s);
 	hear_stream(conn);
-	both_sleep_ns(400 * MS);
+	both_sleep_ns(800 * MS);
 	want(stats_of(&d).sessions_now == 1);
 	weft_conn_free(conn);
 	while (stats_of(&d).sessions_now)

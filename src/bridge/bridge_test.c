@@ -454,15 +454,15 @@ BOTH_TEST(an_owed_reply_is_waited_for_so_long)
 	struct rig r;
 
 	rig_init(&r, reply_once);
-	r.options.read_timeout_ns = 50 * MS;
+	r.options.read_timeout_ns = both_ample_ns(50 * MS);
 	r.options.on_event = on_event;
 	r.options.user = &r;
 	rig_start(&r);
 	conn = rig_dial(&r);
-	want_ok(weft_sleep_ns(120 * MS)); /* nothing is owed */
+	want_ok(weft_sleep_ns(400 * MS)); /* nothing is owed */
 	send_text(conn, "x");
 	expect_text(conn, "once");
-	want_ok(weft_sleep_ns(120 * MS)); /* nor any more */
+	want_ok(weft_sleep_ns(400 * MS)); /* nor any more */
 	began = weft_now();
 	send_text(conn, "x");
 	want_err(WEFT_ERESET, ending(conn));
@@ -482,7 +482,7 @@ BOTH_TEST(an_idle_session_is_closed_in_order)
 	struct rig r;
 
 	rig_init(&r, echo);
-	r.options.idle_timeout_ns = 100 * MS;
+	r.options.idle_timeout_ns = both_ample_ns(100 * MS);
 	rig_start(&r);
 	conn = rig_dial(&r);
 	for (int i = 0; i < 5; i++) {

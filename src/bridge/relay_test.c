@@ -432,16 +432,17 @@ BOTH_TEST(a_session_waits_a_moment_for_the_server_of_one_that_ends)
 
 BOTH_TEST(silence_while_an_answer_is_owed_is_an_error)
 {
+	const char *silent = weft_in_sim() ? "silent for 100 ms" : "silent for 500 ms";
 	struct talker t;
 
 	setup();
-	s.options.read_timeout_ns = 100 * MS;
+	s.options.read_timeout_ns = both_ample_ns(100 * MS);
 	begin();
 	talker_open(&t, s.relay);
 	talker_say(&t, CALL("1", "hold"));
-	talker_hears_error(&t, "1", -32000, "silent for 100 ms");
+	talker_hears_error(&t, "1", -32000, silent);
 	talker_say(&t, CALL("2", "hold"));
-	talker_hears_error(&t, "2", -32000, "silent for 100 ms");
+	talker_hears_error(&t, "2", -32000, silent);
 	talker_say(&t, CALL("3", "echo"));
 	talker_hears_result(&t, "3", "{}");
 	want_ok(talker_close(&t));
@@ -455,11 +456,11 @@ BOTH_TEST(an_idle_session_ends_and_one_that_waits_does_not)
 	struct talker t;
 
 	setup();
-	s.options.idle_timeout_ns = 50 * MS;
+	s.options.idle_timeout_ns = both_ample_ns(50 * MS);
 	begin();
 	talker_open(&t, s.relay);
 	talker_say(&t, CALL("1", "hold"));
-	both_sleep_ns(200 * MS);
+	both_sleep_ns(400 * MS);
 	talker_say(&t, CALL("2", "release"));
 	talker_hears_result(&t, "1", "{}");
 	talker_hears_result(&t, "2", "{}");

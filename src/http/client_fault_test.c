@@ -206,7 +206,7 @@ static void wait_between(const struct raw_server *server, unsigned times)
 	while (between->closes ? counter_get(&server->conns_open) > 0
 			       : counter_get(&between->spoke) < times)
 		want_ok(weft_sleep_ns(MS));
-	want_ok(weft_sleep_ns(60 * MS));
+	want_ok(weft_sleep_ns(both_ample_ns(60 * MS)));
 }
 
 BOTH_TEST(client_finds_out_before_it_uses_a_kept_connection)

@@ -49,6 +49,11 @@ uint64_t both_random(uint64_t bound)
 	return bound ? t_random(&state) % bound : 0;
 }
 
+int64_t both_ample_ns(int64_t duration_ns)
+{
+	return weft_in_sim() ? duration_ns : 5 * duration_ns;
+}
+
 void both_sleep_ns(int64_t duration_ns)
 {
 	weft_err err = weft_sleep_ns(duration_ns);

@@ -83,6 +83,11 @@ uint64_t both_random(uint64_t bound);
 
 /* As weft_sleep_ns, for those who do not care whether it was cut short. */
 void both_sleep_ns(int64_t duration_ns);
+/*
+ * A time-out before which something has to be done, as a busy machine needs it: duration_ns where
+ * time is simulated, and passes only when all wait; five times that over epoll.
+ */
+int64_t both_ample_ns(int64_t duration_ns);
 /* Lets others run, in one of several ways: yields, or sleeps for a moment. */
 void both_pause(void);
 
