@@ -14,6 +14,7 @@
 #define BATCH 500u
 #define STREAM_BYTES_MAX 240u	      /* malloc's share and the table's included */
 #define SESSION_BYTES_MAX (20u << 10) /* of heap, that it is read into and its conn's included */
+#define TABLE_LEFT 8192u	      /* bytes, of table and backlog after that */
 #define PAIRS (WITH_ASAN ? 500u : 2500u)
 
 static weft_mux_options options(void)
@@ -72,7 +73,8 @@ static weft_err idle_streams(void *arg)
 	weft_stream **b = calloc(STREAMS, sizeof(weft_stream *));
 	weft_mux_options o = options();
 	weft_mux *client = NULL, *server = NULL;
-	size_t before, used, tables;
+	size_t before, used, tables, own_before;
+	weft_deadline until = SOON;
 	weft_conn *ends[2];
 
 	(void)arg;
@@ -80,6 +82,7 @@ static weft_err idle_streams(void *arg)
 	OK(weft_conn_pair(ends, 0));
 	OK(weft_mux_create_own(&client, ends[0], WEFT_MUX_CLIENT, &o));
 	OK(weft_mux_create_own(&server, ends[1], WEFT_MUX_SERVER, &o));
+	own_before = stats_of(client).memory_own;
 	open_batch(client, server, a, b);
 	before = heap_bytes();
 	for (unsigned at = BATCH; at < STREAMS; at += BATCH)
@@ -100,6 +103,12 @@ static weft_err idle_streams(void *arg)
 		weft_stream_free(b[i]);
 	}
 	ck_assert_uint_eq(stats_of(client).streams, 0);
+	/* once their FINs have met, the tables are as small as before */
+	while (stats_of(client).memory_own > own_before + TABLE_LEFT ||
+		stats_of(server).memory_own > own_before + TABLE_LEFT) {
+		ck_assert_int_lt(weft_now(), until);
+		OK(weft_sleep_ms(1));
+	}
 	close_both(client, server);
 	free(a);
 	free(b);

@@ -85,7 +85,7 @@ static void look_at(weft_mux *m, struct weft_stream *s, uint32_t now_ms)
 }
 
 /* A part of the table, so that many streams hold nobody up; all of it where it is looked at
- * seldom. A table that grew meanwhile only makes this round longer. */
+ * seldom. A table that grew meanwhile only makes this round longer; it shrinks between two. */
 static void sweep(weft_mux *m, weft_deadline now)
 {
 	size_t part = m->options.idle_timeout_ns ? m->table.cap / SWEEP_PART : m->table.cap;
@@ -101,8 +101,10 @@ static void sweep(weft_mux *m, weft_deadline now)
 			look_at(m, s, now_ms);
 		}
 	}
-	if (m->swept >= m->table.cap)
-		m->swept = 0;
+	if (m->swept < m->table.cap)
+		return;
+	m->swept = 0;
+	table_fit(&m->table);
 }
 
 /* ---- ticks ---- */

@@ -36,6 +36,9 @@ void mux_settle(weft_mux *m, struct weft_stream *s)
 			m->last = NULL;
 		window_probe_drop(m, s);
 		table_remove(&m->table, s);
+		/* else the next round begins so */
+		if (m->swept == 0)
+			table_fit(&m->table);
 		return;
 	}
 	if (s->is_known || is_over)

@@ -405,6 +405,9 @@ struct weft_stream *table_find(const struct table *table, uint32_t id);
 bool table_insert(struct table *table, struct weft_stream *s);
 /* Gives the reference up. */
 void table_remove(struct table *table, struct weft_stream *s);
+/* After many have gone: as few heads as are needed, if there is memory for that. Not while somebody
+ * goes through them. */
+void table_fit(struct table *table);
 void table_fini(struct table *table);
 
 /* reader.c */

@@ -6,6 +6,7 @@
 
 #define TABLE_MIN 16
 #define TABLE_LARGE 4096 /* heads: from there on two streams a head, since they are many */
+#define SHRINK_PART 8	 /* fewer streams than this part of the heads: half as many heads */
 
 static size_t slot_of(const struct table *t, uint32_t id)
 {
@@ -31,30 +32,42 @@ static void put(struct table *t, struct weft_stream *s)
 	*head = s;
 }
 
-static bool grow(struct table *t)
+/* False: no memory; it stays as it is. */
+static bool resize(struct table *t, size_t cap)
 {
-	struct table larger = { 0 };
+	struct table other = { .cap = cap, .factor = t->factor };
 
-	larger.cap = t->cap ? t->cap * 2 : TABLE_MIN;
-	larger.len = t->len;
-	larger.factor = t->factor;
-
-	larger.heads = mem_calloc(larger.cap, sizeof(struct weft_stream *));
-	if (!larger.heads)
+	other.heads = mem_calloc(cap, sizeof(struct weft_stream *));
+	if (!other.heads)
 		return false;
 	for (size_t i = 0; i < t->cap; i++) {
 		while (t->heads[i]) {
 			struct weft_stream *s = t->heads[i];
 
 			t->heads[i] = s->chain;
-			put(&larger, s);
+			put(&other, s);
 		}
 	}
 	mem_free(t->heads);
-	t->heads = larger.heads;
-	t->cap = larger.cap;
-	counter_set(&t->bytes, t->cap * sizeof(struct weft_stream *));
+	t->heads = other.heads;
+	t->cap = cap;
+	counter_set(&t->bytes, cap * sizeof(struct weft_stream *));
 	return true;
+}
+
+static bool grow(struct table *t)
+{
+	return resize(t, t->cap ? t->cap * 2 : TABLE_MIN);
+}
+
+void table_fit(struct table *t)
+{
+	size_t cap = t->cap;
+
+	while (cap > TABLE_MIN && t->len < cap / SHRINK_PART)
+		cap /= 2;
+	if (cap < t->cap)
+		(void)resize(t, cap);
 }
 
 bool table_insert(struct table *t, struct weft_stream *s)
