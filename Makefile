@@ -7,7 +7,7 @@ CTEST = ctest --output-on-failure -j $(JOBS)
 UNITS = $(CTEST) -LE '^peers$$'
 
 .PHONY: help setup setup-bench setup-peers build run run-tunnel test test-release test-peers bench bench-sync \
-	bench-mux bench-http bench-bridge model asan tsan debug aarch64 fuzz fuzz-long lint format install clean coverage soak soak-mcp
+	bench-mux bench-http bench-bridge model asan tsan debug aarch64 fuzz fuzz-long lint format install clean coverage soak soak-mcp soak-mux
 
 help: ## This list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 16
@@ -70,6 +70,10 @@ soak-mcp: build ## Large messages and many clients of a bridge for MCP, for SECO
 	cmake --build build -j $(JOBS) --target tool_mcp_child
 	WEFT=build/weft WEFT_BUILD=build WEFT_STRESS_SECONDS=$${SECONDS_IN_ALL:-3600} \
 		python3 tests/mcp_stress_test.py -v Stress.test_all_of_it_for_long
+
+soak-mux: build ## Streams and sessions that come and go at full rate, for SECONDS_IN_ALL; a plot of memory
+	cmake --build build -j $(JOBS) --target tool_mux_soak
+	python3 tools/soak_mux.py $${SECONDS_IN_ALL:-3600}
 
 model: ## Run the lock-free sources under every schedule, and their mutants
 	model/run.py --jobs $(JOBS)
