@@ -465,6 +465,11 @@ static int dispatch(const struct epoll_event *ev)
 
 	if (!h)
 		return 0; /* wakefd: edge-triggered, never read */
+	/* acquire; pairs with the exchange in attach, perhaps in another thread: what was
+	 * written to the handle before. epoll_ctl orders it as well, and epoll_pwait2, which
+	 * the thread sanitizer does not know. */
+	if (!atomic_load_explicit(&h->owner, memory_order_acquire))
+		return 0;
 	if (mask & (EPOLLRDHUP | EPOLLHUP | EPOLLERR | EPOLLPRI))
 		/* relaxed: the store of ready that follows publishes it */
 		atomic_store_explicit(&h->eager, 1, memory_order_relaxed);
