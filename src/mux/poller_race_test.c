@@ -8,6 +8,7 @@
 #include "rt/san.h"
 #include "support/plain.h"
 
+#include <sched.h>
 #include <stdatomic.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -292,7 +293,7 @@ static void wait_for(_Atomic unsigned *number, unsigned wanted)
 
 	while (atomic_load(number) < wanted) {
 		ck_assert_msg(weft_now() < until, "%u of %u", atomic_load(number), wanted);
-		OK(weft_sleep_ms(1));
+		(void)sched_yield();
 	}
 }
 
@@ -470,11 +471,59 @@ START_TEST(poller_moves_a_stream_while_it_is_used_and_closed)
 }
 END_TEST
 
-/* Streams that are opened while the session dies find it out, by whatever call. */
+/* ---- what comes just when a call found nothing ---- */
+
+#define BURSTS (800 / LESS)
+
+/* Some microseconds, as the seed has it. */
+static void gap(uint64_t *seed)
+{
+	int64_t until = t_now_ns() + (int64_t)(t_random(seed) % 40000);
+
+	while (t_now_ns() < until)
+		;
+}
+
+START_TEST(poller_loses_nothing_between_a_try_and_its_arming)
+{
+	uint64_t seed = t_seed();
+	weft_mux *clients[1];
+	struct loop l = { 0 };
+	struct plain p;
+
+	plain_start(&p);
+	open_sessions(clients, &l, 2, 1);
+	loop_start(&l);
+	for (unsigned i = 0; i < BURSTS; i++) {
+		weft_stream *streams[2];
+		uint8_t data[2];
+		size_t got = 0, n;
+
+		OK(weft_mux_open(clients[0], &streams[0], SOON));
+		gap(&seed);
+		OK(weft_mux_open(clients[0], &streams[1], SOON));
+		wait_for(&l.served, 2 * i + 2);
+		OK(weft_stream_write(streams[0], "a", 1, NULL, SOON));
+		gap(&seed);
+		OK(weft_stream_write(streams[0], "b", 1, NULL, SOON));
+		for (; got < 2; got += n)
+			OK(weft_stream_read(streams[0], data, 2 - got, &n, SOON));
+		weft_stream_free(streams[0]);
+		gap(&seed);
+		weft_stream_free(streams[1]);
+	}
+	wait_for(&l.over, 2 * BURSTS);
+	loop_end(&l);
+	free_sessions(clients, &l);
+	plain_end(&p);
+}
+END_TEST
+
+/* Streams that are opened while the session dies find it out. */
 struct opener {
 	pthread_t thread;
 	weft_mux *mux;
-	unsigned opened;
+	_Atomic bool *is_dying;
 };
 
 static void *open_thread(void *arg)
@@ -485,9 +534,8 @@ static void *open_thread(void *arg)
 	size_t got;
 
 	while (!weft_mux_open(o->mux, &stream, SOON)) {
-		/* every so many of them waits to be told */
-		if (++o->opened % 8 == 0)
-			FAILS(WEFT_ERESET, weft_stream_read(stream, &c, 1, &got, SOON));
+		if (atomic_load(o->is_dying))
+			ck_assert_int_eq(weft_stream_read(stream, &c, 1, &got, SOON), WEFT_ERESET);
 		weft_stream_free(stream);
 	}
 	return NULL;
@@ -498,19 +546,21 @@ START_TEST(mux_tells_streams_that_are_opened_while_it_dies)
 	struct plain p;
 
 	plain_start(&p);
-	for (int round = 0; round < 60 / LESS; round++) {
+	for (int round = 0; round < 100 / LESS; round++) {
+		_Atomic bool is_dying = false;
 		weft_mux *clients[1];
-		struct opener o[2];
+		struct opener o[3];
 		struct loop l = { 0 };
 
 		open_sessions(clients, &l, 2, 1);
-		for (int i = 0; i < 2; i++) {
-			o[i] = (struct opener){ 0, clients[0], 0 };
+		for (int i = 0; i < 3; i++) {
+			o[i] = (struct opener){ 0, clients[0], &is_dying };
 			ck_assert_int_eq(pthread_create(&o[i].thread, NULL, open_thread, &o[i]), 0);
 		}
-		OK(weft_sleep_ms(round % 3));
 		weft_mux_abort(l.sessions[0]);
-		for (int i = 0; i < 2; i++)
+		OK(weft_sleep_ms(round % 2));
+		atomic_store(&is_dying, true);
+		for (int i = 0; i < 3; i++)
 			ck_assert_int_eq(pthread_join(o[i].thread, NULL), 0);
 		free_sessions(clients, &l);
 	}
@@ -523,6 +573,7 @@ static void poller_race_tests(TCase *tc)
 	t_add_loop(tc, poller_loop_serves_thousands_of_streams_of_three_sessions, 1, 3);
 	t_add(tc, poller_loop_outlives_sessions_that_die_under_it);
 	t_add(tc, poller_moves_a_stream_while_it_is_used_and_closed);
+	t_add(tc, poller_loses_nothing_between_a_try_and_its_arming);
 	t_add(tc, mux_tells_streams_that_are_opened_while_it_dies);
 }
 
