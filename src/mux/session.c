@@ -203,6 +203,8 @@ static weft_err linger(void *arg)
 	weft_mux *m = arg;
 	char none;
 
+	/* closed elsewhere: calls under way end now, not once the connection takes what is left */
+	mux_die(m, WEFT_ECLOSED, "the session was closed");
 	weft_shield_begin(); /* also when the runtime ends: it is not for ever */
 	if (weft_chan_recv(m->over, &none, weft_after_ns(m->options.linger_ns)) != WEFT_ECLOSED)
 		weft_conn_abort(m->conn);
