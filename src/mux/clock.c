@@ -8,6 +8,7 @@
 #define SUSPECT_PART 8 /* of the time-out: how long a silent peer is still listened for */
 #define IDLE_TICK_NS INT64_C(10000000000) /* without keepalive: to give back what is not used */
 #define TRIM_NS INT64_C(1000000000)	  /* how long memory for reading is kept that nobody uses */
+#define AHEAD_MAX_MS 1000u /* a stream may be made while the sweep that finds it is under way */
 #define SWEEPS 64			  /* looks at idle streams in a time-out ... */
 #define SWEEP_PART 16			  /* ... each at such a part of the table ... */
 #define SWEEP_MIN ((size_t)256)		  /* ... or so many heads of it */
@@ -66,8 +67,10 @@ weft_deadline clock_next(const weft_mux *m)
 /* Changes whenever a byte moves. */
 static uint32_t movement(const struct weft_stream *s)
 {
+	/* written: a write that is done; its frames go one by one */
 	return (uint32_t)(counter_get(&s->received) + counter_get(&s->written) +
-		word_peek(&s->consumed) + (word64_peek(&s->credit) >> 32));
+		counter_get(&s->frames_out) + word_peek(&s->consumed) +
+		(word64_peek(&s->credit) >> 32));
 }
 
 static void look_at(weft_mux *m, struct weft_stream *s, uint32_t now_ms)
@@ -77,8 +80,9 @@ static void look_at(weft_mux *m, struct weft_stream *s, uint32_t now_ms)
 	/* 0: where most streams have no time-out they are made without a look at the clock */
 	if (mark != s->idle_mark || s->idle_since == 0) {
 		s->idle_mark = mark;
-		s->idle_since = now_ms | 1;
-	} else if (idle_ms > 0 && now_ms - s->idle_since >= idle_ms) {
+		s->idle_since = now_ms;
+	} else if (idle_ms > 0 && now_ms - s->idle_since >= idle_ms &&
+		s->idle_since - now_ms >= AHEAD_MAX_MS) {
 		counter_own_add(&m->counters.idled, 1);
 		mux_fail_stream(m, s, STREAM_IDLE);
 	}
@@ -89,7 +93,7 @@ static void look_at(weft_mux *m, struct weft_stream *s, uint32_t now_ms)
 static void sweep(weft_mux *m, weft_deadline now)
 {
 	size_t part = m->options.idle_timeout_ns ? m->table.cap / SWEEP_PART : m->table.cap;
-	uint32_t now_ms = (uint32_t)(now / NS_PER_MS);
+	uint32_t now_ms = clock_idle_ms(now);
 
 	if (part < SWEEP_MIN)
 		part = SWEEP_MIN;

@@ -74,6 +74,51 @@ PEER_TEST(mux_a_stream_may_have_an_idle_time_of_its_own)
 	weft_stream_free(soon);
 }
 
+/* In the very millisecond in which the session looks for idle streams. */
+PEER_TEST(mux_a_new_stream_is_not_idle)
+{
+	weft_stream *streams[4] = { NULL };
+	const int64_t ms = 1000000;
+	weft_deadline look;
+
+	p->options.idle_timeout_ns = 64 * S; /* looks every second */
+	OK(weft_sleep_ns(2 * ms - weft_now() % (2 * ms) + ms / 2));
+	look = weft_now() + S;
+	peer_start(p);
+	for (int i = 0; i < 4; i++) { /* in even and odd ones */
+		OK(weft_sleep_until(look - ms / 4));
+		OK(weft_mux_open(p->mux, &streams[i], SOON));
+		peer_want(p, SMUX_SYN, 2 + 2 * (uint32_t)i);
+		OK(weft_sleep_until(look + ms / 4));
+		look += S + (i % 2 ? ms : 0);
+	}
+	OK(weft_sleep_ns(2 * S));
+	ck_assert_uint_eq(peer_stats(p).idled, 0);
+	for (int i = 0; i < 4; i++)
+		weft_stream_free(streams[i]);
+}
+
+/* Its frames leave one by one, and its writer hears of the last one only. */
+PEER_TEST(mux_a_large_write_that_goes_slowly_is_not_idle)
+{
+	struct stream_call writer;
+	weft_stream *stream;
+	size_t len = (size_t)20 * 32768;
+
+	p->options.idle_timeout_ns = S;
+	peer_start(p);
+	stream = peer_accept(p, 3);
+	stream_write_start(&writer, stream, 0, len);
+	writer.until = WEFT_FOREVER;
+	for (uint64_t at = 0; at < len; at += 32768) {
+		OK(weft_sleep_ns(S / 2));
+		peer_want_data(p, 3, at, 32768);
+	}
+	OK(stream_call_end(&writer));
+	ck_assert_uint_eq(peer_stats(p).idled, 0);
+	weft_stream_free(stream);
+}
+
 /* Of what came it may still have all. */
 PEER_TEST(mux_what_came_before_a_stream_was_idle_may_be_read)
 {
@@ -213,6 +258,8 @@ static void drain_tests(TCase *tc)
 	peer_add_sim(tc, mux_an_idle_stream_ends_after_its_time_and_not_before);
 	peer_add_sim(tc, mux_a_stream_may_have_an_idle_time_of_its_own);
 	peer_add_sim(tc, mux_what_came_before_a_stream_was_idle_may_be_read);
+	peer_add_sim(tc, mux_a_new_stream_is_not_idle);
+	peer_add_sim_v1(tc, mux_a_large_write_that_goes_slowly_is_not_idle);
 	peer_add_sim_v2(tc, mux_a_write_that_does_not_move_is_idle);
 	peer_add(tc, mux_many_idle_streams_end);
 	peer_add(tc, mux_a_drain_lets_old_streams_end_and_no_new_ones_begin);

@@ -429,6 +429,13 @@ weft_deadline clock_next(const weft_mux *mux);
 bool clock_tick(weft_mux *mux);
 /* There is something that an idle session need not have. */
 void clock_trim_later(weft_mux *mux);
+/* For idle_since: never 0, which is not yet; and never in the future. */
+static inline uint32_t clock_idle_ms(weft_deadline now)
+{
+	uint32_t ms = (uint32_t)(now / 1000000);
+
+	return ms ? ms : UINT32_MAX;
+}
 /* Not dead while it is us who do not read: the silence begins anew after. */
 void clock_excuse(weft_mux *mux);
 

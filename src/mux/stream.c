@@ -26,7 +26,7 @@ struct weft_stream *stream_create(weft_mux *mux, uint32_t id)
 	word_put(&s->state, WEFT_STREAM_WEIGHT_DEFAULT << STREAM_WEIGHT_SHIFT);
 	word_put(&s->idle_ms, (uint32_t)(mux->options.idle_timeout_ns / NS_PER_MS));
 	if (mux->options.idle_timeout_ns > 0)
-		s->idle_since = (uint32_t)(weft_now() / NS_PER_MS) | 1;
+		s->idle_since = clock_idle_ms(weft_now());
 	word64_set(&s->credit, WEFT_MUX_INITIAL_WINDOW);
 	return s;
 }
