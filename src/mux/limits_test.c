@@ -320,6 +320,21 @@ PEER_TEST(mux_works_with_the_smallest_of_everything)
 	weft_stream_free(stream);
 }
 
+PEER_TEST(mux_works_with_the_largest_of_memory)
+{
+	weft_stream *stream;
+
+	p->options.max_memory = SIZE_MAX;
+	p->options.max_receive_buffer = INT32_MAX;
+	peer_start(p);
+	stream = peer_accept(p, 3);
+	peer_pattern(p, 3, 0, 10000);
+	peer_flush(p);
+	stream_want(stream, 0, 10000);
+	ck_assert_uint_eq(peer_stats(p).stalls_memory, 0);
+	weft_stream_free(stream);
+}
+
 START_TEST(mux_without_a_runtime_is_refused)
 {
 	weft_mux_options options = WEFT_MUX_OPTIONS_DEFAULT;
@@ -488,6 +503,7 @@ static void limits_tests(TCase *tc)
 	t_add_loop(tc, mux_options_that_are_wrong_are_refused_by_name, 0, WRONG);
 	t_add(tc, mux_options_at_their_limits_are_taken);
 	peer_add(tc, mux_works_with_the_smallest_of_everything);
+	peer_add(tc, mux_works_with_the_largest_of_memory);
 	t_add(tc, mux_without_a_runtime_is_refused);
 	t_add(tc, mux_create_with_failing_malloc);
 	t_add(tc, mux_open_accept_read_and_write_with_failing_malloc);

@@ -87,6 +87,8 @@ weft_err mux_options_settle(weft_mux_options *out, const weft_mux_options *given
 		o.accept_backlog = BACKLOG_DEFAULT;
 	if (o.max_memory == 0)
 		o.max_memory = o.max_receive_buffer * MEMORY_FACTOR;
+	if (o.max_memory > INT64_MAX) /* it is compared with a signed number */
+		o.max_memory = INT64_MAX;
 	if (o.linger_ns < 0)
 		o.linger_ns = LINGER_DEFAULT_NS;
 	*out = o;
