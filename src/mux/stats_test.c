@@ -204,16 +204,10 @@ PEER_TEST(mux_knows_the_round_trip_of_tcp)
 }
 
 /* The peer here sends what it is allowed after 50 ms, and each time at once after 20 ms. */
-PEER_TEST(mux_measures_the_round_trip_by_windows)
+static void measure(struct peer *p, weft_stream *stream)
 {
-	weft_stream *stream;
 	uint64_t at = 0;
 
-	p->upds = true;
-	p->options.max_stream_buffer = WINDOW;
-	peer_start(p);
-	stream = peer_accept(p, 3);
-	ck_assert_int_eq(peer_stats(p).rtt_source, WEFT_MUX_RTT_NONE);
 	for (unsigned i = 0; i < 8; i++, at += WINDOW / 8)
 		peer_pattern(p, 3, at, WINDOW / 8);
 	peer_flush(p);
@@ -225,12 +219,44 @@ PEER_TEST(mux_measures_the_round_trip_by_windows)
 		for (unsigned k = 0; k < 8; k++, at += WINDOW / 8)
 			peer_pattern(p, 3, at, WINDOW / 8);
 		peer_flush(p);
-		PEER_UNTIL(p, stats, stats.bytes_in == at);
+		PEER_UNTIL(p, stats, stats.unread == WINDOW);
 	}
 	ck_assert_int_eq(peer_stats(p).rtt_source, WEFT_MUX_RTT_WINDOW);
 	ck_assert_int_ge(peer_stats(p).rtt_ns, 19000000);
 	ck_assert_int_lt(peer_stats(p).rtt_ns, 45000000);
+}
+
+PEER_TEST(mux_measures_the_round_trip_by_windows)
+{
+	weft_stream *stream;
+
+	p->upds = true;
+	p->options.max_stream_buffer = WINDOW;
+	peer_start(p);
+	stream = peer_accept(p, 3);
+	ck_assert_int_eq(peer_stats(p).rtt_source, WEFT_MUX_RTT_NONE);
+	measure(p, stream);
 	weft_stream_free(stream);
+}
+
+/* One measure at a time: those that get no answer do not stand in the way for good. */
+PEER_TEST(mux_measures_the_round_trip_beside_streams_that_say_no_more)
+{
+	weft_stream *stream, *silent;
+
+	p->upds = true;
+	p->options.max_stream_buffer = WINDOW;
+	peer_start(p);
+	stream = peer_accept(p, 3);
+	silent = peer_accept(p, 5);
+	peer_pattern(p, 5, 0, 1);
+	peer_flush(p);
+	stream_want(silent, 0, 1);
+	peer_want_upd(p, 5, 1, WINDOW);
+	OK(weft_sleep_ms(2100));
+	measure(p, stream);
+	weft_stream_free(stream);
+	weft_stream_free(silent);
 }
 
 /* ---- memory ---- */
@@ -275,6 +301,7 @@ static void stats_tests(TCase *tc)
 	t_add_loop(tc, mux_knows_the_round_trip_of_tcp, 2, 3);
 	t_add_loop(tc, mux_knows_the_round_trip_of_tcp, PEER_KINDS + 2, PEER_KINDS + 3);
 	peer_add_sim_v2(tc, mux_measures_the_round_trip_by_windows);
+	peer_add_sim_v2(tc, mux_measures_the_round_trip_beside_streams_that_say_no_more);
 	peer_add(tc, mux_says_what_memory_it_holds);
 }
 T_SUITE("mux_stats", stats_tests)

@@ -129,6 +129,9 @@ void window_told(struct weft_stream *s, uint32_t limit)
 	if ((int32_t)(limit - before) <= 0)
 		return;
 	s->limit = limit;
+	/* of one that has ended since, nothing comes any more */
+	if (word_get(&s->state) & (STREAM_CLOSED | STREAM_RX_FIN | STREAM_FAILED))
+		return;
 	if (word_peek(&probe->armed) || word_peek(&s->mux->rtt.source) == WEFT_MUX_RTT_TCP)
 		return;
 	probe->id = s->id;
@@ -175,8 +178,11 @@ void window_rtt_look(weft_mux *m, weft_deadline now)
 {
 	int64_t ns = conn_rtt_ns(m->conn);
 
-	/* what is not TCP will not be */
-	m->rtt.at = ns < 0 ? WEFT_FOREVER : now + RTT_LOOK_NS;
+	/* what is not TCP will not be; there a measure that takes too long, since the peer had
+	 * nothing to send or the stream has gone, makes room for the next one */
+	m->rtt.at = now + (ns < 0 ? RTT_SAMPLE_MAX_NS : RTT_LOOK_NS);
+	if (word_peek(&m->probe.armed) && now - m->probe.at >= RTT_SAMPLE_MAX_NS)
+		word_put(&m->probe.armed, 0);
 	if (ns <= 0)
 		return;
 	counter_set(&m->rtt.ns, (uint64_t)ns);
