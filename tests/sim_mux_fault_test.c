@@ -343,6 +343,28 @@ SIM_TEST(an_abort_here_ends_calls_here_at_once)
 	return WEFT_OK;
 }
 
+/* Whichever of the session's fibers finds out first. */
+SIM_TEST(what_was_lost_while_a_session_closed_is_told)
+{
+	weft_conn *ends[2];
+	char data[100] = { 0 };
+
+	options_init(2);
+	want_ok(weft_conn_pair(ends, 0));
+	want_ok(weft_mux_create_own(&e.near, ends[0], WEFT_MUX_CLIENT, &e.options));
+	want_ok(weft_mux_open(e.near, &e.stream, WEFT_FOREVER));
+	both_pause();
+	want_ok(weft_stream_write(e.stream, data, sizeof(data), NULL, WEFT_FOREVER));
+	weft_mux_close(e.near);
+	weft_conn_abort(ends[1]);
+	want_err(WEFT_ERESET, weft_mux_wait(e.near, WEFT_FOREVER));
+	want(strstr(weft_error_detail(), "closed before all was sent"));
+	weft_stream_free(e.stream);
+	weft_mux_free(e.near);
+	weft_conn_free(ends[1]);
+	return WEFT_OK;
+}
+
 /* What is on its way when main returns is not waited for by anybody. */
 SIM_TEST(a_program_may_end_while_its_sessions_close)
 {
@@ -378,6 +400,7 @@ static void sim_mux_fault_tests(TCase *tc)
 	t_add(tc, a_session_that_nobody_reads_is_not_dead);
 	t_add(tc, a_crash_ends_the_session_at_both_ends);
 	t_add(tc, an_abort_here_ends_calls_here_at_once);
+	t_add(tc, what_was_lost_while_a_session_closed_is_told);
 	t_add(tc, a_program_may_end_while_its_sessions_close);
 	t_add(tc, another_version_is_named);
 }

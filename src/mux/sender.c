@@ -402,16 +402,38 @@ static bool await_role(weft_mux *m)
 	return false;
 }
 
+/* Whoever has it has it for a moment only. */
+static void take_role(weft_mux *m, uint32_t as)
+{
+	unsigned spins = 0;
+
+	while (!word_change(&m->role, ROLE_FREE, as) && !word_change(&m->role, ROLE_FIBER, as) &&
+		!word_change(&m->role, ROLE_SENDING, as))
+		(void)rt_relax(&spins, true);
+}
+
+/*
+ * Closed, and the connection ended before the sender's turn came: another try tells whether
+ * something that writes gave is lost by that.
+ */
+static void find_lost(weft_mux *m)
+{
+	bool was_pending;
+	weft_err err;
+
+	take_role(m, ROLE_SENDING);
+	was_pending = m->tx.is_pending;
+	err = flush(m);
+	if (err && (was_pending || m->tx.payload > 0))
+		send_failed(m, err);
+}
+
 /* Nobody sends any more. */
 static void end_sending(weft_mux *m)
 {
-	unsigned spins = 0;
 	struct push_node *node;
 
-	while (!word_change(&m->role, ROLE_FREE, ROLE_GONE) &&
-		!word_change(&m->role, ROLE_FIBER, ROLE_GONE) &&
-		!word_change(&m->role, ROLE_SENDING, ROLE_GONE))
-		(void)rt_relax(&spins, true);
+	take_role(m, ROLE_GONE);
 	tx_close_lists(m);
 	free_chunks(&m->tx);
 	for (node = pushlist_close(&m->refusals); node;) {
@@ -426,6 +448,7 @@ weft_err mux_sender(void *arg)
 {
 	weft_mux *m = arg;
 	weft_err err = WEFT_OK;
+	bool is_over = false;
 
 	bell_set(&m->sender, rt_parker_self());
 	while (!err && await_role(m)) {
@@ -439,6 +462,7 @@ weft_err mux_sender(void *arg)
 			err = flush_last(m);
 			if (!err)
 				close_conn(m);
+			is_over = true;
 			break;
 		}
 		if (!err)
@@ -450,6 +474,8 @@ weft_err mux_sender(void *arg)
 	while (!(word_get(&m->state) & MUX_READER_GONE))
 		(void)rt_park(WEFT_FOREVER, "mux: its reader");
 	bell_clear(&m->sender);
+	if (!err && !is_over && (word_get(&m->state) & MUX_CLOSING))
+		find_lost(m);
 	end_sending(m);
 	weft_chan_close(m->over);
 	poll_look(m);
