@@ -83,12 +83,10 @@ void both_run_epoll(weft_fiber_fn body)
 	}
 }
 
-weft_err both_run_seed(
+static weft_err run(
 	weft_fiber_fn body, void *arg, const weft_sim_options *options, weft_sim_result *result)
 {
-	weft_sim_result again;
 	weft_err err;
-	int64_t live;
 
 	running_seed = options->seed;
 	err = weft_sim_run(body, arg, options, result);
@@ -98,14 +96,39 @@ weft_err both_run_seed(
 		options->seed, result->steps, result->fibers_left, result->sockets_left,
 		weft_err_name(err), weft_error_detail());
 	reclaim_drain(); /* what waits there for more is not left */
-	live = t_malloc_live();
-	ck_assert_int_eq(weft_sim_run(body, arg, options, &again), err);
+	return err;
+}
+
+static void check_live(const weft_sim_options *options, int64_t live)
+{
+	ck_assert_msg(t_malloc_live() == live, "seed %" PRIu64 ": %" PRId64 " blocks left",
+		options->seed, t_malloc_live() - live);
+}
+
+weft_err both_run_seed(
+	weft_fiber_fn body, void *arg, const weft_sim_options *options, weft_sim_result *result)
+{
+	weft_err err = run(body, arg, options, result);
+	int64_t live = t_malloc_live();
+	weft_sim_result again;
+
+	ck_assert_int_eq(run(body, arg, options, &again), err);
 	ck_assert_msg(again.hash == result->hash && again.steps == result->steps,
 		"seed %" PRIu64 " does not repeat: %" PRIu64 " and %" PRIu64 " steps",
 		options->seed, result->steps, again.steps);
-	reclaim_drain();
-	ck_assert_msg(t_malloc_live() == live, "seed %" PRIu64 ": %" PRId64 " blocks left",
-		options->seed, t_malloc_live() - live);
+	check_live(options, live);
+	return err;
+}
+
+weft_err both_run_once(
+	weft_fiber_fn body, void *arg, const weft_sim_options *options, weft_sim_result *result)
+{
+	static int64_t live = -1; /* after the first */
+	weft_err err = run(body, arg, options, result);
+
+	if (live < 0)
+		live = t_malloc_live();
+	check_live(options, live);
 	return err;
 }
 

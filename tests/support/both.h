@@ -63,6 +63,9 @@ int both_seed_end(void);
  */
 weft_err both_run_seed(
 	weft_fiber_fn body, void *arg, const weft_sim_options *options, weft_sim_result *result);
+/* The same, once: nothing of it may be left that an earlier run in this process did not leave. */
+weft_err both_run_once(
+	weft_fiber_fn body, void *arg, const weft_sim_options *options, weft_sim_result *result);
 
 /* Assertions for fibers: a failure prints the seed, the step and the virtual time. */
 #define want(cond)                                              \

@@ -43,18 +43,39 @@ weft_sim_options campaign_options(uint64_t seed, unsigned reset_permille_max)
 	return options;
 }
 
+static void check_run(weft_err err, const weft_sim_options *options, const weft_sim_result *result)
+{
+	unsigned long long seed = options->seed;
+
+	ck_assert_msg(err == WEFT_OK, "seed %llu, step %llu: %s: %s (alone: WEFT_SIM_SEED=%llu)",
+		seed, (unsigned long long)result->steps, weft_err_name(err), weft_error_detail(),
+		seed);
+}
+
 void campaign_run(weft_fiber_fn body, const weft_sim_options *options)
 {
 	weft_sim_result result;
 	weft_err err = both_run_seed(body, NULL, options, &result);
-	unsigned long long seed = options->seed;
 
-	ck_assert_msg(err == WEFT_OK, "seed %llu, step %llu: %s: %s (alone: WEFT_SIM_SEED=%llu)",
-		seed, (unsigned long long)result.steps, weft_err_name(err), weft_error_detail(),
-		seed);
+	check_run(err, options, &result);
 }
 
-void campaign_add(TCase *tc, const TTest *test, int seeds)
+void campaign_run_short(weft_fiber_fn body, const weft_sim_options *options)
+{
+	bool is_alone = getenv("WEFT_SIM_SEED");
+	weft_sim_result result;
+
+	/* with and without faults, by fours */
+	if (is_alone || options->seed / 4 % 4 == 0)
+		campaign_run(body, options);
+	else
+		check_run(both_run_once(body, NULL, options, &result), options, &result);
+}
+
+/* Those to run, of so many. */
+static struct range {
+	int first, end;
+} seeds_of(int seeds)
 {
 	int first = both_seed_first();
 
@@ -65,7 +86,31 @@ void campaign_add(TCase *tc, const TTest *test, int seeds)
 		first = (int)(t_seed() % 1000000000);
 		seeds = getenv("WEFT_SIM_SEEDS") ? seeds : 1;
 	}
-	t_add_loop(tc, test, first, first + seeds);
+	return (struct range){ first, first + seeds };
+}
+
+void campaign_add(TCase *tc, const TTest *test, int seeds)
+{
+	struct range range = seeds_of(seeds);
+
+	t_add_loop(tc, test, range.first, range.end);
+}
+
+static struct range batches;
+
+void campaign_add_batches(TCase *tc, const TTest *test, int seeds)
+{
+	batches = seeds_of(seeds);
+	t_add_loop(
+		tc, test, 0, (batches.end - batches.first + CAMPAIGN_BATCH - 1) / CAMPAIGN_BATCH);
+}
+
+void campaign_batch(int i, void (*run)(uint64_t seed))
+{
+	int first = batches.first + i * CAMPAIGN_BATCH;
+
+	for (int seed = first; seed < first + CAMPAIGN_BATCH && seed < batches.end; seed++)
+		run((uint64_t)seed);
 }
 
 void campaign_node(unsigned *node, const char *name)
