@@ -9,9 +9,9 @@
 #define IDLE_TICK_NS INT64_C(10000000000) /* without keepalive: to give back what is not used */
 #define TRIM_NS INT64_C(1000000000)	  /* how long memory for reading is kept that nobody uses */
 #define AHEAD_MAX_MS 1000u /* a stream may be made while the sweep that finds it is under way */
-#define SWEEPS 64			  /* looks at idle streams in a time-out ... */
-#define SWEEP_PART 16			  /* ... each at such a part of the table ... */
-#define SWEEP_MIN ((size_t)256)		  /* ... or so many heads of it */
+#define SWEEPS 64	   /* looks at idle streams in a time-out ... */
+#define SWEEP_PART 16	   /* ... each at such a part of the table ... */
+#define SWEEP_MIN ((size_t)256) /* ... or so many heads of it */
 #define SWEEP_MIN_NS INT64_C(1000000)
 #define NS_PER_MS INT64_C(1000000)
 

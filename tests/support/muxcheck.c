@@ -8,10 +8,10 @@
 #include <string.h>
 
 #define STREAMS_MAX 256 /* of each end, in a session */
-/* What a block of memory takes beside the bytes that are read into it, and each stream that
- * gets a part of them. */
+/* What a block of memory takes beside the bytes that are read into it, and the next piece of memory
+ * of each stream that gets a part of them: twice as large as the one before, which is full. */
 #define BLOCK_OVERHEAD 8192
-#define STREAM_OVERHEAD 512
+#define STREAM_OVERHEAD 32768
 #define QUEUED_MAX ((size_t)32768) /* small writes of a stream that wait to be sent */
 #define WRITE_MAX ((size_t)16384)  /* bytes handed on at once */
 #define WRITE_IOV_MAX 64
