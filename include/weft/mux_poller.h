@@ -31,10 +31,11 @@ typedef struct weft_mux_poller weft_mux_poller;
 /*
  * Events come once, each by itself: one says that a call which would have had to wait need not
  * any more, and is not said again until such a call has failed with WEFT_ETIMEDOUT once more
- * (WEFT_NOW or any other deadline that passed). So call until WEFT_ETIMEDOUT, or keep in mind that
- * there may be more. What comes between that error and the next take is not lost: whoever fails so
- * has looked again after it began to wait. An event may come late, for what a call
- * found already: then that call fails with WEFT_ETIMEDOUT, and the next event is on its way.
+ * (WEFT_NOW, or any other deadline that passed); one that succeeds takes back what a failed one
+ * before it asked for. So call until WEFT_ETIMEDOUT, or keep in mind that there may be more. What
+ * comes after that error is not lost: whoever fails so has looked again after he began to wait.
+ * An event may come late, for what a call found already: the next call then fails with
+ * WEFT_ETIMEDOUT, and asks for the next event.
  */
 enum {
 	/* Streams. Something may be read, or the peer's end. Adding counts as a read that failed. */
