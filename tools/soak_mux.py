@@ -418,8 +418,8 @@ def line_of(points, last, largest, top, colour, dots):
     places = ["%.1f,%.1f" % (LEFT + (WIDTH - LEFT - 20) * t / last,
                              top + HEIGHT - HEIGHT * v / largest) for t, v in points]
     if dots:
-        return "".join('<circle cx="%s" cy="%s" r="1.5" fill="%s"/>' %
-                       (*place.split(","), colour) for place in places)
+        return ('<path d="%s" stroke="%s" stroke-width="3" stroke-linecap="round"/>' %
+                ("".join("M%sh0" % place for place in places), colour))
     return ('<polyline points="%s" fill="none" stroke="%s" stroke-width="0.8"/>' %
             (" ".join(places), colour))
 
@@ -475,13 +475,52 @@ def cpu_name():
     return os.uname().machine
 
 
+def after_patterns(rests):
+    """A row for each process and pattern: its numbers, cycle by cycle."""
+    rows = {}
+    for rest in rests:
+        for name in COLOURS:
+            row = rows.setdefault((name, rest["pattern"]), {"process": name,
+                                                            "after": rest["pattern"]})
+            for key in ("rss", "peak", "pte", "fds", "fibers", "blocks", "heap", "opened"):
+                if key in rest[name]:
+                    row.setdefault(key, []).append(rest[name][key])
+    return list(rows.values())
+
+
+def most_while(samples):
+    """What each held at most in each pattern, of what was seen once a second."""
+    rows = {}
+    for sample in samples:
+        for name in COLOURS:
+            row = rows.setdefault((name, sample["pattern"]), {"process": name,
+                                                              "while": sample["pattern"]})
+            for key in ("rss", "fds", "fibers", "sessions", "streams", "mux_own", "mux_read"):
+                if key in sample[name]:
+                    row[key] = max(row.get(key, 0), sample[name][key])
+    return list(rows.values())
+
+
 def summary(soak, wrong):
-    opened = soak.rests[-1] if soak.rests else soak.base
+    last = soak.rests[-1] if soak.rests else soak.base
     return {"date": datetime.date.today().isoformat(), "cpu": cpu_name(),
             "cores": os.cpu_count(), "seconds": round(soak.now()), "cycles": soak.cycle,
             "note": os.environ.get("NOTE", ""), "wrong": wrong,
-            "streams": {p.name: opened[p.name]["opened"] for p in (soak.client, soak.server)},
-            "killed": soak.victims[1], "rests": soak.rests}
+            "streams": {p.name: last[p.name]["opened"] for p in (soak.client, soak.server)},
+            "killed": soak.victims[1],
+            "units": "KiB: rss, peak, pte; bytes: heap, mux_own, mux_read",
+            "most": most_while(soak.samples), "rests": after_patterns(soak.rests)}
+
+
+def write_summary(path, found):
+    """JSON, a row of a table a line."""
+    def text(value):
+        if not (isinstance(value, list) and value and isinstance(value[0], dict)):
+            return json.dumps(value)
+        return "[\n  " + ",\n  ".join(json.dumps(row) for row in value) + "]"
+    with open(path, "w", encoding="ascii") as f:
+        f.write("{\n" + ",\n".join(' "%s": %s' % (key, text(value))
+                                   for key, value in found.items()) + "}\n")
 
 
 def main():
@@ -495,13 +534,12 @@ def main():
                    not soak.is_small and not IS_SANITIZED)
     plot(os.path.join(OUT, "memory.svg"), soak.samples, soak.rests,
          "weft: make soak-mux: %s, %d cores" % (cpu_name(), os.cpu_count()))
-    with open(os.path.join(OUT, "summary.json"), "w", encoding="ascii") as f:
-        json.dump(summary(soak, wrong), f, indent=1)
-        f.write("\n")
+    found = summary(soak, wrong)
+    write_summary(os.path.join(OUT, "summary.json"), found)
     for line in wrong:
         say("FAILED: " + line)
     say("%d cycles in %d s, %d streams, %d processes killed: %s; samples and plot in %s" % (
-        soak.cycle, soak.now(), sum(summary(soak, wrong)["streams"].values()), soak.victims[1],
+        soak.cycle, soak.now(), sum(found["streams"].values()), soak.victims[1],
         "something grew, or was left" if wrong else "flat, and nothing left", OUT))
     return 1 if wrong else 0
 
