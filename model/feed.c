@@ -257,6 +257,31 @@ static void slot_kept(void)
 	MODEL_CHECK(n >= 1 && items[0].value == n);
 }
 
+/* A poller's user, as src/mux/poll.c has it: a try that finds nothing arms, looks again, and is told
+ * once. */
+static struct word armed, told;
+
+static void tries(void)
+{
+	bell_set(&bell, weft_parker_self());
+	while (!word_get(&state)) {
+		(void)word_swap(&armed, 1);
+		if (word_get(&state))
+			break;
+		while (!word_swap(&told, 0))
+			(void)weft_park(WEFT_FOREVER);
+	}
+}
+
+static void changes(void)
+{
+	(void)word_swap(&state, 1);
+	if (!word_get(&armed) || !word_swap(&armed, 0))
+		return;
+	MODEL_CHECK(!word_swap(&told, 1));
+	bell_ring(&bell);
+}
+
 const struct model models[] = {
 	Q("feed-2", "two nodes", NULL, { pushes_2, takes_2 }),
 	Q("feed-3", "three nodes", NULL, { pushes_3, takes_3 }),
@@ -271,5 +296,6 @@ const struct model models[] = {
 		{ list_push_or_not, list_push_or_not, list_closes }, list_all),
 	Q("slot", "three take one thing and put it back", slot_setup,
 		{ slot_taker, slot_taker, slot_taker }, slot_kept),
+	Q("armed", "two tell one who tried in vain", NULL, { tries, changes, changes }),
 };
 const size_t models_count = sizeof(models) / sizeof(models[0]);
