@@ -28,7 +28,8 @@ struct rt_runtime;
 struct rt_slab;
 
 #define RT_NAME_MAX 32
-#define RT_BUDGET 64 /* fibers run between two polls */
+#define RT_BUDGET 64		      /* fibers run between two polls */
+#define RT_REST_NS INT64_C(500000000) /* between two times that free stacks give pages back */
 #define RT_STACK_DEFAULT ((size_t)64 << 10)
 #define RT_STACK_SANITIZED ((size_t)256 << 10)
 #define RT_WORKERS_MAX 256
@@ -107,6 +108,7 @@ struct rt_fiber {
 	bool timed_out;		   /* the park's timer fired; owner */
 	bool crashed;		   /* simulated: its node is gone; owner */
 	bool canary;		   /* no guard page: a canary word at base; fixed per stack */
+	bool is_worn;		   /* free, its stack may have pages; the depot's lock */
 	unsigned shield;	   /* > 0: cancellation is not seen; the fiber itself */
 	unsigned io_streak;	   /* operations since it last waited for one; the fiber itself */
 	unsigned node;		   /* simulated node; fixed from spawn */
@@ -161,9 +163,11 @@ struct rt_worker {
 	int64_t now;			/* clock as of the last poll */
 	struct heap timers;
 	uint64_t timer_seq;
-	struct rt_fiber *cache; /* free fibers with their stacks, warm ones first */
-	size_t cache_len;
-	struct list fibers; /* all that live here */
+	struct rt_fiber *cache;	     /* free fibers with their stacks, warm ones first */
+	size_t cache_len, cache_low; /* low: the fewest since it last rested */
+	int64_t rest_at;	     /* when it rests next; 0: as long after it runs dry */
+	bool is_worn;		     /* fibers have ended since there was nothing to give back */
+	struct list fibers;	     /* all that live here */
 	struct rt_counters counters;
 	bool may_spin;	     /* wakes came soon lately; see look_for_work */
 	bool looks_at_net;   /* others of this machine may run beside; fixed */
@@ -275,6 +279,9 @@ struct rt_fiber *rt_fiber_get(struct rt_worker *cache, size_t stack_size);
 void rt_fiber_put(struct rt_worker *cache, struct rt_fiber *fiber);
 void rt_fiber_return(struct rt_fiber *fiber); /* without a worker's cache */
 void rt_fiber_cache_flush(struct rt_worker *cache, size_t keep);
+/* Gives back what free stacks have cost; see the top of stack.c. Returns after how many ns there may be
+ * more; 0: there is no more. */
+int64_t rt_stacks_rest(struct rt_worker *cache);
 void rt_stacks_trim(void); /* unmaps every slab without a live fiber */
 void rt_stack_check(struct rt_fiber *fiber);
 

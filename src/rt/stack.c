@@ -10,6 +10,12 @@
  *
  * A worker keeps a cache of free fibers with warm stacks; the depot, under a lock, has the
  * rest. The cache trades with it in batches, so that the lock is off the hot path.
+ *
+ * A stack keeps the pages that were used once. So that a burst of fibers does not cost what it did
+ * for good, a worker that runs dry rests now and then (RT_REST_NS): what lay in its cache all that
+ * time but for CACHE_WARM goes to the depot, and what lies there gives its pages back, so many
+ * stacks at once that nobody waits long for the lock. What is used again pays with page faults, as
+ * a new one does.
  */
 #include "base/check.h"
 #include "rt/fiber.h"
@@ -26,7 +32,9 @@
 #define SLAB_FIBERS 64
 #define CACHE_MAX 256		  /* fibers a worker keeps */
 #define CACHE_BATCH 32		  /* traded with the depot at once */
-#define EMPTY_SLABS_MAX 4	  /* kept mapped though nobody uses them */
+#define CACHE_WARM 16		  /* that it keeps though nobody uses them */
+#define REST_STACKS_MAX 128	  /* that give their pages back at once */
+#define EMPTY_SLABS_MAX 4	  /* kept mapped though nobody uses them, until a worker rests */
 #define MPROTECT_STACKS_MAX 30000 /* each guard splits a mapping: vm.max_map_count */
 #define CANARY UINT64_C(0x9e6c63d0676a9a99)
 
@@ -36,6 +44,7 @@ struct rt_slab {
 	size_t stack_size;   /* valid while mapped */
 	unsigned mprotected; /* stacks of it that mprotect guards */
 	unsigned free_len;
+	unsigned worn_len;     /* of these, whose stacks may have pages */
 	struct rt_fiber *free; /* by rt_fiber.next */
 	struct rt_fiber fibers[SLAB_FIBERS];
 };
@@ -48,6 +57,7 @@ static struct {
 	struct list full;     /* mapped, no fiber free */
 	struct list unmapped; /* structures only */
 	unsigned empty_len;   /* of partial: no fiber in use */
+	size_t worn_len;      /* of all slabs */
 	size_t mprotected;    /* stacks guarded by mprotect now */
 	uint64_t next_id;
 	size_t page;
@@ -109,7 +119,7 @@ static bool slab_map(struct rt_slab *slab, size_t stack_size)
 	slab->memory = memory;
 	slab->stack_size = stack_size;
 	slab->free = NULL;
-	slab->free_len = 0;
+	slab->free_len = slab->worn_len = 0;
 	for (unsigned i = SLAB_FIBERS; i-- > 0;) {
 		struct rt_fiber *f = &slab->fibers[i];
 
@@ -119,6 +129,7 @@ static bool slab_map(struct rt_slab *slab, size_t stack_size)
 		f->next = slab->free;
 		slab->free = f;
 		slab->free_len++;
+		f->is_worn = false;
 		guard_stack(f);
 	}
 	return true;
@@ -137,6 +148,8 @@ static void slab_unmap(struct rt_slab *slab)
 	}
 	depot.mprotected -= slab->mprotected;
 	slab->mprotected = 0;
+	depot.worn_len -= slab->worn_len;
+	slab->worn_len = 0;
 #ifdef RT_ASAN
 	ASAN_UNPOISON_MEMORY_REGION(slab->memory, slab->stack_size * SLAB_FIBERS);
 #endif
@@ -162,6 +175,15 @@ static struct rt_slab *slab_new(void)
 		slab->fibers[i].parker.is_fiber = true;
 	}
 	return slab;
+}
+
+static void set_worn(struct rt_fiber *f, bool is_worn)
+{
+	if (f->is_worn == is_worn)
+		return;
+	f->is_worn = is_worn;
+	f->slab->worn_len += is_worn ? 1U : -1U;
+	depot.worn_len += is_worn ? (size_t)1 : (size_t)-1;
 }
 
 /* A mapped slab of that stack size with a free fiber, or NULL. Lock held. */
@@ -200,6 +222,7 @@ static struct rt_fiber *depot_get(size_t stack_size)
 		depot.empty_len--;
 	f = slab->free;
 	slab->free = f->next;
+	set_worn(f, false);
 	if (--slab->free_len == 0) {
 		list_remove(&slab->link);
 		list_push_back(&depot.full, &slab->link);
@@ -217,6 +240,7 @@ static void depot_put(struct rt_fiber *f)
 	}
 	f->next = slab->free;
 	slab->free = f;
+	set_worn(f, true);
 	if (++slab->free_len < SLAB_FIBERS)
 		return;
 	if (depot.empty_len < EMPTY_SLABS_MAX) {
@@ -236,7 +260,8 @@ struct rt_fiber *rt_fiber_get(struct rt_worker *cache, size_t stack_size)
 	if (cache && cache->cache) {
 		f = cache->cache;
 		cache->cache = f->next;
-		cache->cache_len--;
+		if (--cache->cache_len < cache->cache_low)
+			cache->cache_low = cache->cache_len;
 		return f;
 	}
 	rt_lock_acquire(&depot.lock);
@@ -252,6 +277,8 @@ struct rt_fiber *rt_fiber_get(struct rt_worker *cache, size_t stack_size)
 		cache->cache_len++;
 	}
 	rt_lock_release(&depot.lock);
+	if (cache)
+		cache->cache_low = 0;
 	return f;
 }
 
@@ -262,6 +289,7 @@ void rt_fiber_put(struct rt_worker *cache, struct rt_fiber *fiber)
 	fiber->next = cache->cache;
 	cache->cache = fiber;
 	cache->cache_len++;
+	cache->is_worn = true;
 }
 
 void rt_fiber_return(struct rt_fiber *fiber)
@@ -286,6 +314,77 @@ void rt_fiber_cache_flush(struct rt_worker *cache, size_t keep)
 	rt_lock_release(&depot.lock);
 }
 
+/* The last of the cache, which have lain there for longest, to the depot. Lock held. */
+static void cache_cool(struct rt_worker *cache)
+{
+	size_t cold = cache->cache_low < cache->cache_len ? cache->cache_low : cache->cache_len;
+	size_t keep = cache->cache_len - cold;
+	struct rt_fiber **at = &cache->cache, *f;
+
+	if (keep < CACHE_WARM)
+		keep = CACHE_WARM;
+	for (size_t i = 0; i < keep && *at; i++)
+		at = &(*at)->next;
+	f = *at;
+	*at = NULL;
+	while (f) {
+		struct rt_fiber *next = f->next;
+
+		cache->cache_len--;
+		depot_put(f);
+		f = next;
+	}
+	cache->cache_low = cache->cache_len;
+}
+
+/* The pages of its free stacks. Returns how many may be looked at yet. Lock held. */
+static unsigned slab_rest(struct rt_slab *slab, unsigned max)
+{
+	for (struct rt_fiber *f = slab->free; f && max > 0; f = f->next) {
+		if (!f->is_worn)
+			continue;
+		/* the guard, or the canary, stays */
+		(void)madvise(f->base + depot.page, f->size - depot.page, MADV_DONTNEED);
+		set_worn(f, false);
+		max--;
+	}
+	return max;
+}
+
+static void slab_drop(struct rt_slab *slab)
+{
+	list_remove(&slab->link);
+	slab_unmap(slab);
+	list_push_back(&depot.unmapped, &slab->link);
+	depot.empty_len--;
+}
+
+int64_t rt_stacks_rest(struct rt_worker *cache)
+{
+	unsigned max = REST_STACKS_MAX;
+	int64_t after = 0;
+
+	rt_lock_acquire(&depot.lock);
+	depot_init();
+	cache_cool(cache);
+	list_for_each_safe(it, next, &depot.partial) {
+		struct rt_slab *slab = container_of(it, struct rt_slab, link);
+
+		if (!depot.empty_len && (!depot.worn_len || !max))
+			break;
+		if (slab->free_len == SLAB_FIBERS)
+			slab_drop(slab);
+		else if (slab->worn_len)
+			max = slab_rest(slab, max);
+	}
+	if (depot.worn_len)
+		after = RT_REST_NS / 10;
+	else if (cache->cache_len > CACHE_WARM)
+		after = RT_REST_NS;
+	rt_lock_release(&depot.lock);
+	return after;
+}
+
 void rt_stacks_trim(void)
 {
 	rt_lock_acquire(&depot.lock);
@@ -293,12 +392,8 @@ void rt_stacks_trim(void)
 	list_for_each_safe(it, next, &depot.partial) {
 		struct rt_slab *slab = container_of(it, struct rt_slab, link);
 
-		if (slab->free_len != SLAB_FIBERS)
-			continue;
-		list_remove(&slab->link);
-		slab_unmap(slab);
-		list_push_back(&depot.unmapped, &slab->link);
-		depot.empty_len--;
+		if (slab->free_len == SLAB_FIBERS)
+			slab_drop(slab);
 	}
 	rt_lock_release(&depot.lock);
 }

@@ -385,6 +385,23 @@ static void sim_poll(struct rt_worker *w, int64_t until)
 	deliver(w, until);
 }
 
+/* The worker ran dry, and would sleep until then. */
+static void rest(struct rt_worker *w, int64_t *until)
+{
+	int64_t now = w->idle.since;
+
+	if (!w->rest_at)
+		w->rest_at = now + RT_REST_NS;
+	if (now >= w->rest_at) {
+		int64_t after = rt_stacks_rest(w);
+
+		w->is_worn = after > 0;
+		w->rest_at = after ? now + after : 0;
+	}
+	if (w->is_worn && *until > w->rest_at)
+		*until = w->rest_at;
+}
+
 static void poll_or_sleep(struct rt_worker *w)
 {
 	int64_t until = rt_timers_next(w);
@@ -402,6 +419,8 @@ static void poll_or_sleep(struct rt_worker *w)
 		judge_wait(w, false);
 		return;
 	}
+	if (weft_unlikely(w->is_worn))
+		rest(w, &until);
 	/* seq_cst: before the look at the inbox in one order (head of the file) */
 	atomic_exchange_explicit(&w->sleeping, 1, memory_order_seq_cst);
 	/* relaxed: whoever asks for a dump nudges afterwards, and stopping nudges too */
