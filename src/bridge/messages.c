@@ -17,6 +17,7 @@
 #define BODIES 3			   /* times the limit of messages: that of bodies */
 #define STOP_MARGIN_NS INT64_C(1000000000) /* beyond the drain time-out */
 #define RETRY_MS 100			   /* after lack of memory or descriptors */
+#define REST_MS 1000 /* without a session that begins, before memory is given back */
 
 /* ---- options ---- */
 
@@ -334,16 +335,53 @@ static void accept_failed(const struct weft_bridge *b, weft_err err)
 struct acceptor {
 	struct message_server *server;
 	weft_scope *sessions;
+	uint64_t most; /* sessions at once, since memory was last given back */
 };
 
-static weft_err accept_one(const struct acceptor *a, weft_incoming *incoming)
+static uint64_t sessions_now(const struct message_server *server)
+{
+	uint64_t now = 0;
+
+	for (unsigned t = 0; t < COUNTS_TRANSPORTS; t++)
+		now += counter_get(&server->counts.sessions_now[t]);
+	return now;
+}
+
+/* What sessions had is free when they have ended, and libc would keep it. A look each REST_MS while
+ * there are any, and milliseconds when half of them have gone. */
+static void rest(struct acceptor *a)
+{
+	uint64_t now = sessions_now(a->server);
+
+	if (now > a->most / 2)
+		return;
+	weft_buf_pool_trim(a->server->bridge->pool);
+	a->most = now;
+}
+
+static weft_err accept_patiently(struct acceptor *a, weft_incoming *incoming, weft_transport **out)
+{
+	weft_err err;
+
+	do {
+		err = weft_incoming_accept(
+			incoming, out, a->most ? weft_after_ms(REST_MS) : WEFT_FOREVER);
+		if (err == WEFT_ETIMEDOUT)
+			rest(a);
+	} while (err == WEFT_ETIMEDOUT);
+	return err;
+}
+
+static weft_err accept_one(struct acceptor *a, weft_incoming *incoming)
 {
 	struct message_session session = { .bridge = a->server->bridge };
-	weft_err err = weft_incoming_accept(incoming, &session.client, WEFT_FOREVER);
+	weft_err err = accept_patiently(a, incoming, &session.client);
+	uint64_t now = sessions_now(a->server) + 1;
 	unsigned worker;
 
 	if (err)
 		return err;
+	a->most = now > a->most ? now : a->most;
 	session.backend = message_server_enter(a->server);
 	worker = weft_transport_worker(session.client);
 	if (worker >= weft_worker_count())
@@ -390,7 +428,7 @@ weft_err messages_accept(struct messages *m, struct message_server *server)
 	a = mem_alloc(sizeof(*a));
 	if (!a)
 		return err_set(WEFT_ENOMEM);
-	*a = (struct acceptor){ server, m->sessions };
+	*a = (struct acceptor){ .server = server, .sessions = m->sessions };
 	err = weft_scope_spawn(m->acceptors, "sessions", accept_fiber, a);
 	if (err)
 		mem_free(a);
