@@ -5,7 +5,6 @@
 #include "base/check.h"
 #include "base/err.h"
 #include "base/mem.h"
-#include "bridge/fields_file.h"
 #include "bridge/mcp_server.h"
 #include "bridge/messages.h"
 #include "bridge/record.h"
@@ -140,26 +139,13 @@ static weft_err url_make(
 	weft_mcp_client_options options = WEFT_MCP_CLIENT_OPTIONS_DEFAULT;
 	weft_err err = client_make(b->messages, b);
 
-	if (!err)
-		err = weft_http_fields_create(&k->fields);
-	for (size_t i = 0; !err && entry && i < entry->fields.count; i++) {
-		err = weft_http_fields_add_line(k->fields, entry->fields.argv[i]);
-		if (err == WEFT_EINVAL)
-			err = err_setf(
-				WEFT_EINVAL, "\"headers\": the value of one can't be a field's");
-	}
-	if (!err && b->to.http.header_file)
-		err = fields_file_read(k->fields, b->to.http.header_file);
 	if (err)
 		return err;
-	/* what the fields say of the caller is for this server alone */
-	k->request = (weft_http_request)WEFT_HTTP_REQUEST_DEFAULT;
-	k->request.origin_fields = k->fields;
 	options.transport = message_transport_options(b);
 	options.era = is_sse ? WEFT_MCP_SSE : WEFT_MCP_AUTO;
-	options.request = &k->request;
 	options.gives_back = true;
-	return weft_outgoing_mcp(&k->outgoing, b->messages->client, url, &options);
+	return outgoing_url_make(&k->to_url, &k->outgoing, b->messages->client, url,
+		entry ? &entry->fields : NULL, b->to.http.header_file, &options);
 }
 
 static weft_err to_make(struct backend *k)
@@ -269,7 +255,7 @@ static void backend_free(struct backend *k)
 {
 	relay_free(k->relay);
 	weft_outgoing_free(k->outgoing);
-	weft_http_fields_free(k->fields);
+	outgoing_url_fini(&k->to_url);
 	words_fini(&k->env);
 	mem_free(k);
 }

@@ -15,6 +15,7 @@
 #include "base/list.h"
 #include "base/refcount.h"
 #include "bridge/bridge.h"
+#include "bridge/outgoing_url.h"
 #include "bridge/relay.h"
 
 #include <weft/http_client.h>
@@ -27,8 +28,7 @@ struct backend {
 	struct list node;     /* in messages.backends */
 	struct message_server *server;
 	struct words env;	  /* the bridge's and its own */
-	weft_http_fields *fields; /* of requests to it */
-	weft_http_request request;
+	struct outgoing_url to_url;
 	weft_outgoing *outgoing;
 	struct relay *relay;
 };

@@ -3,7 +3,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "bridge/endpoint_tls.h"
-#include "bridge/fields_file.h"
+#include "bridge/outgoing_url.h"
 
 #include <weft/http_client.h>
 #include <weft/mcp_client.h>
@@ -15,8 +15,7 @@ struct outgoing_endpoint {
 	struct endpoint endpoint;
 	weft_tls *tls;		   /* NULL: none */
 	weft_http_client *http;	   /* of http: */
-	weft_http_fields *fields;  /* the same */
-	weft_http_request request; /* the same; has fields */
+	struct outgoing_url url; /* the same */
 	weft_outgoing *inner;
 };
 
@@ -32,7 +31,7 @@ static void endpoint_free(void *user)
 	struct outgoing_endpoint *o = user;
 
 	weft_outgoing_free(o->inner);
-	weft_http_fields_free(o->fields);
+	outgoing_url_fini(&o->url);
 	weft_http_client_unref(o->http);
 	weft_tls_unref(o->tls);
 	endpoint_fini(&o->endpoint);
@@ -53,18 +52,12 @@ static weft_err url_make(struct outgoing_endpoint *o, const weft_transport_optio
 	http.connections_max = http.connections_per_key_max = CONNECTIONS_MAX;
 	http.proxy_env = true;
 	err = weft_http_client_create(&o->http, &http);
-	if (!err)
-		err = weft_http_fields_create(&o->fields);
-	if (!err && e->http.header_file)
-		err = fields_file_read(o->fields, e->http.header_file);
 	if (err)
 		return err;
-	o->request = (weft_http_request)WEFT_HTTP_REQUEST_DEFAULT;
-	o->request.origin_fields = o->fields;
 	mcp.transport = *options;
 	mcp.era = e->http.is_sse ? WEFT_MCP_SSE : WEFT_MCP_AUTO;
-	mcp.request = &o->request;
-	return weft_outgoing_mcp(&o->inner, o->http, e->http.url, &mcp);
+	return outgoing_url_make(&o->url, &o->inner, o->http, e->http.url, NULL,
+		e->http.header_file, &mcp);
 }
 
 static weft_err inner_make(struct outgoing_endpoint *o, const weft_transport_options *options)
