@@ -7,28 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CALL RPC("1", "echo", "[]")
-#define ROOTS "{\"jsonrpc\":\"2.0\",\"id\":\"s-1\",\"method\":\"roots/list\"}"
 #define MS INT64_C(1000000)
-
-static void status_is(weft_conn *conn, const struct mcp_say *say, unsigned status, const char *says)
-{
-	struct answer answer;
-
-	mcp_ask(conn, say, &answer);
-	if (answer.status != status || !strstr(answer.body, says))
-		fprintf(stderr, "answered by: %s%s\n", answer.head, answer.body);
-	want(answer.status == status);
-	want(strstr(answer.body, says) != NULL);
-}
-
-static weft_mcp_server_stats stats_of(const struct mcpd *d)
-{
-	weft_mcp_server_stats stats;
-
-	weft_mcp_server_stats_get(d->mcp, &stats);
-	return stats;
-}
 
 /* ---- HTTP+SSE ---- */
 
@@ -63,26 +42,26 @@ BOTH_TEST(an_old_client_posts_where_it_is_told_and_hears_all_on_one_stream)
 	conn = mcpd_connect(&d);
 	stream = mcpd_connect(&d);
 	open_sse(stream, path, sizeof(path));
-	status_is(conn, &s, 202, "");
+	mcp_status_is(conn, &s, 202, "");
 	hear_event(stream, event, sizeof(event));
 	want(strncmp(event,
 		     "event: message\ndata: {\"jsonrpc\":\"2.0\",\"id\":0,\"result\":", 54) == 0);
 	s.body = CALL;
-	status_is(conn, &s, 202, "");
+	mcp_status_is(conn, &s, 202, "");
 	hear_data_is(stream, RPC_RESULT("1", "[]"), NULL, 0);
 	s.body = RPC("2", "ask", "{}");
-	status_is(conn, &s, 202, "");
+	mcp_status_is(conn, &s, 202, "");
 	hear_data_is(stream, ROOTS, NULL, 0);
 	s.body = RPC_RESULT("\"s-1\"", "{}");
-	status_is(conn, &s, 202, "");
+	mcp_status_is(conn, &s, 202, "");
 	hear_data_is(stream, RPC_RESULT("2", "null"), NULL, 0);
-	want(stats_of(&d).sessions == 1 && stats_of(&d).sessions_now == 1);
-	want(stats_of(&d).requests_now == 0 && stats_of(&d).replay_bytes == 0);
+	want(mcpd_stats(&d).sessions == 1 && mcpd_stats(&d).sessions_now == 1);
+	want(mcpd_stats(&d).requests_now == 0 && mcpd_stats(&d).replay_bytes == 0);
 	weft_conn_free(stream);
-	while (stats_of(&d).sessions_now)
+	while (mcpd_stats(&d).sessions_now)
 		both_pause();
 	s.body = CALL;
-	status_is(conn, &s, 404, "no such session");
+	mcp_status_is(conn, &s, 404, "no such session");
 	weft_conn_free(conn);
 	mcpd_close(&d);
 	return WEFT_OK;
@@ -101,35 +80,35 @@ BOTH_TEST(an_old_clients_faults_are_told)
 	stream = mcpd_connect(&d);
 	open_sse(stream, path, sizeof(path));
 	mcp_initialize(conn, "2025-06-18", session);
-	status_is(conn, &s, 400, "sessionId is missing");
+	mcp_status_is(conn, &s, 400, "sessionId is missing");
 	s.path = "/messages?sessionId=1";
-	status_is(conn, &s, 404, "no such session");
+	mcp_status_is(conn, &s, 404, "no such session");
 	/* sessions of one era are none in another */
 	snprintf(other, sizeof(other), "/messages?sessionId=%s", session);
 	s.path = other;
-	status_is(conn, &s, 404, "no such session");
+	mcp_status_is(conn, &s, 404, "no such session");
 	mcp_ask_is(conn, strchr(path, '=') + 1, CALL, 404, NULL);
 	s.path = path;
 	s.type = "text/plain";
-	status_is(conn, &s, 415, "application/json");
+	mcp_status_is(conn, &s, 415, "application/json");
 	s.type = NULL;
 	s.body = "{";
-	status_is(conn, &s, 400, "-32700");
+	mcp_status_is(conn, &s, 400, "-32700");
 	s.body = "[" CALL "]";
-	status_is(conn, &s, 400, "batches");
+	mcp_status_is(conn, &s, 400, "batches");
 	s.body = RPC("null", "echo", "[]");
-	status_is(conn, &s, 400, "null");
+	mcp_status_is(conn, &s, 400, "null");
 	s.body = RPC("1", "silent", "[]");
-	status_is(conn, &s, 202, "");
-	status_is(conn, &s, 400, "one with this id");
+	mcp_status_is(conn, &s, 202, "");
+	mcp_status_is(conn, &s, 400, "one with this id");
 	s.body = RPC("2", "silent", "[]");
-	status_is(conn, &s, 202, "");
+	mcp_status_is(conn, &s, 202, "");
 	s.body = RPC("3", "echo", "[]");
-	status_is(conn, &s, 429, "unanswered");
+	mcp_status_is(conn, &s, 429, "unanswered");
 	s.body = RPC_NOTE("notifications/cancelled", "{\"requestId\":2}");
-	status_is(conn, &s, 202, "");
+	mcp_status_is(conn, &s, 202, "");
 	s.body = RPC("3", "echo", "[]");
-	status_is(conn, &s, 202, "");
+	mcp_status_is(conn, &s, 202, "");
 	hear_data_is(stream, RPC_RESULT("3", "[]"), NULL, 0);
 	weft_conn_free(stream);
 	weft_conn_free(conn);
@@ -160,7 +139,7 @@ BOTH_TEST(ids_of_sessions_are_not_in_the_access_log)
 	conn = mcpd_connect(&d);
 	stream = mcpd_connect(&d);
 	open_sse(stream, path, sizeof(path));
-	status_is(conn, &s, 202, "");
+	mcp_status_is(conn, &s, 202, "");
 	hear_data_is(stream, RPC_RESULT("1", "[]"), NULL, 0);
 	weft_conn_free(stream);
 	weft_conn_free(conn);
@@ -180,7 +159,7 @@ BOTH_TEST(an_old_session_that_its_server_closes_ends_its_stream)
 	conn = mcpd_connect(&d);
 	stream = mcpd_connect(&d);
 	open_sse(stream, path, sizeof(path));
-	status_is(conn, &s, 202, "");
+	mcp_status_is(conn, &s, 202, "");
 	hear_data_is(stream,
 		"{\"jsonrpc\":\"2.0\",\"id\":1,\"error\":{\"code\":-32000,\"message\":\"the server "
 		"has ended the session\"}}",
@@ -201,21 +180,21 @@ BOTH_TEST(eras_can_be_left_out)
 
 	mcpd_open(&d, &options);
 	conn = mcpd_connect(&d);
-	status_is(conn, &s, 404, "");
+	mcp_status_is(conn, &s, 404, "");
 	s = (struct mcp_say){ .body = RPC("0", "initialize", "{\"protocolVersion\":\"x\"}") };
-	status_is(conn, &s, 400, "\"supported\":[\"2026-07-28\"]");
+	mcp_status_is(conn, &s, 400, "\"supported\":[\"2026-07-28\"]");
 	s = (struct mcp_say){ .method = "GET", .session = "x" };
-	status_is(conn, &s, 405, "");
+	mcp_status_is(conn, &s, 405, "");
 	weft_conn_free(conn);
 	mcpd_close(&d);
 	options.mcp = (weft_mcp_server_options){ .stateless_off = true };
 	mcpd_open(&d, &options);
 	conn = mcpd_connect(&d);
 	s = (struct mcp_say){ .body = RPC("0", "server/discover", "{}") };
-	status_is(conn, &s, 400, "\"code\":-32022");
+	mcp_status_is(conn, &s, 400, "\"code\":-32022");
 	s.version = "2026-07-28";
 	s.body = CALL;
-	status_is(conn, &s, 400, "\"supported\":[\"2025-11-25\",");
+	mcp_status_is(conn, &s, 400, "\"supported\":[\"2025-11-25\",");
 	weft_conn_free(conn);
 	mcpd_close(&d);
 	return WEFT_OK;
@@ -252,19 +231,19 @@ BOTH_TEST(a_request_without_a_session_is_answered)
 	}
 	/* a session's id is not looked at */
 	s.session = "whatever";
-	status_is(conn, &s, 200, "\"mine\"");
+	mcp_status_is(conn, &s, 200, "\"mine\"");
 	s = modern(METHOD("nothing"), RPC("2", "nothing", "{" META "}"));
-	status_is(conn, &s, 404, "\"code\":-32601");
-	status_is(conn, &s, 404, "\"id\":2,");
+	mcp_status_is(conn, &s, 404, "\"code\":-32601");
+	mcp_status_is(conn, &s, 404, "\"id\":2,");
 	s = modern(METHOD("fail"), RPC("2", "fail", "{" META "}"));
-	status_is(conn, &s, 200, "\"code\":7");
+	mcp_status_is(conn, &s, 200, "\"code\":7");
 	s = modern(METHOD("tools/call") "Mcp-Name: =?base64?w6Q=?=\r\n",
 		RPC("3", "tools/call", "{\"name\":\"\xc3\xa4\"," META "}"));
-	status_is(conn, &s, 200, "\"id\":3,\"result\":null");
+	mcp_status_is(conn, &s, 200, "\"id\":3,\"result\":null");
 	s = modern(METHOD("server/discover"), RPC("4", "server/discover", "{" META "}"));
-	status_is(conn, &s, 200, "\"id\":4,");
+	mcp_status_is(conn, &s, 200, "\"id\":4,");
 	s = modern(NULL, RPC_NOTE("notifications/x", "{}"));
-	status_is(conn, &s, 202, "");
+	mcp_status_is(conn, &s, 202, "");
 	while (counter_get(&d.notes) != 1)
 		both_pause();
 	weft_conn_free(conn);
@@ -281,32 +260,32 @@ BOTH_TEST(fields_that_do_not_say_what_the_body_says_are_refused)
 
 	mcpd_open(&d, NULL);
 	conn = mcpd_connect(&d);
-	status_is(conn, &s, 400, "\"code\":-32020");
-	status_is(conn, &s, 400, "\"id\":1,");
+	mcp_status_is(conn, &s, 400, "\"code\":-32020");
+	mcp_status_is(conn, &s, 400, "\"id\":1,");
 	s.fields = METHOD("Echo");
-	status_is(conn, &s, 400, "\"code\":-32020");
+	mcp_status_is(conn, &s, 400, "\"code\":-32020");
 	s.fields = METHOD("echo") METHOD("echo");
-	status_is(conn, &s, 400, "\"code\":-32020");
+	mcp_status_is(conn, &s, 400, "\"code\":-32020");
 	s.fields = METHOD("echo");
 	s.version = NULL;
-	status_is(conn, &s, 400, "MCP-Protocol-Version is missing");
+	mcp_status_is(conn, &s, 400, "MCP-Protocol-Version is missing");
 	s.version = "2025-11-25";
-	status_is(conn, &s, 400, "\"code\":-32020");
+	mcp_status_is(conn, &s, 400, "\"code\":-32020");
 	s = modern(METHOD("echo"), RPC("1", "echo", "{}"));
-	status_is(conn, &s, 400, "\"code\":-32602");
+	mcp_status_is(conn, &s, 400, "\"code\":-32602");
 	s = modern(METHOD("tools/call"), RPC("3", "tools/call", "{\"name\":\"a\"," META "}"));
-	status_is(conn, &s, 400, "Mcp-Name is missing");
+	mcp_status_is(conn, &s, 400, "Mcp-Name is missing");
 	s.fields = METHOD("tools/call") "Mcp-Name: b\r\n";
-	status_is(conn, &s, 400, "\"code\":-32020");
+	mcp_status_is(conn, &s, 400, "\"code\":-32020");
 	s = modern(METHOD("echo"), "[" RPC("1", "echo", "{" META "}") "]");
-	status_is(conn, &s, 400, "-32600");
+	mcp_status_is(conn, &s, 400, "-32600");
 	s = modern(METHOD("echo"), RPC_RESULT("1", "{}"));
-	status_is(conn, &s, 400, "-32600");
+	mcp_status_is(conn, &s, 400, "-32600");
 	s.version = "2027-01-01";
 	s.body = RPC("1", "echo",
 		"{\"_meta\":{\"io.modelcontextprotocol/protocolVersion\":"
 		"\"2027-01-01\"}}");
-	status_is(conn, &s, 400, "\"code\":-32022");
+	mcp_status_is(conn, &s, 400, "\"code\":-32022");
 	want(counter_get(&d.sessions) == 0);
 	weft_conn_free(conn);
 	mcpd_close(&d);
@@ -326,17 +305,17 @@ BOTH_TEST(a_revision_that_is_not_known_may_be_for_who_serves_the_session)
 
 	mcpd_open(&d, &options);
 	conn = mcpd_connect(&d);
-	status_is(conn, &s, 400, "\"code\":-32020");
+	mcp_status_is(conn, &s, 400, "\"code\":-32020");
 	s.version = "2027-01-01";
-	status_is(conn, &s, 200, "\"id\":1,\"result\":{");
+	mcp_status_is(conn, &s, 200, "\"id\":1,\"result\":{");
 	s.version = "2025-11-25";
 	s.fields = METHOD("server/discover");
 	s.body = RPC("2", "server/discover", "{" META_OF("2025-11-25") "}");
-	status_is(conn, &s, 200, "\"id\":2,\"result\":");
+	mcp_status_is(conn, &s, 200, "\"id\":2,\"result\":");
 	/* without saying so in both places it is of no era */
 	s.version = "2027-01-01";
 	s.body = RPC("3", "echo", "{}");
-	status_is(conn, &s, 400, "\"code\":-32022");
+	mcp_status_is(conn, &s, 400, "\"code\":-32022");
 	weft_conn_free(conn);
 	mcpd_close(&d);
 	want(counter_get(&d.sessions) == 1);
@@ -356,19 +335,19 @@ BOTH_TEST(arguments_that_go_into_fields_are_compared)
 
 	mcpd_open(&d, NULL);
 	conn = mcpd_connect(&d);
-	status_is(conn, &s, 200, "null"); /* nothing is known of it yet */
-	status_is(conn, &list, 200, "x-mcp-header");
-	status_is(conn, &s, 400, "Mcp-Param-Region is missing");
+	mcp_status_is(conn, &s, 200, "null"); /* nothing is known of it yet */
+	mcp_status_is(conn, &list, 200, "x-mcp-header");
+	mcp_status_is(conn, &s, 400, "Mcp-Param-Region is missing");
 	s.fields = SQL "Mcp-Param-Region: eu\r\n";
-	status_is(conn, &s, 400, "Mcp-Param-N is missing");
+	mcp_status_is(conn, &s, 400, "Mcp-Param-N is missing");
 	s.fields = SQL "Mcp-Param-Region: us\r\nMcp-Param-N: 42\r\n";
-	status_is(conn, &s, 400, "\"code\":-32020");
+	mcp_status_is(conn, &s, 400, "\"code\":-32020");
 	s.fields = SQL "mcp-param-region: =?base64?ZXU=?=\r\nMcp-Param-N: 42.0\r\n";
-	status_is(conn, &s, 200, "null");
+	mcp_status_is(conn, &s, 200, "null");
 	s.fields = SQL "Mcp-Param-Region: eu\r\nMcp-Param-Region: eu\r\nMcp-Param-N: 42\r\n";
-	status_is(conn, &s, 400, "\"code\":-32020");
+	mcp_status_is(conn, &s, 400, "\"code\":-32020");
 	s = modern(SQL, SQL_CALL("\"region\":null"));
-	status_is(conn, &s, 200, "null");
+	mcp_status_is(conn, &s, 200, "null");
 	weft_conn_free(conn);
 	mcpd_close(&d);
 	return WEFT_OK;
@@ -419,7 +398,7 @@ BOTH_TEST(clients_that_use_the_same_ids_get_their_own_answers)
 	want_ok(weft_scope_wait(scope, WEFT_FOREVER));
 	weft_scope_free(scope);
 	want(counter_get(&d.sessions) == 1);
-	want(stats_of(&d).replay_bytes == 0);
+	want(mcpd_stats(&d).replay_bytes == 0);
 	mcpd_close(&d);
 	return WEFT_OK;
 }
@@ -438,7 +417,7 @@ BOTH_TEST(a_client_that_closes_its_stream_cancels)
 	weft_conn_free(conn);
 	while (counter_get(&d.cancelled) == 0)
 		both_pause();
-	want(stats_of(&d).requests_now == 0);
+	want(mcpd_stats(&d).requests_now == 0);
 	mcpd_close(&d);
 	want(strstr(d.last, "{\"requestId\":1,\"reason\":") != NULL);
 	return WEFT_OK;
@@ -466,11 +445,11 @@ BOTH_TEST(a_subscription_is_a_stream_that_stays)
 		stream, SUBSCRIBED("notifications/subscriptions/acknowledged", "\"sub\""), NULL, 0);
 	both_sleep_ns(400 * MS); /* no answer is due */
 	for (int i = 0; i < 3; i++) {
-		status_is(conn, &poke, 200, "null");
+		mcp_status_is(conn, &poke, 200, "null");
 		hear_data_is(
 			stream, SUBSCRIBED("notifications/tools/list_changed", "\"sub\""), NULL, 0);
 	}
-	status_is(conn, &bye, 200, "null");
+	mcp_status_is(conn, &bye, 200, "null");
 	hear_stream_end(stream);
 	/* the client ends the next one */
 	mcp_say(stream, &s);
@@ -520,9 +499,9 @@ BOTH_TEST(a_server_that_is_lost_is_another_for_the_next_request)
 	mcpd_open(&d, NULL);
 	conn = mcpd_connect(&d);
 	for (int i = 0; i < 3; i++)
-		status_is(conn, &s, 200, "the server has ended the session");
+		mcp_status_is(conn, &s, 200, "the server has ended the session");
 	s = modern(METHOD("echo"), RPC("1", "echo", "{" META "}"));
-	status_is(conn, &s, 200, "\"result\"");
+	mcp_status_is(conn, &s, 200, "\"result\"");
 	want(counter_get(&d.sessions) == 4);
 	weft_conn_free(conn);
 	mcpd_close(&d);

@@ -8,19 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#define CALL RPC("1", "echo", "[]")
-#define CHANGED RPC_NOTE("notifications/tools/list_changed", "{}")
-#define ROOTS "{\"jsonrpc\":\"2.0\",\"id\":\"s-1\",\"method\":\"roots/list\"}"
 #define INITIALIZE RPC("0", "initialize", "{\"protocolVersion\":\"2025-11-25\"}")
 #define MS INT64_C(1000000)
-
-static weft_mcp_server_stats stats_of(const struct mcpd *d)
-{
-	weft_mcp_server_stats stats;
-
-	weft_mcp_server_stats_get(d->mcp, &stats);
-	return stats;
-}
 
 static unsigned status_of(weft_conn *conn, const struct mcp_say *say)
 {
@@ -75,7 +64,7 @@ BOTH_TEST(who_has_no_token_is_sent_away)
 	s.method = "DELETE";
 	want(status_of(conn, &s) == 401);
 	s.method = NULL;
-	want(stats_of(&d).refused_auth == 8 && stats_of(&d).sessions == 0);
+	want(mcpd_stats(&d).refused_auth == 8 && mcpd_stats(&d).sessions == 0);
 	s.fields = "Authorization: bearer beta\r\n";
 	want(status_of(conn, &s) == 200);
 	weft_conn_free(conn);
@@ -198,7 +187,7 @@ BOTH_TEST(other_sites_are_kept_out_on_every_method)
 	s.path = "/sse";
 	want(status_of(conn, &s) == 403);
 	weft_http_server_stats_get(d.h.server, &stats);
-	want(stats.forbidden == 4 && stats_of(&d).sessions == 0);
+	want(stats.forbidden == 4 && mcpd_stats(&d).sessions == 0);
 	s = (struct mcp_say){ .body = INITIALIZE, .fields = "Origin: http://good\r\n" };
 	want(status_of(conn, &s) == 200);
 	weft_conn_free(conn);
@@ -221,7 +210,7 @@ BOTH_TEST(sessions_are_as_many_as_there_may_be)
 	for (int i = 0; i < 3; i++)
 		mcp_initialize(conn, "2025-11-25", session);
 	want(status_of(conn, &s) == 503);
-	want(stats_of(&d).sessions_refused == 1 && stats_of(&d).sessions_now == 3);
+	want(mcpd_stats(&d).sessions_refused == 1 && mcpd_stats(&d).sessions_now == 3);
 	mcp_say(conn, &(struct mcp_say){ .method = "DELETE", .session = session });
 	hear_answer_is(conn, 204, "");
 	mcp_initialize(conn, "2025-11-25", session);
@@ -290,7 +279,7 @@ BOTH_TEST(limits_hold_in_a_race)
 	want_ok(weft_scope_wait(scope, WEFT_FOREVER));
 	weft_scope_free(scope);
 	want(begun == 5);
-	want(stats_of(&d).sessions_now == 5 && stats_of(&d).sessions_refused == 15);
+	want(mcpd_stats(&d).sessions_now == 5 && mcpd_stats(&d).sessions_refused == 15);
 	mcpd_close(&d);
 	return WEFT_OK;
 }
@@ -315,7 +304,7 @@ BOTH_TEST(requests_of_a_session_are_as_many_as_it_may_have)
 	want(status_of(conn, &s) == 400); /* the same id */
 	s.body = RPC("2", "silent", "{}");
 	mcp_say(b, &s);
-	while (stats_of(&d).requests_now < 2)
+	while (mcpd_stats(&d).requests_now < 2)
 		both_pause();
 	s.body = CALL;
 	mcp_ask_is(conn, session, RPC("3", "echo", "[]"), 429, NULL);
@@ -351,7 +340,7 @@ BOTH_TEST(streams_of_a_session_are_bounded)
 	}
 	want(status_of(conn, &s) == 429);
 	weft_conn_free(streams[3]);
-	while (stats_of(&d).streams_now > 15)
+	while (mcpd_stats(&d).streams_now > 15)
 		both_pause();
 	streams[3] = mcpd_connect(&d);
 	mcp_say(streams[3], &s);
@@ -367,7 +356,7 @@ BOTH_TEST(streams_of_a_session_are_bounded)
 
 static void wait_for_no_session(const struct mcpd *d)
 {
-	while (stats_of(d).sessions_now)
+	while (mcpd_stats(d).sessions_now)
 		both_sleep_ns(5 * MS);
 }
 
@@ -382,7 +371,7 @@ BOTH_TEST(an_idle_session_ends)
 	conn = mcpd_connect(&d);
 	mcp_initialize(conn, "2025-06-18", session);
 	wait_for_no_session(&d);
-	want(stats_of(&d).sessions_expired == 1);
+	want(mcpd_stats(&d).sessions_expired == 1);
 	mcp_ask_is(conn, session, CALL, 404, NULL);
 	weft_conn_free(conn);
 	mcpd_close(&d);
@@ -470,7 +459,7 @@ BOTH_TEST(a_request_without_an_answer_gets_an_error_in_time)
 	hear_stream(conn);
 	hear_data_is(conn, "", id, sizeof(id));
 	weft_conn_free(conn);
-	while (stats_of(&d).requests_now)
+	while (mcpd_stats(&d).requests_now)
 		both_sleep_ns(5 * MS);
 	conn = mcpd_connect(&d);
 	s = (struct mcp_say){ .method = "GET", .session = session, .accept = "text/event-stream" };
@@ -500,7 +489,7 @@ BOTH_TEST(a_session_that_nobody_takes_is_refused)
 	want(answer.status == 404 || answer.status == 503);
 	want(strstr(answer.body, "nobody took the session") != NULL);
 	want(!strstr(answer.head, "Session"));
-	want(stats_of(&d).sessions_now == 0);
+	want(mcpd_stats(&d).sessions_now == 0);
 	weft_incoming_close(weft_mcp_server_incoming(d.mcp));
 	want(status_of(conn, &s) == 503);
 	weft_conn_free(conn);
@@ -546,12 +535,12 @@ BOTH_TEST(a_session_that_is_deleted_leaves_no_request_unanswered)
 	mcp_initialize(conn, "2025-06-18", session);
 	s.session = session;
 	mcp_say(a, &s);
-	while (stats_of(&d).requests_now < 1)
+	while (mcpd_stats(&d).requests_now < 1)
 		both_pause();
 	s.body = RPC("2", "ask", "{}");
 	mcp_say(b, &s);
 	hear_stream(b);
-	while (stats_of(&d).requests_now < 2)
+	while (mcpd_stats(&d).requests_now < 2)
 		both_pause();
 	mcp_say(conn, &(struct mcp_say){ .method = "DELETE", .session = session });
 	hear_answer_is(conn, 204, "");
@@ -562,7 +551,7 @@ BOTH_TEST(a_session_that_is_deleted_leaves_no_request_unanswered)
 	} while (!strstr(answer.body, "\"id\":2,"));
 	want(strstr(answer.body, "the client has ended the session") != NULL);
 	hear_stream_end(b);
-	want(stats_of(&d).requests_now == 0);
+	want(mcpd_stats(&d).requests_now == 0);
 	weft_conn_free(conn);
 	weft_conn_free(a);
 	weft_conn_free(b);
@@ -640,7 +629,7 @@ BOTH_TEST(a_slow_reader_of_events_holds_bounded_memory_and_gets_all)
 	mcp_say(conn, &s);
 	hear_stream(conn);
 	do {
-		want(stats_of(&d).replay_bytes <= 20000 + 200);
+		want(mcpd_stats(&d).replay_bytes <= 20000 + 200);
 		if (n % 500 == 0)
 			both_pause();
 		hear_data(conn, data, sizeof(data), NULL, 0);
@@ -674,10 +663,10 @@ BOTH_TEST(a_client_that_reads_nothing_is_left_behind)
 	mcp_initialize(conn, "2025-06-18", session);
 	s.session = session;
 	mcp_say(deaf, &s);
-	while (stats_of(&d).requests < 2)
+	while (mcpd_stats(&d).requests < 2)
 		both_pause();
-	while (stats_of(&d).requests_now || stats_of(&d).streams_now) {
-		want(stats_of(&d).replay_bytes <= 20000 + 200);
+	while (mcpd_stats(&d).requests_now || mcpd_stats(&d).streams_now) {
+		want(mcpd_stats(&d).replay_bytes <= 20000 + 200);
 		both_sleep_ns(5 * MS);
 	}
 	mcp_ask_is(conn, session, CALL, 200, RPC_RESULT("1", "[]"));
@@ -730,7 +719,7 @@ BOTH_TEST(large_answers_come_whole_as_json_and_as_events)
 		want(strlen(data) > SIZE && data[SIZE] == 'x');
 		hear_stream_end(conn);
 	}
-	want(stats_of(&d).replay_bytes <= 1000);
+	want(mcpd_stats(&d).replay_bytes <= 1000);
 	free(data);
 	weft_conn_free(conn);
 	mcpd_close(&d);
@@ -759,8 +748,8 @@ BOTH_TEST(sessions_come_and_go_and_nothing_is_left)
 		}
 		weft_conn_free(conn);
 	}
-	want(stats_of(&d).sessions_now == (size_t)(rounds + 1) / 2);
-	want(stats_of(&d).requests == 2 * (uint64_t)rounds);
+	want(mcpd_stats(&d).sessions_now == (size_t)(rounds + 1) / 2);
+	want(mcpd_stats(&d).requests == 2 * (uint64_t)rounds);
 	mcpd_close(&d);
 	return WEFT_OK;
 }

@@ -7,36 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CALL RPC("1", "echo", "[]")
-#define CHANGED RPC_NOTE("notifications/tools/list_changed", "{}")
-#define ROOTS "{\"jsonrpc\":\"2.0\",\"id\":\"s-1\",\"method\":\"roots/list\"}"
 #define META                                                                     \
 	"\"_meta\":{\"io.modelcontextprotocol/protocolVersion\":\"2026-07-28\"," \
 	"\"io.modelcontextprotocol/clientCapabilities\":{},\"progressToken\":1}"
 #define MS INT64_C(1000000)
-
-static weft_mcp_server_stats stats_of(const struct mcpd *d)
-{
-	weft_mcp_server_stats stats;
-
-	weft_mcp_server_stats_get(d->mcp, &stats);
-	return stats;
-}
-
-static void listen_on(weft_conn *conn, const char *session, const char *event_id)
-{
-	char fields[MCP_ID_SIZE + 32] = "";
-	struct mcp_say s = { .method = "GET",
-		.session = session,
-		.version = "2025-11-25",
-		.accept = "text/event-stream",
-		.fields = fields };
-
-	if (event_id)
-		snprintf(fields, sizeof(fields), "Last-Event-ID: %s\r\n", event_id);
-	mcp_say(conn, &s);
-	hear_stream(conn);
-}
 
 /* ---- what is kept ---- */
 
@@ -61,11 +35,11 @@ BOTH_TEST(a_flood_of_notifications_costs_no_answer)
 	/* nobody listens: they are kept for who does */
 	for (int i = 0; i < 50; i++)
 		mcp_ask_is(conn, session, RPC("2", "changed", "{}"), 200, NULL);
-	listen_on(conn, session, id);
+	mcp_listen(conn, "2025-11-25", session, id);
 	hear_data_is(conn, RPC_RESULT("\"q\"", "null"), NULL, 0);
 	hear_stream_end(conn);
 	/* of those the newest, as many as there is room for */
-	listen_on(conn, session, NULL);
+	mcp_listen(conn, "2025-11-25", session, NULL);
 	hear_data_is(conn, "", NULL, 0);
 	for (int i = 0; i < 6; i++)
 		hear_data_is(conn, CHANGED, NULL, 0);
@@ -96,7 +70,7 @@ BOTH_TEST(answers_that_are_kept_leave_room_for_notifications)
 	}
 	for (int i = 0; i < 20; i++)
 		mcp_ask_is(conn, session, RPC("2", "changed", "{}"), 200, NULL);
-	listen_on(conn, session, NULL);
+	mcp_listen(conn, "2025-11-25", session, NULL);
 	hear_data_is(conn, "", NULL, 0);
 	for (int i = 0; i < 4; i++)
 		hear_data_is(conn, CHANGED, NULL, 0);
@@ -120,7 +94,7 @@ static weft_err ask_too_much(bool by_sink)
 	while (counter_get(&d.refusals) < 6)
 		both_pause();
 	want(strstr(d.last, "not there to be asked") && strstr(d.last, "\"id\":\"s-1\""));
-	listen_on(conn, session, NULL);
+	mcp_listen(conn, "2025-11-25", session, NULL);
 	hear_data_is(conn, "", NULL, 0);
 	for (int i = 0; i < 4; i++)
 		hear_data_is(conn, ROOTS, NULL, 0);
@@ -156,7 +130,7 @@ BOTH_TEST(a_flood_of_notifications_costs_no_question)
 		both_pause();
 	for (int i = 0; i < 50; i++)
 		mcp_ask_is(conn, session, RPC("2", "changed", "{}"), 200, NULL);
-	listen_on(conn, session, NULL);
+	mcp_listen(conn, "2025-11-25", session, NULL);
 	hear_data_is(conn, "", NULL, 0);
 	for (int i = 0; i < 4; i++)
 		hear_data_is(conn, ROOTS, NULL, 0);
@@ -252,7 +226,7 @@ BOTH_TEST(a_slow_client_of_http_sse_gets_all_answers_of_who_does_not_wait_for_it
 		mcp_say(conn, &s);
 		hear_answer_is(conn, 202, "");
 	}
-	want(stats_of(&d).replay_bytes <= 30000 + 10100);
+	want(mcpd_stats(&d).replay_bytes <= 30000 + 10100);
 	for (int i = 0; i < OLD_ANSWERS; i++) {
 		int id;
 
@@ -288,8 +262,8 @@ BOTH_TEST(a_deaf_client_without_a_session_holds_up_nobody)
 	deaf = mcpd_connect(&d);
 	mcp_say(deaf, &s);
 	until = weft_after_ns(20000 * MS); /* it would have been given up after 30 s */
-	while (stats_of(&d).requests < 1 || stats_of(&d).requests_now) {
-		want(stats_of(&d).replay_bytes <= 20000 + 200);
+	while (mcpd_stats(&d).requests < 1 || mcpd_stats(&d).requests_now) {
+		want(mcpd_stats(&d).replay_bytes <= 20000 + 200);
 		want(weft_now() < until);
 		both_pause();
 	}
@@ -320,7 +294,7 @@ BOTH_TEST(a_subscription_whose_client_is_deaf_ends)
 	conn = mcpd_connect(&d);
 	deaf = mcpd_connect(&d);
 	mcp_say(deaf, &s);
-	while (!stats_of(&d).streams_now)
+	while (!mcpd_stats(&d).streams_now)
 		both_pause();
 	s.fields = "Mcp-Method: poke\r\n";
 	s.body = RPC("1", "poke", "{\"pad\":100000," META "}");
@@ -328,7 +302,7 @@ BOTH_TEST(a_subscription_whose_client_is_deaf_ends)
 		mcp_ask(conn, &s, &answer);
 		want(answer.status == 200);
 	}
-	want(stats_of(&d).streams_now == 0);
+	want(mcpd_stats(&d).streams_now == 0);
 	weft_conn_free(deaf);
 	weft_conn_free(conn);
 	mcpd_close(&d);
@@ -353,11 +327,11 @@ BOTH_TEST(a_session_whose_client_has_gone_is_idle_whatever_it_still_waits_for)
 	mcp_say(conn, &s);
 	hear_stream(conn);
 	both_sleep_ns(800 * MS);
-	want(stats_of(&d).sessions_now == 1);
+	want(mcpd_stats(&d).sessions_now == 1);
 	weft_conn_free(conn);
-	while (stats_of(&d).sessions_now)
+	while (mcpd_stats(&d).sessions_now)
 		both_sleep_ns(5 * MS);
-	want(stats_of(&d).sessions_expired == 1 && stats_of(&d).requests_now == 0);
+	want(mcpd_stats(&d).sessions_expired == 1 && mcpd_stats(&d).requests_now == 0);
 	mcpd_close(&d);
 	return WEFT_OK;
 }

@@ -7,10 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CALL RPC("1", "echo", "[]")
-#define CHANGED RPC_NOTE("notifications/tools/list_changed", "{}")
 #define LOGGED RPC_NOTE("notifications/message", "{\"level\":\"info\",\"data\":\"hello\"}")
-#define ROOTS "{\"jsonrpc\":\"2.0\",\"id\":\"s-1\",\"method\":\"roots/list\"}"
 
 BOTH_TEST(a_session_begins_answers_and_ends)
 {
@@ -56,17 +53,6 @@ BOTH_TEST(a_sink_answers_in_the_handlers_own_fiber)
 
 /* ---- statuses ---- */
 
-static void status_is(weft_conn *conn, const struct mcp_say *say, unsigned status, const char *says)
-{
-	struct answer answer;
-
-	mcp_ask(conn, say, &answer);
-	if (answer.status != status || !strstr(answer.body, says))
-		fprintf(stderr, "answered by: %s%s\n", answer.head, answer.body);
-	want(answer.status == status);
-	want(strstr(answer.body, says) != NULL);
-}
-
 BOTH_TEST(a_post_that_is_not_as_it_should_be_is_told_why)
 {
 	static const char null_id[] = RPC("null", "echo", "[]");
@@ -78,48 +64,48 @@ BOTH_TEST(a_post_that_is_not_as_it_should_be_is_told_why)
 	mcpd_open(&d, NULL);
 	conn = mcpd_connect(&d);
 	mcp_initialize(conn, "2025-11-25", session);
-	status_is(conn, &s, 400, "Mcp-Session-Id is missing");
+	mcp_status_is(conn, &s, 400, "Mcp-Session-Id is missing");
 	s.session = "0123456789abcdef0123456789abcdef0123456789abcdef";
-	status_is(conn, &s, 404, "no such session");
+	mcp_status_is(conn, &s, 404, "no such session");
 	s.session = "x";
-	status_is(conn, &s, 404, "no such session");
+	mcp_status_is(conn, &s, 404, "no such session");
 	s.session = session;
 	s.accept = "application/json";
-	status_is(conn, &s, 406, "text/event-stream");
+	mcp_status_is(conn, &s, 406, "text/event-stream");
 	s.accept = "text/event-stream";
-	status_is(conn, &s, 406, "application/json");
+	mcp_status_is(conn, &s, 406, "application/json");
 	s.accept = "";
-	status_is(conn, &s, 406, "Accept must list");
+	mcp_status_is(conn, &s, 406, "Accept must list");
 	s.accept = "text/event-stream;q=0.5, application/json";
-	status_is(conn, &s, 200, "[]");
+	mcp_status_is(conn, &s, 200, "[]");
 	s.accept = "application/json\r\nAccept: text/event-stream";
-	status_is(conn, &s, 200, "[]");
+	mcp_status_is(conn, &s, 200, "[]");
 	s.accept = NULL;
 	s.type = "text/plain";
-	status_is(conn, &s, 415, "application/json");
+	mcp_status_is(conn, &s, 415, "application/json");
 	s.type = "";
-	status_is(conn, &s, 415, "application/json");
+	mcp_status_is(conn, &s, 415, "application/json");
 	s.type = "application/json; charset=utf-8";
-	status_is(conn, &s, 200, "[]");
+	mcp_status_is(conn, &s, 200, "[]");
 	s.type = NULL;
 	s.version = "2099-01-01";
-	status_is(conn, &s, 400, "\"code\":-32022");
-	status_is(conn, &s, 400, "\"requested\":\"2099-01-01\"");
-	status_is(conn, &s, 400, "\"2025-11-25\"");
+	mcp_status_is(conn, &s, 400, "\"code\":-32022");
+	mcp_status_is(conn, &s, 400, "\"requested\":\"2099-01-01\"");
+	mcp_status_is(conn, &s, 400, "\"2025-11-25\"");
 	s.version = "2024-11-05";
-	status_is(conn, &s, 200, "[]");
+	mcp_status_is(conn, &s, 200, "[]");
 	s.version = NULL;
 	s.body = "{";
-	status_is(conn, &s, 400, "-32700");
+	mcp_status_is(conn, &s, 400, "-32700");
 	s.body = "";
-	status_is(conn, &s, 400, "-32700");
+	mcp_status_is(conn, &s, 400, "-32700");
 	s.body = "{\"id\":5}";
-	status_is(conn, &s, 400, "\"id\":5");
-	status_is(conn, &s, 400, "-32600");
+	mcp_status_is(conn, &s, 400, "\"id\":5");
+	mcp_status_is(conn, &s, 400, "-32600");
 	s.body = null_id;
-	status_is(conn, &s, 400, "its id is null");
+	mcp_status_is(conn, &s, 400, "its id is null");
 	s.body = RPC("1", "initialize", "{\"protocolVersion\":\"2025-11-25\"}");
-	status_is(conn, &s, 400, "initialized already");
+	mcp_status_is(conn, &s, 400, "initialized already");
 	mcp_ask_is(conn, session, CALL, 200, RPC_RESULT("1", "[]"));
 	weft_conn_free(conn);
 	mcpd_close(&d);
@@ -139,27 +125,27 @@ BOTH_TEST(get_and_delete_want_a_session_too)
 	mcpd_open(&d, NULL);
 	conn = mcpd_connect(&d);
 	mcp_initialize(conn, "2025-11-25", session);
-	status_is(conn, &get, 400, "is missing");
-	status_is(conn, &del, 400, "is missing");
+	mcp_status_is(conn, &get, 400, "is missing");
+	mcp_status_is(conn, &del, 400, "is missing");
 	get.session = del.session = "nobody";
-	status_is(conn, &get, 404, "no such session");
-	status_is(conn, &del, 404, "no such session");
+	mcp_status_is(conn, &get, 404, "no such session");
+	mcp_status_is(conn, &del, 404, "no such session");
 	get.session = del.session = session;
 	get.version = del.version = "1";
-	status_is(conn, &get, 400, "-32022");
-	status_is(conn, &del, 400, "-32022");
+	mcp_status_is(conn, &get, 400, "-32022");
+	mcp_status_is(conn, &del, 400, "-32022");
 	get.version = del.version = "2026-07-28";
-	status_is(conn, &get, 405, "");
-	status_is(conn, &del, 405, "");
+	mcp_status_is(conn, &get, 405, "");
+	mcp_status_is(conn, &del, 405, "");
 	get.version = NULL;
 	get.accept = "application/json";
-	status_is(conn, &get, 406, "text/event-stream");
+	mcp_status_is(conn, &get, 406, "text/event-stream");
 	get.accept = "text/event-stream";
 	get.fields = "Last-Event-ID: nonsense\r\n";
-	status_is(conn, &get, 400, "Last-Event-ID is none");
+	mcp_status_is(conn, &get, 400, "Last-Event-ID is none");
 	get.fields = "Last-Event-ID: 99-1\r\n";
-	status_is(conn, &get, 400, "Last-Event-ID is none");
-	status_is(conn, &(struct mcp_say){ .method = "PUT", .session = session }, 405, "");
+	mcp_status_is(conn, &get, 400, "Last-Event-ID is none");
+	mcp_status_is(conn, &(struct mcp_say){ .method = "PUT", .session = session }, 405, "");
 	mcp_say(conn, &(struct mcp_say){ .method = "HEAD", .session = session });
 	hear_head(conn, &answer);
 	want(answer.status == 405 && has_line(&answer, "Allow: GET, POST, DELETE"));
@@ -219,11 +205,11 @@ BOTH_TEST(a_body_over_the_limit_is_told_so_and_the_session_goes_on)
 	snprintf(body, sizeof(body), RPC("1", "echo", "[\"%0*d\"]"), 1000 - (int)strlen(CALL) - 2,
 		1);
 	want(strlen(body) == 1000);
-	status_is(conn, &s, 200, "0001");
+	mcp_status_is(conn, &s, 200, "0001");
 	snprintf(body, sizeof(body), RPC("1", "echo", "[\"%0*d\"]"), 1001 - (int)strlen(CALL) - 2,
 		1);
-	status_is(conn, &s, 413, "larger than 1000 bytes");
-	status_is(conn, &s, 413, "\"id\":1,");
+	mcp_status_is(conn, &s, 413, "larger than 1000 bytes");
+	mcp_status_is(conn, &s, 413, "\"id\":1,");
 	mcp_ask_is(conn, session, CALL, 200, RPC_RESULT("1", "[]"));
 	weft_conn_free(conn);
 	mcpd_close(&d);
@@ -321,20 +307,6 @@ BOTH_TEST(a_request_of_the_servers_is_answered_by_another_post)
 	return WEFT_OK;
 }
 
-static void listen_on(weft_conn *conn, const char *session, const char *event_id)
-{
-	char fields[512];
-	struct mcp_say s = { .method = "GET",
-		.accept = "text/event-stream",
-		.session = session,
-		.fields = event_id ? fields : NULL };
-
-	if (event_id)
-		snprintf(fields, sizeof(fields), "Last-Event-ID: %s\r\n", event_id);
-	mcp_say(conn, &s);
-	hear_stream(conn);
-}
-
 BOTH_TEST(what_belongs_to_no_request_comes_on_the_stream_of_a_get)
 {
 	char session[MCP_SESSION_SIZE], id[MCP_ID_SIZE];
@@ -347,7 +319,7 @@ BOTH_TEST(what_belongs_to_no_request_comes_on_the_stream_of_a_get)
 	mcp_initialize(conn, "2025-06-18", session);
 	/* before somebody listens: it waits */
 	mcp_ask_is(conn, session, RPC("1", "changed", "{}"), 200, RPC_RESULT("1", "null"));
-	listen_on(listener, session, NULL);
+	mcp_listen(listener, NULL, session, NULL);
 	hear_data_is(listener, CHANGED, id, sizeof(id));
 	want(strcmp(id, "1-1") == 0);
 	mcp_ask_is(conn, session, RPC("2", "changed", "{}"), 200, RPC_RESULT("2", "null"));
@@ -374,10 +346,10 @@ BOTH_TEST(each_message_goes_on_one_stream_alone)
 	a = mcpd_connect(&d);
 	b = mcpd_connect(&d);
 	mcp_initialize(conn, "2025-06-18", session);
-	listen_on(a, session, NULL);
+	mcp_listen(a, NULL, session, NULL);
 	mcp_ask_is(conn, session, RPC("1", "changed", "{}"), 200, NULL);
 	hear_data_is(a, CHANGED, NULL, 0);
-	listen_on(b, session, NULL);
+	mcp_listen(b, NULL, session, NULL);
 	mcp_ask_is(conn, session, RPC("2", "changed", "{}"), 200, NULL);
 	hear_data_is(b, CHANGED, NULL, 0);
 	mcp_say(conn, &(struct mcp_say){ .method = "DELETE", .session = session });
@@ -422,15 +394,15 @@ BOTH_TEST(a_client_that_goes_cancels_nothing_and_may_come_back_for_its_answer)
 	wait_for_streams(&d, 0);
 	conn = mcpd_connect(&d);
 	mcp_ask_is(conn, session, RPC_RESULT("\"s-1\"", "{}"), 202, "");
-	listen_on(conn, session, id);
+	mcp_listen(conn, NULL, session, id);
 	hear_data_is(conn, RPC_RESULT("\"q\"", "null"), NULL, 0);
 	hear_stream_end(conn);
 	/* once more: it is kept */
-	listen_on(conn, session, id);
+	mcp_listen(conn, NULL, session, id);
 	hear_data_is(conn, RPC_RESULT("\"q\"", "null"), id, sizeof(id));
 	hear_stream_end(conn);
 	/* from behind it there is nothing more */
-	listen_on(conn, session, id);
+	mcp_listen(conn, NULL, session, id);
 	hear_stream_end(conn);
 	weft_conn_free(conn);
 	mcpd_close(&d);
@@ -456,7 +428,7 @@ BOTH_TEST(who_is_back_before_the_answer_gets_it_when_it_comes)
 	hear_data_is(conn, ROOTS, NULL, 0);
 	weft_conn_free(conn);
 	conn = mcpd_connect(&d);
-	listen_on(conn, session, id);
+	mcp_listen(conn, NULL, session, id);
 	hear_data_is(conn, ROOTS, NULL, 0);
 	mcp_ask_is(other, session, RPC_RESULT("\"s-1\"", "{}"), 202, "");
 	hear_data_is(conn, RPC_RESULT("7", "null"), NULL, 0);
@@ -478,12 +450,12 @@ BOTH_TEST(a_stream_is_taken_over_by_who_comes_back_for_it)
 	first = mcpd_connect(&d);
 	second = mcpd_connect(&d);
 	mcp_initialize(conn, "2025-06-18", session);
-	listen_on(first, session, NULL);
+	mcp_listen(first, NULL, session, NULL);
 	for (int i = 0; i < 3; i++) {
 		mcp_ask_is(conn, session, RPC("1", "changed", "{}"), 200, NULL);
 		hear_data_is(first, CHANGED, i ? NULL : id, sizeof(id));
 	}
-	listen_on(second, session, id); /* the first is still there */
+	mcp_listen(second, NULL, session, id); /* the first is still there */
 	hear_stream_end(first);
 	hear_data_is(second, CHANGED, id, sizeof(id));
 	want(strcmp(id, "1-2") == 0);
@@ -524,10 +496,10 @@ BOTH_TEST(what_is_kept_is_bounded_and_a_lost_answer_is_an_error)
 	}
 	weft_mcp_server_stats_get(d.mcp, &stats);
 	want(stats.replay_bytes == 2 * strlen(LOGGED RPC_RESULT("\"q\"", "null")));
-	listen_on(conn, session, other);
+	mcp_listen(conn, NULL, session, other);
 	hear_data_is(conn, RPC_RESULT("\"q\"", "null"), NULL, 0);
 	hear_stream_end(conn);
-	listen_on(conn, session, id);
+	mcp_listen(conn, NULL, session, id);
 	hear_data_is(conn, lost, NULL, 0);
 	hear_stream_end(conn);
 	weft_conn_free(conn);
@@ -560,6 +532,10 @@ BOTH_TEST(a_request_that_its_client_cancels_waits_no_more)
 		"");
 	hear_data_is(other, cancelled, NULL, 0);
 	hear_stream_end(other);
+	/* nor is there one to be found any more */
+	for (int i = 0; i < 3; i++)
+		mcp_ask_is(conn, session,
+			RPC_NOTE("notifications/cancelled", "{\"requestId\":\"a\"}"), 202, "");
 	/* its answer comes late, to nobody */
 	mcp_ask_is(conn, session, RPC_RESULT("\"s-1\"", "{}"), 202, "");
 	mcp_ask_is(conn, session, CALL, 200, RPC_RESULT("1", "[]"));
@@ -600,16 +576,16 @@ BOTH_TEST(a_batch_is_answered_as_a_whole)
 	hear_data_is(conn, RPC_RESULT("2", "null"), NULL, 0);
 	hear_stream_end(conn);
 	s.body = "[" RPC_NOTE("n", "{}") "]";
-	status_is(conn, &s, 202, "");
+	mcp_status_is(conn, &s, 202, "");
 	s.body = "[" RPC("1", "echo", "[1]") "," RPC("1", "echo", "[2]") "]";
-	status_is(conn, &s, 400, "one with this id");
+	mcp_status_is(conn, &s, 400, "one with this id");
 	s.body = "[" RPC("1", "echo", "[1]") ",5]";
-	status_is(conn, &s, 400, "-32600");
+	mcp_status_is(conn, &s, 400, "-32600");
 	s.body = "[" RPC("1", "initialize", "{}") "]";
-	status_is(conn, &s, 400, "can't be in a batch");
+	mcp_status_is(conn, &s, 400, "can't be in a batch");
 	s.version = "2025-06-18";
 	s.body = "[" RPC("1", "echo", "[1]") "]";
-	status_is(conn, &s, 400, "2025-03-26 alone");
+	mcp_status_is(conn, &s, 400, "2025-03-26 alone");
 	while (counter_get(&d.notes) != 3)
 		both_pause();
 	weft_conn_free(conn);

@@ -27,7 +27,7 @@ struct backend {
 	struct refcount refs; /* the server's, while it is current; each session's */
 	struct list node;     /* in messages.backends */
 	struct message_server *server;
-	struct words env;	  /* the bridge's and its own */
+	struct words env; /* the bridge's and its own */
 	struct outgoing_url to_url;
 	weft_outgoing *outgoing;
 	struct relay *relay;

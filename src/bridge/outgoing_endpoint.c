@@ -13,8 +13,8 @@
 
 struct outgoing_endpoint {
 	struct endpoint endpoint;
-	weft_tls *tls;		   /* NULL: none */
-	weft_http_client *http;	   /* of http: */
+	weft_tls *tls;		 /* NULL: none */
+	weft_http_client *http;	 /* of http: */
 	struct outgoing_url url; /* the same */
 	weft_outgoing *inner;
 };
@@ -56,8 +56,8 @@ static weft_err url_make(struct outgoing_endpoint *o, const weft_transport_optio
 		return err;
 	mcp.transport = *options;
 	mcp.era = e->http.is_sse ? WEFT_MCP_SSE : WEFT_MCP_AUTO;
-	return outgoing_url_make(&o->url, &o->inner, o->http, e->http.url, NULL,
-		e->http.header_file, &mcp);
+	return outgoing_url_make(
+		&o->url, &o->inner, o->http, e->http.url, NULL, e->http.header_file, &mcp);
 }
 
 static weft_err inner_make(struct outgoing_endpoint *o, const weft_transport_options *options)

@@ -363,6 +363,14 @@ void mcpd_close(struct mcpd *d)
 	httpd_close(&d->h);
 }
 
+weft_mcp_server_stats mcpd_stats(const struct mcpd *d)
+{
+	weft_mcp_server_stats stats;
+
+	weft_mcp_server_stats_get(d->mcp, &stats);
+	return stats;
+}
+
 weft_conn *mcpd_connect(struct mcpd *d)
 {
 	return httpd_connect(&d->h);
@@ -411,6 +419,17 @@ void mcp_ask(weft_conn *conn, const struct mcp_say *say, struct answer *answer)
 {
 	mcp_say(conn, say);
 	hear_answer(conn, answer);
+}
+
+void mcp_status_is(weft_conn *conn, const struct mcp_say *say, unsigned status, const char *says)
+{
+	struct answer answer;
+
+	mcp_ask(conn, say, &answer);
+	if (answer.status != status || !strstr(answer.body, says))
+		fprintf(stderr, "answered by: %s%s\n", answer.head, answer.body);
+	want(answer.status == status);
+	want(strstr(answer.body, says) != NULL);
 }
 
 void mcp_ask_is(
@@ -490,6 +509,21 @@ void hear_stream(weft_conn *conn)
 	want(answer.status == 200);
 	want(has_line(&answer, "Content-Type: text/event-stream"));
 	want(has_line(&answer, "Transfer-Encoding: chunked"));
+}
+
+void mcp_listen(weft_conn *conn, const char *version, const char *session, const char *event_id)
+{
+	char fields[MCP_ID_SIZE + 32] = "";
+	struct mcp_say s = { .method = "GET",
+		.session = session,
+		.version = version,
+		.accept = "text/event-stream",
+		.fields = fields };
+
+	if (event_id)
+		snprintf(fields, sizeof(fields), "Last-Event-ID: %s\r\n", event_id);
+	mcp_say(conn, &s);
+	hear_stream(conn);
 }
 
 void hear_event(weft_conn *conn, char *out, size_t size)

@@ -63,6 +63,7 @@ void mcpd_open(struct mcpd *d, const struct mcpd_options *options);
 /* Everything is back. */
 void mcpd_close(struct mcpd *d);
 weft_conn *mcpd_connect(struct mcpd *d);
+weft_mcp_server_stats mcpd_stats(const struct mcpd *d);
 
 #define MCP_SESSION_SIZE 128
 /* Of a request. */
@@ -79,6 +80,8 @@ struct mcp_say {
 void mcp_say(weft_conn *conn, const struct mcp_say *say);
 /* And the answer by its Content-Length. */
 void mcp_ask(weft_conn *conn, const struct mcp_say *say, struct answer *answer);
+/* The status, and what the body has in it. */
+void mcp_status_is(weft_conn *conn, const struct mcp_say *say, unsigned status, const char *says);
 /* A POST in a session; the status, and the body, NULL: whatever. */
 void mcp_ask_is(
 	weft_conn *conn, const char *session, const char *text, unsigned status, const char *body);
@@ -86,6 +89,8 @@ void mcp_ask_is(
 void mcp_initialize(weft_conn *conn, const char *version, char *session);
 /* The head of an event stream. */
 void hear_stream(weft_conn *conn);
+/* A GET's stream, and its head; version: NULL: none; event_id, NULL: from now on. */
+void mcp_listen(weft_conn *conn, const char *version, const char *session, const char *event_id);
 /* A chunk of it: an event. */
 void hear_event(weft_conn *conn, char *out, size_t size);
 /* Its data; id, if not NULL, gets what there is of that. */
@@ -101,5 +106,9 @@ void hear_stream_end(weft_conn *conn);
 #define RPC_NOTE(method, params) \
 	"{\"jsonrpc\":\"2.0\",\"method\":\"" method "\",\"params\":" params "}"
 #define RPC_RESULT(id, result) "{\"jsonrpc\":\"2.0\",\"id\":" id ",\"result\":" result "}"
+
+#define CALL RPC("1", "echo", "[]")
+#define CHANGED RPC_NOTE("notifications/tools/list_changed", "{}")
+#define ROOTS "{\"jsonrpc\":\"2.0\",\"id\":\"s-1\",\"method\":\"roots/list\"}" /* of "ask" */
 
 #endif
