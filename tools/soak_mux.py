@@ -10,7 +10,7 @@ each pattern too; at the end, and on Ctrl-C, a plot to memory.svg and a summary 
 
 Fails when after a pattern a fiber, a descriptor, a stream or a session is left; when blocks of the
 library's memory are more with each cycle; when memory is more in the last quarter of the cycles
-than in the second one (judge). The first cycle fills what is kept, and is not looked at. Resident
+than in the first half (judge). The first cycle fills what is kept, and is not looked at. Resident
 memory is what malloc keeps, too: heap and blocks are exact.
 
 Under 60 seconds everything is smaller, for tests.
@@ -42,7 +42,7 @@ SMALL_BELOW = 60   # seconds in all
 CYCLES_MIN = 5     # the first one, and a quarter each
 PATIENCE = 60      # seconds for a pattern, beside its own time; for what is left to go
 
-# What may be more in the last quarter of the cycles than in the second.
+# What may be more in the last quarter of the cycles than in the first half.
 GROWTH_PERMILLE = 50
 GROWTH_KIB = 2048          # or so much
 GROWTH_HEAP = 32768        # bytes: threads keep some that are free
@@ -368,18 +368,15 @@ class Soak:
 
 # --- judging ----------------------------------------------------------------------------
 
-def quarters(values):
-    """The second and the last, of values in order."""
-    n = len(values)
-    return values[n // 4:max(n // 2, n // 4 + 1)], values[n - max(n // 4, 1):]
-
-
 def growth(key, values):
-    """From what to what it grew, when that is more than it may; or None."""
+    """From what to what it grew, when that is more than it may; or None. What is resident goes up and
+    down with what malloc and the stacks of fibers keep: the last quarter has to be above all of the
+    first half."""
     if key == "blocks":
         before, after, allowed = values[0], values[-1], GROWTH_BLOCKS
     else:
-        before, after = (statistics.median(q) for q in quarters(values))
+        before = max(values[:(len(values) + 1) // 2])
+        after = statistics.median(values[-max(len(values) // 4, 1):])
         allowed = GROWTH_HEAP if key == "heap" else max(before * GROWTH_PERMILLE / 1000,
                                                         GROWTH_KIB)
     return (before, after) if after > before + allowed else None

@@ -422,25 +422,34 @@ static weft_err run_load(void *arg)
 
 /* ---- commands ---- */
 
+static uint64_t next_number(const char **at)
+{
+	char *end;
+	uint64_t n = strtoull(*at, &end, 10);
+
+	if (end == *at)
+		die("a command that lacks a number", WEFT_OK);
+	*at = end;
+	return n;
+}
+
+/* line: behind "run ". */
 static void start_load(const char *line)
 {
 	struct load *l = must_alloc(sizeof(*l));
-	char name[32];
-	unsigned version;
-	unsigned long long count;
-	long long ms;
+	size_t len = strcspn(line, " ");
+	const char *at = line + len;
 
-	if (sscanf(line, "run %31s %u %u %llu %lld", name, &version, &l->port, &count, &ms) != 5)
-		die("a command that is not known", WEFT_OK);
 	for (size_t i = 0; i < sizeof(loads) / sizeof(loads[0]); i++) {
-		if (!strcmp(loads[i].name, name))
+		if (strlen(loads[i].name) == len && !memcmp(loads[i].name, line, len))
 			l->kind = &loads[i];
 	}
 	if (!l->kind)
 		die("a kind of load that is not known", WEFT_OK);
-	l->options = options_of(version);
-	l->count = count;
-	l->ms = ms;
+	l->options = options_of((unsigned)next_number(&at));
+	l->port = (unsigned)next_number(&at);
+	l->count = next_number(&at);
+	l->ms = (int64_t)next_number(&at);
 	must(weft_spawn(NULL, "load", run_load, l), "weft_spawn");
 }
 
@@ -487,7 +496,7 @@ static void commands(void)
 		if (!strcmp(line, "trim\n"))
 			mem_give_back();
 		if (!strncmp(line, "run ", 4))
-			start_load(line);
+			start_load(line + 4);
 		else
 			print_stat();
 	}
