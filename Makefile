@@ -7,7 +7,8 @@ CTEST = ctest --output-on-failure -j $(JOBS)
 UNITS = $(CTEST) -LE '^peers$$'
 
 .PHONY: help setup setup-bench setup-peers build run run-tunnel test test-release test-peers bench bench-sync \
-	bench-mux bench-http bench-bridge model asan tsan debug aarch64 fuzz fuzz-long lint format install clean coverage soak soak-mcp soak-mux
+	bench-mux bench-http bench-bridge model asan tsan debug aarch64 fuzz fuzz-long lint format install clean coverage \
+	soak soak-sim soak-campaigns soak-mcp soak-mux
 
 help: ## This list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 16
@@ -63,8 +64,12 @@ fuzz-long: ## Each fuzzer for an hour (SECONDS_EACH=)
 	$(CONFIGURE) fuzz
 	cmake --build build-fuzz -j $(JOBS)
 	tools/fuzz.sh build-fuzz $(or $(SECONDS_EACH),3600)
-soak: build ## Hours of load, watching memory and descriptors
+soak: soak-campaigns ## Hours of load, watching memory and descriptors; then seeds of the simulator
 	tools/soak.sh
+soak-sim: soak-campaigns ## New seeds of the simulator's campaigns, for SECONDS_IN_ALL
+	tools/soak.sh sim
+soak-campaigns: build
+	cmake --build build -j $(JOBS) --target $(addprefix test_sim_,mux bridge net sync wake http tls relay mcp_server mcp_client)
 
 soak-mcp: build ## Large messages and many clients of a bridge for MCP, for SECONDS_IN_ALL
 	cmake --build build -j $(JOBS) --target tool_mcp_child

@@ -23,6 +23,8 @@ import tempfile
 import threading
 import time
 
+import soak_sim
+
 WEFT = os.environ["WEFT"]
 OUT = "build/soak"
 CLIENTS = 24            # at once, over all bridges
@@ -257,24 +259,6 @@ def judge(bridge, before):
     return wrong
 
 
-def campaign(seconds):
-    """Seeds of the simulator, when its tests are built; true when they all held."""
-    good, start, seed = True, time.monotonic(), 1000
-    names = [n for n in ("sim_net", "sim_sync", "sim_wake", "sim_mux", "sim_relay",
-                         "sim_mcp_server", "sim_mcp_client", "sim_bridge")
-             if os.path.exists("build/tests/" + n)]
-    while names and time.monotonic() - start < seconds:
-        for name in names:
-            env = dict(os.environ, WEFT_SIM_SEEDS="500", WEFT_TEST_SEED=str(seed))
-            done = subprocess.run(["build/tests/" + name], env=env, capture_output=True,
-                                  text=True, check=False)
-            if done.returncode:
-                print("soak: %s: %s" % (name, done.stdout.strip()), flush=True)
-                good = False
-        seed += 500
-    return good
-
-
 def main():
     seconds = int(sys.argv[1])
     os.makedirs(OUT, exist_ok=True)
@@ -333,7 +317,7 @@ def run(bridges, seconds):
     plot(bridges)
     print("soak: %d sessions: %s; samples and plot in %s" %
           (sum(counts.values()), ", ".join("%s %d" % i for i in sorted(counts.items())), OUT))
-    if not campaign(seconds / 4):
+    if not soak_sim.campaign(seconds / 4):
         failed = True
     return 1 if failed else 0
 
