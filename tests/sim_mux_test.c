@@ -29,7 +29,7 @@
 #define LATENCY_MIN_NS 50000 /* where a seed leaves it to the simulator */
 #define SESSION_SECONDS 120
 #define STEPS_MAX 400000
-#define BURST_MAX 100 /* streams opened at once */
+#define BURST_MAX 200 /* streams opened at once */
 #define BURST_BUFFER_MIN 500000
 #define BULKS_MAX 3 /* large writes at once */
 #define BULK_FRAME 500
@@ -228,7 +228,7 @@ static weft_err open_burst(void *arg)
 	struct side *side = arg;
 	struct session *s = side->session;
 	weft_stream *streams[BURST_MAX];
-	unsigned len = 0, most = 1 + (unsigned)below(BURST_MAX);
+	unsigned len = 0, most = 1 + (unsigned)below(below(3) ? 40 : BURST_MAX);
 
 	both_sleep_ns((int64_t)below(100 * MS));
 	while (len < most && (streams[len] = open_one(side)) != NULL) {

@@ -16,6 +16,7 @@
 #define WRITE_MAX ((size_t)16384)  /* bytes handed on at once */
 #define WRITE_IOV_MAX 64
 #define TURNS_AHEAD_MAX 3
+#define IDLE_ROUNDED_NS INT64_C(2000000) /* times of idle streams are in whole ms */
 /* Twice as long as a measure of the round trip may take, for it is looked at now and then. */
 #define PROBE_MAX_NS INT64_C(4000000000)
 
@@ -28,6 +29,7 @@ struct seen {
 	uint32_t received; /* payload */
 	uint32_t told;	   /* consumed, as this end's last UPD had it */
 	struct mux_check_came came;
+	int64_t idle_ns; /* 0: there is none, or the program has ended it */
 };
 
 /* A stream with a large write. */
@@ -57,6 +59,8 @@ struct mux_check {
 	int64_t latency_ns;
 	weft_mux_stats before;
 	struct rival rivals[MUX_CHECK_RIVALS_MAX];
+	uint64_t idled;
+	int64_t idled_at;		     /* when that last grew */
 	struct seen streams[2][STREAMS_MAX]; /* by the id's parity */
 };
 
@@ -279,12 +283,31 @@ static void out_upd(struct mux_check *c, const struct smux_frame *frame)
 	s->told = frame->consumed;
 }
 
+/* Of a stream that its program goes on with it says that it was idle: so long nothing had moved. What
+ * moves in the same moment may do so after. */
+static void out_fin(struct mux_check *c, uint32_t id)
+{
+	struct seen *s = seen_of(c, id);
+	int64_t now = weft_now(),
+		moved = s->came.moved < now ? s->came.moved : s->came.moved_before;
+
+	want(s->known);
+	want(!s->ended);
+	s->ended = true;
+	if (s->idle_ns > 0 && c->idled_at == now && c->mux && !mux_is_ending(c->mux))
+		want(now - moved >= s->idle_ns - IDLE_ROUNDED_NS);
+}
+
+void mux_check_idle(struct mux_check *c, uint32_t id, int64_t idle_ns)
+{
+	seen_of(c, id)->idle_ns = idle_ns;
+}
+
 /* What the session sends. */
 static void look_out(struct mux_check *c, const uint8_t *data, size_t len)
 {
 	struct smux_frame frame;
 	enum smux_event event;
-	struct seen *s;
 
 	while ((event = smux_decoder_next(&c->out, &data, &len, &frame)) != SMUX_EVENT_NONE) {
 		want(event != SMUX_EVENT_FAULT);
@@ -297,10 +320,7 @@ static void look_out(struct mux_check *c, const uint8_t *data, size_t len)
 		} else if (event == SMUX_EVENT_UPD) {
 			out_upd(c, &frame);
 		} else {
-			s = seen_of(c, frame.id);
-			want(s->known);
-			want(!s->ended);
-			s->ended = true;
+			out_fin(c, frame.id);
 		}
 	}
 	/* all others are NOPs, or data of no byte; one of data has perhaps only its header */
@@ -387,8 +407,20 @@ static weft_err wait_stalled(const struct mux_check *c, weft_deadline until)
 /* The session's reader has just looked at the clock. */
 static void look_probe(const struct mux_check *c)
 {
-	if (c->mux && word_peek(&c->mux->probe.armed))
-		want(weft_now() - c->mux->probe.at < PROBE_MAX_NS);
+	const struct probe *probe = c->mux ? &c->mux->probe : NULL;
+
+	if (!probe || !word_peek(&probe->armed))
+		return;
+	want(weft_now() - probe->at < PROBE_MAX_NS);
+	want((int32_t)(c->streams[probe->id % 2][probe->id / 2].received - probe->limit) <= 0);
+}
+
+/* Streams that it has just ended. */
+static void look_idled(struct mux_check *c)
+{
+	if (c->mux && c->before.idled > c->idled)
+		c->idled_at = weft_now();
+	c->idled = c->before.idled;
 }
 
 static weft_err check_readv(
@@ -404,6 +436,7 @@ static weft_err check_readv(
 		c->read_max = size;
 	mux_check_counters(c);
 	look_probe(c);
+	look_idled(c);
 	err = wait_stalled(c, until);
 	if (!err)
 		err = weft_conn_readv(c->conn, iov, iov_count, got, until);

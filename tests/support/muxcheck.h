@@ -47,6 +47,8 @@ struct mux_check_came {
 	int64_t moved, moved_before; /* the last two times of SYN, data, UPD, or the program's */
 };
 struct mux_check_came mux_check_came(const struct mux_check *check, uint32_t id);
+/* Its idle time-out from now on; 0: none, or the program is about to end the stream. */
+void mux_check_idle(struct mux_check *check, uint32_t id, int64_t idle_ns);
 /* The program has written or read something then; or opened it. */
 void mux_check_moved(struct mux_check *check, uint32_t id, int64_t at);
 /* One large write to that stream begins, which the connection alone, or the peer's weather, may

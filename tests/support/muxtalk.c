@@ -182,6 +182,7 @@ static bool is_late(const struct talks *talks, weft_err err)
 static void close_here(struct talk *t)
 {
 	t->mine->ending = t->mine->closed = true;
+	mux_check_idle(t->all->checks[t->end], t->id, 0);
 	t->closed = true;
 	weft_stream_close(t->stream);
 }
@@ -191,6 +192,7 @@ static void shut_here(struct talk *t)
 	weft_err err;
 
 	t->mine->ending = true;
+	mux_check_idle(t->all->checks[t->end], t->id, 0);
 	t->shut = true;
 	err = weft_stream_shutdown(t->stream);
 	if (err)
@@ -562,6 +564,8 @@ static void make_plan(struct talk *t)
 	if (below(20) == 0) {
 		t->mine->idle_ns = below(4) ? MS + (int64_t)below(IDLE_MAX_NS) : 0;
 		want_ok(weft_stream_idle_timeout(t->stream, t->mine->idle_ns));
+		if (!t->mine->ending)
+			mux_check_idle(t->all->checks[t->end], t->id, t->mine->idle_ns);
 	}
 }
 
@@ -581,12 +585,14 @@ static void talk_begin(struct talk *t)
 	want(!t->mine->there);
 	t->mine->there = true;
 	t->mine->idle_ns = t->all->idle_ns[t->end];
+	mux_check_idle(t->all->checks[t->end], t->id, t->mine->idle_ns);
 }
 
 static void talk_end(struct talk *t)
 {
 	weft_sim_note(t->mine->read);
 	t->mine->ending = t->mine->closed = true;
+	mux_check_idle(t->all->checks[t->end], t->id, 0);
 	if (below(2))
 		close_here(t);
 	weft_stream_free(t->stream);
