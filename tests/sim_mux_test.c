@@ -9,6 +9,13 @@
  *   - what is on the wire keeps the rules (support/muxcheck.h): windows, order, limits;
  *   - without faults there is no error that no program caused;
  *   - nobody waits for ever, all is given back, and the run repeats exactly.
+ *
+ * That it can fail: of 50 batches so many did with an UPD dropped in full writes (1), no wake after
+ * an UPD (11), control frames lost when a write is full (22), equal weights (49), turns not given
+ * back (36), a drain that forgets a stream (50), a measure of the round trip that never ends (5),
+ * idle times that nothing renews (14), windows that shrink to nothing (50) or are not given up (50),
+ * memory that is not given back (50), a FIN before its data (50), bytes counted twice (49), a block
+ * read into while it is held (50), an early send that loses frames (50).
  */
 #include "support/campaign.h"
 #include "support/muxcheck.h"

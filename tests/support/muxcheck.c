@@ -283,8 +283,8 @@ static void out_upd(struct mux_check *c, const struct smux_frame *frame)
 	s->told = frame->consumed;
 }
 
-/* Of a stream that its program goes on with it says that it was idle: so long nothing had moved. What
- * moves in the same moment may do so after. */
+/* Of a stream that its program goes on with it says that it was idle: so long nothing had moved.
+ * What moves in the same moment may do so after. */
 static void out_fin(struct mux_check *c, uint32_t id)
 {
 	struct seen *s = seen_of(c, id);

@@ -136,7 +136,7 @@ weft_deadline talks_until(const struct talks *talks)
 	return near < talks->until ? near : talks->until;
 }
 
-/* Now; or, when a call failed on the way, some time since it began, and perhaps after its stream. */
+/* Now; or, when a call failed on the way, some time since it began, perhaps after its stream did. */
 static void has_moved(struct talk *t, weft_err err)
 {
 	t->mine->moved_at = weft_now();
