@@ -84,13 +84,16 @@ class Conformance(Case):
         super().setUp()
         if not os.path.exists(NODE):
             missing("node_modules")
-        self.why = {}  # Check: what is wrong
+        self.why = {}  # name: {Check: what is wrong}
+        self.turns = collections.Counter()  # name: how often the suite ran
         self.pool = concurrent.futures.ThreadPoolExecutor(AT_ONCE)
         self.addCleanup(self.pool.shutdown)
 
     def suite(self, name, *args):
         """{Check: status} of a run of the suite."""
-        folder = self.path(name)
+        why = self.why[name] = {}
+        self.turns[name] += 1
+        folder = self.path(f"{name}-{self.turns[name]}")
         done = subprocess.run([NODE, SUITE, *args, "-o", folder], capture_output=True, text=True,
                               timeout=300, check=False)
         found = {}
@@ -107,7 +110,7 @@ class Conformance(Case):
                 check_key = Check(scenario.removeprefix("server-"), *key, seen[key])
                 found[check_key] = check["status"]
                 if check["status"] != "SUCCESS":
-                    self.why[name, check_key] = check.get("errorMessage")
+                    why[check_key] = check.get("errorMessage")
         self.assertTrue(found, done.stdout[-2000:] + done.stderr[-2000:])
         return found
 
@@ -115,7 +118,14 @@ class Conformance(Case):
         """{name: {Check: status}} of the suite against the URL of each mode, a context."""
         def run(name, mode):
             with mode as url:
-                return self.suite(name, "server", "--url", url, "--requirements", revision)
+                while True:
+                    found = self.suite(name, "server", "--url", url, "--requirements", revision)
+                    # An answer that takes longer than 100 ms, as on a busy machine, comes as
+                    # events, whose status is 200.
+                    if name == "directly" or self.turns[name] == 3 or not any(
+                            re.search(r"got (HTTP )?200\b", text or "")
+                            for text in self.why[name].values()):
+                        return found
         running = {name: self.pool.submit(run, name, mode) for name, mode in modes.items()}
         results = {name: run.result() for name, run in running.items()}
         for name, result in results.items():
@@ -123,7 +133,7 @@ class Conformance(Case):
         return results
 
     def failed(self, name, results, but=()):
-        return {check: self.why.get((name, check)) for check, status in results.items()
+        return {check: self.why[name].get(check) for check, status in results.items()
                 if status in ("FAILURE", "WARNING") and not check.scenario.startswith(but)}
 
     def assert_nothing_lost(self, results):
@@ -132,7 +142,7 @@ class Conformance(Case):
         for name, result in results.items():
             lost = [check for check in direct if result.get(check) != "SUCCESS"]
             self.assertEqual(
-                {check: self.why.get((name, check), "not made") for check in lost}, {}, name)
+                {check: self.why[name].get(check, "not made") for check in lost}, {}, name)
 
     def test_a_server_with_the_fixtures_passes_everything(self):
         with Bridge(LISTEN, "--", *FIXTURE) as near:
@@ -174,7 +184,7 @@ class Conformance(Case):
         for (scenario, revision), future in running.items():
             result = {check: status for check, status in future.result().items()
                       if status != "INFO" and check.name not in NOT_SENT}
-            lost = {check: (status, self.why.get((f"{scenario}-{revision}", check)))
+            lost = {check: (status, self.why[f"{scenario}-{revision}"].get(check))
                     for check, status in result.items() if status != "SUCCESS"}
             self.assertEqual(lost, {}, (scenario, revision))
             self.assertTrue(result, scenario)

@@ -550,8 +550,9 @@ class Interop(Case):
 
     def test_a_child_is_killed(self):
         for words in (FIXTURE, [*SDK_SERVER, "stdio"]):
-            with self.subTest(words=words), Bridge(LISTEN, "--", *words) as bridge, Client(
-                    "http", bridge.url) as client:
+            with self.subTest(words=words), Bridge(
+                    "--connect-timeout", "30s", LISTEN, "--", *words) as bridge, Client(
+                        "http", bridge.url) as client:
                 pid = int(client.call("pid"))
                 self.break_call(client, lambda p=pid: os.kill(p, signal.SIGKILL),
                                 "killed by signal 9")
