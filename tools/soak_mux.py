@@ -15,6 +15,7 @@ memory is what malloc keeps, too: heap and blocks are exact.
 
 Under 60 seconds everything is smaller, for tests.
 """
+import atexit
 import collections
 import contextlib
 import datetime
@@ -84,9 +85,10 @@ class Process:
         self.process = subprocess.Popen(args, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                         stderr=subprocess.PIPE, text=True,
                                         start_new_session=True)
+        atexit.register(self.process.kill)  # whatever becomes of us
         self.pid = self.process.pid
         self.said = collections.deque(maxlen=4000)
-        self.readers = [threading.Thread(target=self.read_errors)]
+        self.readers = [threading.Thread(target=self.read_errors, daemon=True)]
         self.readers[0].start()
 
     def read_errors(self):
@@ -136,7 +138,7 @@ class End(Process):
         super().__init__(name, TOOL, *args)
         self.stats, self.events = queue.Queue(), queue.Queue()
         self.lock = threading.Lock()  # of who asks for its stat
-        self.readers.append(threading.Thread(target=self.read_lines))
+        self.readers.append(threading.Thread(target=self.read_lines, daemon=True))
         self.readers[1].start()
         self.ports = self.event("ports", PATIENCE)
 
@@ -233,7 +235,8 @@ class Soak:
         self.base = self.begin()
         self.bridge_fibers = self.bridge.fibers()
         self.done = threading.Event()
-        self.sampler = threading.Thread(target=self.sample_on)
+        self.is_interrupted = False
+        self.sampler = threading.Thread(target=self.sample_on, daemon=True)
         self.sampler.start()
 
     def now(self):
@@ -349,6 +352,7 @@ class Soak:
         except Wrong as e:
             wrong.append(str(e))
         except KeyboardInterrupt:
+            self.is_interrupted = True
             say("interrupted; what there is of it:")
         return wrong
 
@@ -358,8 +362,9 @@ class Soak:
         self.sampler.join()
         wrong = []
         for p in (self.bridge, self.client, self.server):
-            status = p.stop()
-            if status:
+            if self.is_interrupted:
+                p.kill()
+            elif status := p.stop():
                 wrong.append("%s: ended with status %d: %s" % (
                     p.name, status, "; ".join(list(p.said)[-20:])))
         self.log.close()
