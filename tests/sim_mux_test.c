@@ -13,7 +13,7 @@
  * That it can fail: of 50 batches so many did with an UPD dropped in full writes (1), no wake after
  * an UPD (11), control frames lost when a write is full (22), equal weights (49), turns not given
  * back (36), a drain that forgets a stream (50), a measure of the round trip that never ends (5),
- * idle times that nothing renews (14), windows that shrink to nothing (50) or are not given up (50),
+ * idle times that nothing renews (14), windows that shrink to nothing (50) or stay counted (50),
  * memory that is not given back (50), a FIN before its data (50), bytes counted twice (49), a block
  * read into while it is held (50), an early send that loses frames (50).
  */

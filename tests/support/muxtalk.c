@@ -136,7 +136,7 @@ weft_deadline talks_until(const struct talks *talks)
 	return near < talks->until ? near : talks->until;
 }
 
-/* Now; or, when a call failed on the way, some time since it began, perhaps after its stream did. */
+/* Now; or, when a call failed on the way, some time since it began: perhaps after its stream. */
 static void has_moved(struct talk *t, weft_err err)
 {
 	t->mine->moved_at = weft_now();
@@ -562,7 +562,9 @@ static void make_plan(struct talk *t)
 	if (below(10) == 0 && t->ledger->kind != TALK_BULK)
 		want_ok(weft_stream_weight(t->stream, 1 + (unsigned)below(64)));
 	if (below(20) == 0) {
-		t->mine->idle_ns = below(4) ? MS + (int64_t)below(IDLE_MAX_NS) : 0;
+		/* not 0 in place of the session's: that may have ended it already */
+		if (t->mine->idle_ns > 0 || below(4))
+			t->mine->idle_ns = MS + (int64_t)below(IDLE_MAX_NS);
 		want_ok(weft_stream_idle_timeout(t->stream, t->mine->idle_ns));
 		if (!t->mine->ending)
 			mux_check_idle(t->all->checks[t->end], t->id, t->mine->idle_ns);
