@@ -542,7 +542,8 @@ def main():
         say("FAILED: " + line)
     say("%d cycles in %d s, %d streams, %d processes killed: %s; samples and plot in %s" % (
         soak.cycle, soak.now(), sum(found["streams"].values()), soak.victims[1],
-        "something grew, or was left" if wrong else "flat, and nothing left", OUT))
+        "something grew, or was left" if wrong else "flat, and nothing left"
+        if soak.cycle >= CYCLES_MIN else "nothing left; too short to say what grows", OUT))
     return 1 if wrong else 0
 
 
