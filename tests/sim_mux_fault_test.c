@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Mux sessions in bad weather, one fault at a time: what a program is told, and when. */
+#include "mux/session.h"
 #include "support/both.h"
 
 #include <string.h>
@@ -365,6 +366,48 @@ SIM_TEST(what_was_lost_while_a_session_closed_is_told)
 	return WEFT_OK;
 }
 
+static weft_err read_raw(void *arg)
+{
+	char data[1000];
+	size_t got;
+
+	while (!weft_conn_read(arg, data, sizeof(data), &got, WEFT_FOREVER))
+		;
+	return WEFT_OK;
+}
+
+/* Not that of what the connection said to frames of other streams, which go with it. */
+SIM_TEST(a_write_that_fails_says_why_beside_many_streams)
+{
+	uint8_t data[300] = { 0 }, upd[SMUX_UPD_SIZE];
+	weft_stream *streams[TX_EARLY_STREAMS];
+	weft_fiber *reader = NULL;
+	weft_conn *ends[2];
+
+	options_init(2);
+	want_ok(weft_conn_pair(ends, 1000));
+	want_ok(weft_mux_create_own(&e.near, ends[0], WEFT_MUX_CLIENT, &e.options));
+	want_ok(weft_spawn(&reader, "reads", read_raw, ends[1]));
+	want_ok(weft_mux_open(e.near, &e.stream, WEFT_FOREVER));
+	for (unsigned i = 0; i < TX_EARLY_STREAMS; i++)
+		want_ok(weft_mux_open(e.near, &streams[i], WEFT_FOREVER));
+	smux_put_upd(upd, weft_stream_id(e.stream), 1000, 1000); /* more than was sent */
+	want_ok(weft_conn_write(ends[1], upd, sizeof(upd), NULL, WEFT_FOREVER));
+	want_ok(weft_sleep_ms(1));
+	for (unsigned i = 1; i < TX_EARLY_STREAMS; i++)
+		want_ok(weft_stream_write(streams[i], data, sizeof(data), NULL, WEFT_FOREVER));
+	want_ok(weft_stream_shutdown(streams[0]));
+	want_err(WEFT_EPROTO, write_one(e.stream));
+	want(strstr(weft_error_detail(), "broke its flow control"));
+	for (unsigned i = 0; i < TX_EARLY_STREAMS; i++)
+		weft_stream_free(streams[i]);
+	weft_stream_free(e.stream);
+	weft_mux_free(e.near);
+	join(reader);
+	weft_conn_free(ends[1]);
+	return WEFT_OK;
+}
+
 /* What is on its way when main returns is not waited for by anybody. */
 SIM_TEST(a_program_may_end_while_its_sessions_close)
 {
@@ -401,6 +444,7 @@ static void sim_mux_fault_tests(TCase *tc)
 	t_add(tc, a_crash_ends_the_session_at_both_ends);
 	t_add(tc, an_abort_here_ends_calls_here_at_once);
 	t_add(tc, what_was_lost_while_a_session_closed_is_told);
+	t_add(tc, a_write_that_fails_says_why_beside_many_streams);
 	t_add(tc, a_program_may_end_while_its_sessions_close);
 	t_add(tc, another_version_is_named);
 }

@@ -293,7 +293,8 @@ weft_err weft_stream_writev(weft_stream *s, const struct iovec *iov, unsigned io
 	if (!err) {
 		for (unsigned i = 0; i < iov_count && !err; i++)
 			err = write_all(s, iov[i].iov_base, iov[i].iov_len, &done, until);
-		if (tx_is_early(s->mux))
+		/* on an error its detail is to stay; the sender has its turn soon */
+		if (!err && tx_is_early(s->mux))
 			tx_flush_early(s->mux);
 		stream_leave(s, GATE_WRITE);
 	}
