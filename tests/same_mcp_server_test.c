@@ -218,11 +218,21 @@ BOTH_TEST(a_body_over_the_limit_is_told_so_and_the_session_goes_on)
 
 /* ---- event streams ---- */
 
+/* That event of that stream of the session's. */
+static void want_id(const char *id, unsigned stream, unsigned event)
+{
+	char wanted[MCP_ID_SIZE];
+
+	snprintf(wanted, sizeof(wanted), "%u-%u-MQ==", stream, event);
+	want(strcmp(id, wanted) == 0);
+}
+
 BOTH_TEST(an_answer_that_takes_long_comes_as_an_event)
 {
 	struct mcpd_options options = { .mcp.json_wait_ns = 1000000 };
 	struct mcp_say s = { .version = "2025-11-25", .body = RPC("1", "slow", "{\"ms\":20}") };
 	char session[MCP_SESSION_SIZE], id[MCP_ID_SIZE];
+	unsigned stream = 1;
 	struct mcpd d;
 	weft_conn *conn;
 
@@ -233,16 +243,19 @@ BOTH_TEST(an_answer_that_takes_long_comes_as_an_event)
 	mcp_say(conn, &s);
 	hear_stream(conn);
 	hear_data_is(conn, "", id, sizeof(id)); /* it primes */
-	want(strcmp(id, "1-0-MQ==") == 0);
+	/* on a machine that is busy the answer to initialize was such a stream, too */
+	if (!weft_in_sim() && strncmp(id, "2-", 2) == 0)
+		stream = 2;
+	want_id(id, stream, 0);
 	hear_data_is(conn, RPC_RESULT("1", "null"), id, sizeof(id));
-	want(strcmp(id, "1-1-MQ==") == 0);
+	want_id(id, stream, 1);
 	hear_stream_end(conn);
 	/* older clients can't read an event without data */
 	s.version = "2025-06-18";
 	mcp_say(conn, &s);
 	hear_stream(conn);
 	hear_data_is(conn, RPC_RESULT("1", "null"), id, sizeof(id));
-	want(strcmp(id, "2-1-MQ==") == 0);
+	want_id(id, stream + 1, 1);
 	hear_stream_end(conn);
 	weft_conn_free(conn);
 	mcpd_close(&d);
