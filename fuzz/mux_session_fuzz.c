@@ -20,6 +20,7 @@
 /* One read of the connection may go over the cap: its block, and copies of small pieces. */
 #define READ_MAX 262144
 #define MEMORY_SLACK (2 * READ_MAX + 65536)
+#define READ_STEP 80 /* many are worth receiving into */
 #define BRIEF weft_after_ns(200000)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -193,14 +194,14 @@ static weft_err drain(void *arg)
 static void use_stream(struct user *u, weft_stream **slot, unsigned what, unsigned number)
 {
 	weft_stream *s = *slot;
-	static uint8_t in[SECOND + 1][3000];
+	static uint8_t in[SECOND + 1][255 * READ_STEP];
 	size_t got = 0;
 
 	switch (what % 8) {
 	case 0:
 	case 1:
-		if (!weft_stream_read(s, in[u->who], (size_t)number * 10, &got, BRIEF))
-			CHECK(got <= (size_t)number * 10 && (got > 0 || number == 0));
+		if (!weft_stream_read(s, in[u->who], (size_t)number * READ_STEP, &got, BRIEF))
+			CHECK(got <= (size_t)number * READ_STEP && (got > 0 || number == 0));
 		break;
 	case 2:
 		weft_buf_unref(&u->held);

@@ -146,8 +146,8 @@ typedef struct weft_mux_stats {
 	uint64_t idled;		      /* ended by their idle time-out */
 	size_t streams;		      /* alive now */
 	uint64_t bytes_in, bytes_out; /* payload */
-	/* Of these, what the session did not copy: given to weft_stream_read_buf, or sent from the
-	 * writer's own memory. The rest was copied once. */
+	/* Of these, what the session did not copy: given to weft_stream_read_buf, received into
+	 * the memory of a reader that waited, or sent from the writer's own. The rest was copied once. */
 	uint64_t uncopied_in, uncopied_out;
 	uint64_t frames_in, frames_out;
 	uint64_t wire_in, wire_out; /* bytes of the connection: payload and headers */
@@ -195,7 +195,8 @@ WEFT_API void weft_stream_stats_get(const weft_stream *stream, weft_stream_stats
 WEFT_API const char *weft_mux_local_name(const weft_mux *mux);
 WEFT_API const char *weft_mux_peer_name(const weft_mux *mux);
 
-/* Up to size bytes; WEFT_OK means at least one, unless none was asked for. Errors:
+/* Up to size bytes; WEFT_OK means at least one, unless none was asked for. While it waits, what is behind
+ * *got bytes of data may be written to, also on errors. Errors:
  * WEFT_ECLOSED (the peer's FIN, after all that came before it; or closed here), WEFT_ERESET,
  * WEFT_EPROTO, WEFT_ETIMEDOUT, WEFT_ECANCELED, WEFT_EINVAL (another reads). */
 WEFT_API WEFT_MUST_CHECK weft_err weft_stream_read(

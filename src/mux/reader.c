@@ -236,7 +236,7 @@ static size_t keep_copy(weft_mux *m, struct weft_stream *s, const uint8_t *data,
 	return len;
 }
 
-static struct weft_stream *find(weft_mux *m, uint32_t id)
+struct weft_stream *mux_find(weft_mux *m, uint32_t id)
 {
 	if (!m->last || m->last->id != id)
 		m->last = table_find(&m->table, id);
@@ -269,20 +269,29 @@ static bool check_window(weft_mux *m, struct weft_stream *s, uint32_t len)
 	return true;
 }
 
+bool mux_came(weft_mux *m, struct weft_stream *s, size_t len)
+{
+	counter_own_add(&s->received, len);
+	if (m->options.version >= 2 && !check_window(m, s, (uint32_t)len)) {
+		mux_fail_stream(m, s, STREAM_BAD);
+		return false;
+	}
+	if (m->decoder.left == 0) { /* its last piece */
+		counter_own_add(&s->frames_in, 1);
+		direct_note_frame(m);
+	}
+	return true;
+}
+
 static void on_data(weft_mux *m, const struct smux_frame *f)
 {
-	struct weft_stream *s = find(m, f->id);
+	struct weft_stream *s = mux_find(m, f->id);
 	size_t lost;
 
 	if (!s || (word_peek(&s->state) & (STREAM_CLOSED | STREAM_RX_FIN)))
 		return;
-	counter_own_add(&s->received, f->len);
-	if (m->options.version >= 2 && !check_window(m, s, (uint32_t)f->len)) {
-		mux_fail_stream(m, s, STREAM_BAD);
+	if (!mux_came(m, s, f->len))
 		return;
-	}
-	if (m->decoder.left == 0) /* its last piece */
-		counter_own_add(&s->frames_in, 1);
 	account_take(m->account, (uint32_t)f->len);
 	touch(m, s);
 	if (f->len >= SLICE_MIN && keep_slice(m, s, f->data, f->len))
@@ -296,7 +305,7 @@ static void on_data(weft_mux *m, const struct smux_frame *f)
 
 static void on_fin(weft_mux *m, uint32_t id)
 {
-	struct weft_stream *s = find(m, id);
+	struct weft_stream *s = mux_find(m, id);
 
 	if (!s)
 		return;
@@ -309,7 +318,7 @@ static void on_fin(weft_mux *m, uint32_t id)
 
 static void on_upd(weft_mux *m, const struct smux_frame *f)
 {
-	struct weft_stream *s = find(m, f->id);
+	struct weft_stream *s = mux_find(m, f->id);
 
 	if (!s)
 		return;
@@ -350,7 +359,7 @@ static bool on_syn(weft_mux *m, uint32_t id)
 	struct weft_stream *s;
 	bool is_placed;
 
-	if (find(m, id))
+	if (mux_find(m, id))
 		return true;
 	is_placed = has_place(m);
 	if (word_get(&m->state) & MUX_CLOSING)
@@ -554,7 +563,7 @@ static void took(weft_mux *m, size_t got, bool is_full)
 /* One read. False: the session is over. */
 static bool turn(weft_mux *m)
 {
-	size_t got = 0, at;
+	struct rx_came came;
 	weft_err err;
 
 	if (!prepare_block(m)) {
@@ -563,8 +572,8 @@ static bool turn(weft_mux *m)
 			conn_failed(m, err);
 		return !err && clock_tick(m);
 	}
-	at = m->block_used;
-	err = weft_conn_read(m->conn, m->block.data + at, m->block.len - at, &got, clock_next(m));
+	came.block = (struct iovec){ m->block.data + m->block_used, m->block.len - m->block_used };
+	err = direct_receive(m, &came);
 	counter_own_add(&m->counters.reads, 1);
 	if (err == WEFT_ETIMEDOUT)
 		return clock_tick(m);
@@ -578,13 +587,17 @@ static bool turn(weft_mux *m)
 		conn_failed(m, err);
 		return false;
 	}
-	took(m, got, got == m->block.len - at);
-	m->block_used += got;
-	counter_own_add(&m->counters.wire_in, got);
+	took(m, came.bytes, came.is_full);
+	if (came.block.iov_len > 0) {
+		size_t at = (size_t)((uint8_t *)came.block.iov_base - m->block.data);
+
+		m->block_used = at + came.block.iov_len;
+	}
+	counter_own_add(&m->counters.wire_in, came.bytes);
 	mux_inbox_drain(m);
-	if (!decode(m, m->block.data + at, got))
+	if (!decode(m, came.block.iov_base, came.block.iov_len))
 		return false;
-	if (hand_over_all(m) && got >= READ_FULL) {
+	if ((hand_over_all(m) || came.direct > 0) && came.bytes >= READ_FULL) {
 		err = weft_yield();
 		if (err && !(word_get(&m->state) & MUX_CLOSING)) {
 			conn_failed(m, err);

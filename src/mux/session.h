@@ -7,7 +7,7 @@
  *
  *	                 any fiber or thread                       the session's worker
  *	write --> stream.out, .big --> ready list --> sender (role) --> conn
- *	read  <-- stream.feed  <------------------------------- reader <-- conn
+ *	read  <-- stream.feed, or the reader's memory (.offer) <- reader <-- conn
  *	open, close --> inbox (from other workers) ------------> table
  *
  * Two fibers on one worker. The reader reads the conn by blocks, decodes, and hands payload
@@ -35,9 +35,10 @@
 
 #include <limits.h>
 
-#define TX_CHUNK_MIN ((size_t)256)  /* bytes of an allocation */
-#define TX_CHUNK_MAX ((size_t)8192) /* a stream's small writes that wait to be sent */
-#define TX_SMALL_MAX ((size_t)4096) /* larger writes are not copied */
+#define TX_CHUNK_MIN ((size_t)256)   /* bytes of an allocation */
+#define TX_CHUNK_MAX ((size_t)8192)  /* a stream's small writes that wait to be sent */
+#define TX_SMALL_MAX ((size_t)4096)  /* larger writes are not copied */
+#define RX_DIRECT_MIN ((size_t)8192) /* of a frame, and of a reader's memory: see direct.c */
 #define DEATH_TEXT_MAX 256
 #define TOUCHED_MIN 16 /* streams that get something in a turn: for more there is an allocation */
 
@@ -58,6 +59,16 @@ struct tx_chunk {
 	bool is_awaited;	 /* its writer found it full, and is to be told that it was taken */
 	uint8_t head[SMUX_HEADER_SIZE];
 	uint8_t data[];
+};
+
+/* Memory of a reader that waits, on its stack: who takes it from mux.offer has it, until it is put
+ * back or done. */
+struct rx_request {
+	struct weft_stream *stream;
+	uint8_t *data;
+	size_t room, got;
+	weft_parker *parker;
+	struct word done; /* the last touch */
 };
 
 /* A large write, on its writer's stack: who takes it from stream.big has it, until it is put
@@ -310,8 +321,13 @@ struct weft_mux {
 	size_t swept; /* heads of the table, in this round */
 	struct rtt rtt;
 	uint64_t headers_then; /* at the last check */
+	uint64_t last_head;    /* of the last large frame */
+	unsigned same_heads;   /* large ones before it, one after the other, that had the same */
 	bool is_shielded;      /* its fiber goes on though it was cancelled */
 	bool is_suspect;       /* of silence: dead unless the next read finds something */
+
+	struct slot offer;	 /* rx_request: any reader's, taken by the worker */
+	struct word takes_turns; /* the worker's: large frames are of one stream, then of another */
 
 	/* sending */
 	struct pushlist ready, control; /* streams' nodes of these names; and self, in control */
@@ -418,6 +434,26 @@ bool mux_trim(weft_mux *mux);
 void mux_inbox_drain(weft_mux *mux);
 /* The same for one: into the table, or out of it. */
 void mux_settle(weft_mux *mux, struct weft_stream *s);
+
+struct weft_stream *mux_find(weft_mux *mux, uint32_t id);
+/* So much of its payload came, of the frame that the decoder is at. False: that was more than it may,
+ * and it has failed. */
+bool mux_came(weft_mux *mux, struct weft_stream *s, size_t len);
+
+/* direct.c: by a reader that has nothing unread; until withdrawn its memory is not its own. Then
+ * r->got: so much was received into it, and comes before all that it is handed. */
+void direct_offer(weft_mux *mux, struct rx_request *r);
+void direct_withdraw(weft_mux *mux, struct rx_request *r);
+struct rx_came {
+	struct iovec block; /* room; then what came into it */
+	size_t direct;	    /* and what went to a reader */
+	size_t bytes;	    /* of all */
+	bool is_full;	    /* there was no room for more */
+};
+/* Worker: one read of the conn. Errors: as of a read. */
+weft_err direct_receive(weft_mux *mux, struct rx_came *came);
+/* Worker: a frame has come to its end. */
+void direct_note_frame(weft_mux *mux);
 
 /* The worker's: the stream alone fails, and what still comes is dropped. */
 void mux_fail_stream(weft_mux *mux, struct weft_stream *s, uint32_t how);

@@ -4,6 +4,7 @@
 #include "base/list.h"
 #include "base/mem.h"
 #include "mux/session.h"
+#include "net/conn.h"
 
 #include <string.h>
 
@@ -224,7 +225,9 @@ static weft_err arm(struct weft_stream *s)
 	return err_set(WEFT_ETIMEDOUT);
 }
 
-static weft_err wait_fed(struct weft_stream *s, uint32_t state, weft_deadline until)
+/* r: memory to offer; NULL: none. */
+static weft_err wait_fed(
+	struct weft_stream *s, uint32_t state, struct rx_request *r, weft_deadline until)
 {
 	weft_parker *parker;
 	weft_err err = WEFT_OK;
@@ -237,14 +240,28 @@ static weft_err wait_fed(struct weft_stream *s, uint32_t state, weft_deadline un
 	if (!feed_wait(&s->feed, parker))
 		return WEFT_OK;
 	/* who changes them kicks after; seen here, or the kick finds us */
-	if (word_get(&s->state) == state && !(gate_word(&s->gate) & GATE_CLOSED))
+	if (word_get(&s->state) == state && !(gate_word(&s->gate) & GATE_CLOSED)) {
+		if (r) {
+			r->parker = parker;
+			direct_offer(s->mux, r);
+		}
 		err = rt_park(until, "stream read");
+		/* before a look at the feed: what came there comes after */
+		if (r)
+			direct_withdraw(s->mux, r);
+	}
 	feed_unwait(&s->feed, parker);
 	return err;
 }
 
-/* Until something is unread. */
-static weft_err await_unread(struct weft_stream *s, weft_deadline until)
+static bool is_worth_offering(const struct weft_stream *s, const struct rx_request *r)
+{
+	return r->room >= RX_DIRECT_MIN && !word_peek(&s->mux->takes_turns) &&
+		conn_can_await(s->mux->conn);
+}
+
+/* Until something is unread; or, where r is not NULL, was received into its memory. */
+static weft_err await_unread(struct weft_stream *s, struct rx_request *r, weft_deadline until)
 {
 	weft_err waited = WEFT_OK;
 
@@ -267,7 +284,9 @@ static weft_err await_unread(struct weft_stream *s, weft_deadline until)
 			return waited;
 		if (waited)
 			until = WEFT_NOW;
-		waited = wait_fed(s, state, until);
+		waited = wait_fed(s, state, r, until);
+		if (r && r->got > 0)
+			break;
 	}
 	return WEFT_OK;
 }
@@ -312,26 +331,42 @@ static size_t copy_out(struct weft_stream *s, uint8_t *data, size_t size)
 	return done;
 }
 
+/* The same into several; had bytes are in the first one already. Returns all. */
+static size_t copy_out_all(
+	struct weft_stream *s, const struct iovec *iov, unsigned iov_count, size_t had)
+{
+	size_t done = had;
+
+	for (unsigned i = 0; i < iov_count; i++) {
+		size_t room = iov[i].iov_len - had;
+		size_t n = copy_out(s, (uint8_t *)iov[i].iov_base + had, room);
+
+		done += n;
+		had = 0;
+		if (n < room)
+			break;
+	}
+	return done;
+}
+
 weft_err weft_stream_readv(weft_stream *s, const struct iovec *iov, unsigned iov_count, size_t *got,
 	weft_deadline until)
 {
-	size_t done = 0, wanted = 0;
+	struct rx_request r = { .stream = s };
+	size_t done, wanted = 0;
 	weft_err err = stream_enter(s, GATE_READ);
 
 	if (err)
 		return err;
 	for (unsigned i = 0; i < iov_count; i++)
 		wanted += iov[i].iov_len;
-	if (wanted > 0)
-		err = await_unread(s, until);
+	if (wanted > 0) {
+		r.data = iov->iov_base;
+		r.room = iov->iov_len;
+		err = await_unread(s, is_worth_offering(s, &r) ? &r : NULL, until);
+	}
 	if (!err) {
-		for (unsigned i = 0; i < iov_count; i++) {
-			size_t n = copy_out(s, iov[i].iov_base, iov[i].iov_len);
-
-			done += n;
-			if (n < iov[i].iov_len)
-				break;
-		}
+		done = copy_out_all(s, iov, iov_count, r.got);
 		*got = done;
 		if (done > 0)
 			window_took(s, done);
@@ -353,7 +388,7 @@ weft_err weft_stream_read_buf(weft_stream *s, weft_buf *out, size_t size, weft_d
 
 	if (err)
 		return err;
-	err = await_unread(s, until);
+	err = await_unread(s, NULL, until);
 	if (!err) {
 		struct rx_node *n = container_of(s->unread, struct rx_node, node);
 

@@ -224,6 +224,19 @@ weft_err weft_conn_read(weft_conn *conn, void *data, size_t size, size_t *got, w
 	return weft_conn_readv(conn, &iov, 1, got, until);
 }
 
+weft_err conn_await(weft_conn *conn, weft_deadline until)
+{
+	enum gate_enter entered = gate_enter(&conn->gate, GATE_READ);
+	weft_err err = WEFT_OK;
+
+	if (entered != GATE_ENTERED)
+		return refused(entered, "read");
+	if (conn->ahead.len == 0)
+		err = conn->type->await(conn, until);
+	leave(conn, GATE_READ);
+	return err;
+}
+
 static weft_err read_full(
 	weft_conn *conn, void *data, size_t size, size_t *done, weft_deadline until)
 {

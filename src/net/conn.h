@@ -26,6 +26,9 @@ struct conn_type {
 		size_t *written, weft_deadline until);
 	/* No write is under way, and none follows. */
 	weft_err (*shutdown)(weft_conn *conn);
+	/* Until readv has something to return; in place of a readv. Where it is there readv with
+	 * WEFT_NOW never waits. NULL: no_await. */
+	weft_err (*await)(weft_conn *conn, weft_deadline until);
 	/* Makes the calls under way return WEFT_ECLOSED, and those that are about to begin.
 	 * Called once, perhaps beside any of the above. */
 	void (*interrupt)(weft_conn *conn, bool reset);
@@ -55,7 +58,9 @@ struct conn_quota {
 struct weft_conn {
 	const struct conn_type *type;
 	struct gate gate;
-	bool no_halves; /* set before it is handed out: shutdown is WEFT_ENOSYS */
+	/* set before it is handed out: */
+	bool no_halves; /* shutdown is WEFT_ENOSYS */
+	bool no_await;
 	struct conn_ahead ahead;
 	struct conn_quota *quota; /* NULL unless a listener made it; given back at dispose */
 	const char *local_name, *peer_name; /* in the same block */
@@ -76,6 +81,15 @@ WEFT_MUST_CHECK weft_err conn_unread(weft_conn *conn, const void *data, size_t s
 /* The kernel's smoothed round trip of a TCP connection, also under TLS. 0: none yet; negative: it
  * is no TCP, or closed. Any thread. */
 int64_t conn_rtt_ns(weft_conn *conn);
+
+/* Whether conn_await may be called; for the whole of its life. */
+static inline bool conn_can_await(const weft_conn *conn)
+{
+	return conn->type->await && !conn->no_await;
+}
+/* By the reader: waits until there is something to read, and does not read it; then weft_conn_readv
+ * with WEFT_NOW, which does not wait, finds it as a rule. Errors: as read. */
+WEFT_MUST_CHECK weft_err conn_await(weft_conn *conn, weft_deadline until);
 
 void conn_quota_unref(struct conn_quota *quota);
 

@@ -127,6 +127,18 @@ static weft_err pair_readv(weft_conn *conn, const struct iovec *iov, unsigned io
 	return WEFT_OK;
 }
 
+static weft_err pair_await(weft_conn *conn, weft_deadline until)
+{
+	struct ring *ring = &self(conn)->pair->rings[!self(conn)->end];
+	weft_err err = WEFT_OK;
+
+	rt_lock_acquire(&ring->lock);
+	while (!err && !ring->len && !ring->write_ended && !ring->read_ended && !ring->reset)
+		err = wait_locked(ring, &ring->reader, until, "read");
+	rt_lock_release(&ring->lock);
+	return err;
+}
+
 static weft_err pair_writev(weft_conn *conn, const struct iovec *iov, unsigned iov_count,
 	size_t *written, weft_deadline until)
 {
@@ -215,6 +227,7 @@ static void pair_destroy(weft_conn *conn)
 
 static const struct conn_type pair_type = {
 	.readv = pair_readv,
+	.await = pair_await,
 	.writev = pair_writev,
 	.shutdown = pair_shutdown,
 	.interrupt = pair_interrupt,

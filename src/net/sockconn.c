@@ -75,6 +75,18 @@ static weft_err sock_readv(weft_conn *conn, const struct iovec *iov, unsigned io
 	return conn_errno((int)-op.result, "read", conn->peer_name);
 }
 
+static weft_err sock_await(weft_conn *conn, weft_deadline until)
+{
+	struct sock_conn *c = self(conn);
+	struct io_op op = { .handle = c->in.handle, .kind = IO_POLL };
+	weft_err err;
+
+	if (!op.handle)
+		return err_set(WEFT_ECLOSED);
+	err = rt_io_run(&op, until, "read");
+	return err || op.result >= 0 ? err : conn_errno((int)-op.result, "read", conn->peer_name);
+}
+
 static weft_err write_slow(struct sock_conn *c, const struct iovec *iov, unsigned iov_count,
 	size_t *written, weft_deadline until)
 {
@@ -212,6 +224,7 @@ static int sock_fd(weft_conn *conn)
 
 static const struct conn_type sock_type = {
 	.readv = sock_readv,
+	.await = sock_await,
 	.writev = sock_writev,
 	.shutdown = sock_shutdown,
 	.interrupt = sock_interrupt,
@@ -419,6 +432,7 @@ static weft_err adopt(struct sock_conn **result, struct adoptee *in, struct adop
 	err = adopt_sides(c, in, out, keep_flags, name);
 	if (err)
 		goto out;
+	c->base.no_await = c->in.file;
 	*result = c;
 	c = NULL;
 out:

@@ -133,6 +133,14 @@ static inline void *slot_look(const struct slot *slot)
 	return atomic_load_explicit(&slot->thing, memory_order_seq_cst);
 }
 
+/* From one to another, either may be NULL. False: it does not hold the first. */
+static inline bool slot_change(struct slot *slot, void *from, void *to)
+{
+	/* seq_cst both: see above; hands the thing's contents over both ways */
+	return atomic_compare_exchange_strong_explicit(
+		&slot->thing, &from, to, memory_order_seq_cst, memory_order_seq_cst);
+}
+
 /* For who changed a word before, and looks whether there is a thing. */
 static inline bool slot_is_full(const struct slot *slot)
 {
