@@ -76,13 +76,13 @@ void smux_decoder_init(struct smux_decoder *decoder, unsigned version);
  */
 enum smux_event smux_decoder_next(
 	struct smux_decoder *decoder, const uint8_t **data, size_t *len, struct smux_frame *frame);
-/* True between frames: an end of the bytes here cuts none. */
 /* So many bytes of the payload under way, at most left, went past the decoder. */
 static inline void smux_decoder_skip(struct smux_decoder *decoder, uint32_t len)
 {
 	decoder->left -= len;
 }
 
+/* True between frames: an end of the bytes here cuts none. */
 static inline bool smux_decoder_is_between(const struct smux_decoder *decoder)
 {
 	return decoder->have == 0 && decoder->left == 0;
