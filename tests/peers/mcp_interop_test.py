@@ -309,6 +309,18 @@ class Everythings(Everyday):
         self.equal(self.client.call("get-sum", a=1, b=1), "The sum of 1 and 1 is 2.")
 
 
+class ThroughSdk(Everyday):
+    """Behind a gateway whose client is the SDK's, which loses progress that is read along with
+    what comes after it (see sdk_client.mjs): so some may be missing, in order."""
+
+    def progress(self):
+        done = self.client.finish(self.client.begin_call("test_tool_with_progress",
+                                                         progress=True))
+        told = [report["progress"] for report in done["progress"]]
+        self.case.assertIn(0, told)
+        self.equal(told, [step for step in (0, 50, 100) if step in told])
+
+
 # --- programs -------------------------------------------------------------------------------
 
 def port_of(program):
@@ -473,10 +485,10 @@ class Interop(Case):
             with Listening([*MCP_PROXY, "--host", "127.0.0.1", "--port", "0", *flags, "--",
                             *FIXTURE]) as server:
                 with self.subTest(flags=flags, path=path, behind="stdio"):
-                    self.works("stdio", as_child(server.base + path), lacks)
+                    self.works("stdio", as_child(server.base + path), lacks, ThroughSdk)
                 with self.subTest(flags=flags, path=path, behind="http"), before(
                         server.base + path) as url:
-                    self.works("http", url, lacks)
+                    self.works("http", url, lacks, ThroughSdk)
 
     def test_mcp_proxy_as_client(self):
         with Bridge(LISTEN, "--", *FIXTURE) as bridge:
@@ -484,7 +496,8 @@ class Interop(Case):
                               ("SSE", bridge.url.replace("/mcp", "/sse"))):
                 with self.subTest(kind=kind):
                     # its own client has no capabilities
-                    self.works("stdio", [*MCP_PROXY_CLIENT, kind, url], ("questions",))
+                    self.works("stdio", [*MCP_PROXY_CLIENT, kind, url], ("questions",),
+                               ThroughSdk)
 
     # --- mcp-remote ---
 
