@@ -563,7 +563,7 @@ static void took(weft_mux *m, size_t got, bool is_full)
 /* One read. False: the session is over. */
 static bool turn(weft_mux *m)
 {
-	struct rx_came came;
+	struct rx_came came = { .direct = 0 };
 	weft_err err;
 
 	if (!prepare_block(m)) {
