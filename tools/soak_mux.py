@@ -31,6 +31,9 @@ import sys
 import threading
 import time
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "bench"))
+from report import cpu_name  # noqa: E402
+
 BUILD = os.environ.get("WEFT_BUILD", "build")
 OUT = os.environ.get("SOAK_MUX_OUT", os.path.join(BUILD, "soak-mux"))
 TOOL = os.path.join(BUILD, "tests", "mux_soak")
@@ -467,14 +470,6 @@ def plot(path, samples, rests, title):
                 '<text x="10" y="20" font-size="14">%s</text>\n'
                 '<text x="10" y="38">%d s; %s</text>\n%s\n</svg>\n' %
                 (WIDTH, height, html.escape(title), last, keys, "\n".join(out)))
-
-
-def cpu_name():
-    with open("/proc/cpuinfo", encoding="utf-8") as f:
-        for line in f:
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return os.uname().machine
 
 
 def after_patterns(rests):
