@@ -12,7 +12,8 @@
  * The reader fills, the writer sends. But a writer fills, too, when the peer's last record
  * ended within a message of the handshake (a ticket in two parts): SSL does not write then.
  * And a reader whose SSL made an alert, or an answer, sends it if that needs no waiting and
- * no writer is inside; else it goes out with the next write.
+ * no writer is inside; else it goes out with the next write, or, when there is much of that, it is
+ * sent before more is read.
  *
  * Copies of a byte: reading, lower -> in -> SSL's record (decrypted in place) -> caller's;
  * writing, caller's -> SSL's record (encrypted in place) -> out -> lower. Bytes of many short
@@ -41,6 +42,8 @@
 #define RECORD_EXTRA ((size_t)SSL3_RT_MAX_ENCRYPTED_OVERHEAD + SSL3_RT_HEADER_LENGTH)
 #define KEY_RECORDS ((uint64_t)1 << 23) /* AES-GCM allows 2^24.5 (RFC 8446, section 5.5) */
 #define EMPTY_MAX 32 /* records without data in a row, until others have a turn */
+/* Of answers that wait to be sent; more than a writer's records. */
+#define ANSWERS_MAX ((size_t)128 << 10)
 #define SHUTDOWN_NS INT64_C(10000000000)
 
 static struct tls_conn *self(weft_conn *conn)
@@ -98,12 +101,38 @@ static enum tls_step read_records(struct tls_conn *c, struct reading *r)
 	return step;
 }
 
+/*
+ * Lock held, released meanwhile. SSL answers some of what it reads, such as a KeyUpdate (RFC 8446,
+ * section 4.6.3), and the peer need not read that: then no more is read until it has.
+ */
+static weft_err answers_send(struct tls_conn *c, weft_deadline until)
+{
+	weft_err err = tls_role_await(c, &c->sending, until);
+
+	if (err)
+		return err;
+	c->sending.taken = true;
+	err = tls_send_all(c, until);
+	if (err == WEFT_ERESET || err == WEFT_ECLOSED) { /* nobody takes them; reading may go on */
+		c->out.len = c->flight.len = 0;
+		err = WEFT_OK;
+	}
+	tls_blocks_trim(c);
+	tls_role_give_up(&c->sending);
+	return err;
+}
+
 static weft_err read_step(struct tls_conn *c, struct reading *r, weft_deadline until)
 {
 	for (;;) {
 		enum tls_step step;
 		weft_err err;
 
+		if (c->out.len >= ANSWERS_MAX) {
+			err = answers_send(c, until);
+			if (err)
+				return err;
+		}
 		if (c->is_interrupted)
 			return err_set(WEFT_ECLOSED);
 		step = read_records(c, r);

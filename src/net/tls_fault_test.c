@@ -229,6 +229,98 @@ TLS_TEST(tls_a_flood_of_what_is_no_data_does_not_outlast_a_deadline)
 	return WEFT_OK;
 }
 
+/* ---- answers that nobody reads ---- */
+
+#define ASKED 12000 /* times for new keys; each answer has 27 bytes */
+#define ASKED_TOGETHER 50
+#define HELD_MAX ((size_t)192 << 10)
+
+static weft_err ask(void *arg)
+{
+	weft_conn *conn = arg;
+	struct tls_conn *c = inside(conn);
+
+	for (int i = 0; i < ASKED; i++) {
+		rt_lock_acquire(&c->lock);
+		ck_assert_int_eq(SSL_key_update(c->ssl, SSL_KEY_UPDATE_REQUESTED), 1);
+		ck_assert_int_eq(SSL_do_handshake(c->ssl), 1);
+		rt_lock_release(&c->lock);
+		if (i % ASKED_TOGETHER == 0)
+			OK(weft_conn_write(conn, "x", 1, NULL, SOON));
+	}
+	return WEFT_OK;
+}
+
+static weft_err read_one(void *arg)
+{
+	uint8_t byte;
+
+	return weft_conn_read_full(arg, &byte, 1, NULL, SOON);
+}
+
+static size_t held(weft_conn *conn)
+{
+	return inside(conn)->out.len + inside(conn)->flight.len;
+}
+
+/* What came until a read ended otherwise. Nothing piles up meanwhile. */
+static weft_err read_asked(weft_conn *conn, int *came, int max, int64_t wait_ms)
+{
+	weft_err err = WEFT_OK;
+	uint8_t byte;
+	size_t got;
+
+	while (!err && *came < max) {
+		err = weft_conn_read(conn, &byte, 1, &got, weft_after_ms(wait_ms));
+		*came += !err;
+		ck_assert_uint_le(held(conn), HELD_MAX);
+	}
+	return err;
+}
+
+/* A peer that asks for ever, and does not read the answers. */
+TLS_TEST(tls_answers_that_are_not_read_do_not_pile_up)
+{
+	const int all = ASKED / ASKED_TOGETHER;
+	struct tls_pair_ends e;
+	weft_fiber *asks, *reads;
+	int came = 0;
+
+	tls_init(&e, WEFT_TLS_1_3);
+	OK(weft_conn_pair(e.lower, 16384));
+	tls_open(&e);
+	asks = spawn(ask, e.client);
+	FAILS(WEFT_ETIMEDOUT, read_asked(e.server, &came, all, 500));
+	ck_assert_int_lt(came, all);
+	ck_assert_uint_ge(held(e.server), HELD_MAX / 2);
+	reads = spawn(read_one, e.client); /* it does now: all goes on */
+	OK(read_asked(e.server, &came, all, 20000));
+	OK(weft_conn_write(e.server, "y", 1, NULL, SOON));
+	join(asks);
+	join(reads);
+	ck_assert_uint_eq(held(e.server), 0);
+	tls_fini(&e);
+	return WEFT_OK;
+}
+
+/* Who has shut its half down goes on reading, and answers no more. */
+TLS_TEST(tls_answers_after_a_shutdown_are_dropped)
+{
+	const int all = ASKED / ASKED_TOGETHER;
+	struct tls_pair_ends e;
+	weft_fiber *asks;
+	int came = 0;
+
+	tls_init(&e, WEFT_TLS_1_3);
+	tls_open(&e);
+	OK(weft_conn_shutdown(e.server));
+	asks = spawn(ask, e.client);
+	OK(read_asked(e.server, &came, all, 20000));
+	join(asks);
+	tls_fini(&e);
+	return WEFT_OK;
+}
+
 /* ---- ends at any moment ---- */
 
 #define ROUNDS 30
@@ -376,6 +468,8 @@ static void fault_tests(TCase *tc)
 	t_add(tc, tls_a_client_that_has_sent_much_is_told_why_it_is_refused);
 	t_add(tc, tls_a_refused_client_that_stays_is_left);
 	t_add(tc, tls_a_flood_of_what_is_no_data_does_not_outlast_a_deadline);
+	t_add(tc, tls_answers_that_are_not_read_do_not_pile_up);
+	t_add(tc, tls_answers_after_a_shutdown_are_dropped);
 	t_add(tc, tls_a_conn_may_end_at_any_moment);
 }
 

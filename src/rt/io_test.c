@@ -467,6 +467,46 @@ START_TEST(a_busy_worker_that_is_to_poll_soon_polls_at_once)
 }
 END_TEST
 
+/* Who never waits: each of its operations is done at once. */
+#define STREAM_OPS 2000
+
+static weft_err stream_main(void *arg)
+{
+	struct busy b = { .got = 0 };
+	struct io_handle *h[2];
+	weft_fiber *counter;
+	unsigned ops = 0;
+	char c = 0;
+	int64_t n;
+
+	(void)arg;
+	pair(b.h, true);
+	pair(h, false);
+	ck_assert_int_eq(weft_spawn(&counter, "count", count_bytes, &b), WEFT_OK);
+	for (unsigned i = 1; i <= 10; i++) {
+		ck_assert_int_eq(weft_yield(), WEFT_OK);
+		ck_assert_int_eq(transfer(b.h[1], IO_WRITE, &c, 1, &n, WEFT_FOREVER), WEFT_OK);
+		for (; b.got < i && ops < STREAM_OPS; ops++) {
+			ck_assert_int_eq(
+				transfer(h[0], IO_WRITE, &c, 1, &n, WEFT_FOREVER), WEFT_OK);
+			ck_assert_int_eq(transfer(h[1], IO_READ, &c, 1, &n, WEFT_FOREVER), WEFT_OK);
+		}
+	}
+	ck_assert_uint_lt(ops, STREAM_OPS);
+	drop(b.h[1]);
+	ck_assert_int_eq(weft_fiber_join(counter, NULL, WEFT_FOREVER), WEFT_OK);
+	drop(b.h[0]);
+	drop(h[0]);
+	drop(h[1]);
+	return WEFT_OK;
+}
+
+START_TEST(a_fiber_that_never_waits_does_not_keep_the_worker_from_polling)
+{
+	ck_assert_int_eq(run(stream_main, NULL, 1), WEFT_OK);
+}
+END_TEST
+
 static void io_tests(TCase *tc)
 {
 	t_add(tc, reads_wait_for_edges_and_miss_none);
@@ -475,5 +515,6 @@ static void io_tests(TCase *tc)
 	t_add(tc, no_byte_is_lost_or_doubled_by_time_outs);
 	t_add(tc, a_withdrawn_operation_is_not_looked_at);
 	t_add(tc, a_busy_worker_that_is_to_poll_soon_polls_at_once);
+	t_add(tc, a_fiber_that_never_waits_does_not_keep_the_worker_from_polling);
 }
 T_SUITE("io", io_tests)

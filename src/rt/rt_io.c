@@ -52,8 +52,10 @@ struct io *rt_io(void)
 }
 
 /*
- * A fiber whose descriptors are always ready would never wait, and so keep its worker's
- * other fibers and timers from running: now and then it lets them.
+ * A fiber whose descriptors are always ready would never wait, and so keep its worker's other
+ * fibers, timers and descriptors from their turns: now and then it lets them. The worker polls
+ * then, too: it would else only after RT_BUDGET such streaks, thousands of operations, where
+ * this fiber is alone in having something to do.
  */
 static void take_turns(void)
 {
@@ -62,6 +64,7 @@ static void take_turns(void)
 	if (!f || ++f->io_streak < IO_STREAK_MAX)
 		return;
 	f->io_streak = 0;
+	rt_poll_soon();
 	/* Cancelled or not, the operation is over and its result counts. */
 	if (weft_yield())
 		return;
