@@ -9,8 +9,6 @@
 #include <weft/weft.h>
 
 #include <errno.h>
-#include <pthread.h>
-#include <semaphore.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -197,68 +195,18 @@ static weft_err loop_main(struct loop *l)
 	return err ? err : run(l);
 }
 
-/* ---- weft's workers, in threads beside this one ---- */
-
-struct workers {
-	pthread_t thread;
-	sem_t is_up;
-	weft_chan *stop;
-	weft_err err;
-};
-
-/* The only fiber that is begun here: while it runs, so do the workers. */
-static weft_err until_stopped(void *arg)
-{
-	struct workers *w = arg;
-	weft_err err;
-	char none;
-
-	sem_post(&w->is_up);
-	err = weft_chan_recv(w->stop, &none, WEFT_FOREVER);
-	return err == WEFT_ECLOSED ? WEFT_OK : err;
-}
-
-static void *workers_thread(void *arg)
-{
-	struct workers *w = arg;
-
-	w->err = weft_run(until_stopped, w, NULL);
-	if (w->err)
-		fprintf(stderr, "mux_epoll: %s\n", weft_error_detail());
-	sem_post(&w->is_up);
-	return NULL;
-}
-
-static bool workers_start(struct workers *w)
-{
-	if (sem_init(&w->is_up, 0, 0) != 0 || weft_chan_create(&w->stop, 1, 1, NULL))
-		return false;
-	if (pthread_create(&w->thread, NULL, workers_thread, w) != 0) {
-		weft_chan_unref(w->stop);
-		return false;
-	}
-	while (sem_wait(&w->is_up) != 0)
-		;
-	return true;
-}
-
-static weft_err workers_stop(struct workers *w)
-{
-	weft_chan_close(w->stop);
-	pthread_join(w->thread, NULL);
-	weft_chan_unref(w->stop);
-	sem_destroy(&w->is_up);
-	return w->err;
-}
-
 int main(void)
 {
 	struct loop l = { .epoll = epoll_create1(EPOLL_CLOEXEC) };
-	struct workers w = { .err = WEFT_OK };
-	weft_err err;
+	weft_err err, stopped;
 
-	if (l.epoll < 0 || !workers_start(&w))
+	if (l.epoll < 0)
 		return 1;
+	err = weft_start(NULL); /* weft's workers, in threads beside this one */
+	if (err) {
+		fprintf(stderr, "mux_epoll: %s\n", weft_error_detail());
+		return 1;
+	}
 	err = loop_main(&l);
 	for (int i = 0; i < QUESTIONS; i++) {
 		weft_stream_free(l.asked[i].stream);
@@ -271,5 +219,8 @@ int main(void)
 	close(l.epoll);
 	if (err)
 		fprintf(stderr, "mux_epoll: %s\n", weft_strerror(err));
-	return workers_stop(&w) || err ? 1 : 0;
+	stopped = weft_stop();
+	if (stopped)
+		fprintf(stderr, "mux_epoll: %s\n", weft_error_detail());
+	return err || stopped ? 1 : 0;
 }

@@ -54,6 +54,23 @@ typedef struct weft_run_options {
 WEFT_API WEFT_MUST_CHECK weft_err weft_run(
 	weft_fiber_fn main_fn, void *arg, const weft_run_options *options);
 
+/*
+ * For a program of plain threads, or of an event loop of its own: starts the workers in
+ * threads of the library's and returns when they are up. Fibers that plain threads spawn
+ * (weft_spawn) run in the root scope; one that returns an error there cancels the others of
+ * that scope, and the workers stay up. options are copied, may be NULL.
+ * Errors: as weft_run's own; WEFT_EINVAL (called from a fiber).
+ */
+WEFT_API WEFT_MUST_CHECK weft_err weft_start(const weft_run_options *options);
+/*
+ * Ends what weft_start began: cancels the root scope, waits until every fiber has ended and
+ * every thread of the runtime is gone. Returns the first error a fiber of the root scope
+ * returned, with its detail, else WEFT_OK. Before it, whatever uses the runtime from plain
+ * threads is freed, and no such call is under way. A program may start again.
+ * Any plain thread. Errors also: WEFT_EINVAL (nothing was started; called from a fiber).
+ */
+WEFT_API weft_err weft_stop(void);
+
 /* Handle to a fiber's result. One owner, who joins it or detaches it. */
 typedef struct weft_fiber weft_fiber;
 
