@@ -187,7 +187,7 @@ def count_cancelled(_call, _arguments, _token):
 @tool("unsubscribe", "Ends whatever listens")
 def unsubscribe(_call, _arguments, _token):
     with lock:
-        ended = [call for call, _ in listeners]
+        ended = [call for call, _ in listeners if not call.over.is_set()]
     for call in ended:
         call.over.set()
         if not call.is_http:  # there its stream ends
@@ -318,7 +318,7 @@ def cancel(call):
     global cancellations  # pylint: disable=global-statement
     with lock:
         cancellations += 1
-    call.over.set()
+        call.over.set()
 
 
 def subscribed(call, params):
@@ -327,7 +327,8 @@ def subscribed(call, params):
 
 def tell(what, method):
     with lock:
-        heard = [call for call, wanted in listeners if wanted.get(what)]
+        heard = [call for call, wanted in listeners
+                 if wanted.get(what) and not call.over.is_set()]
     for call in heard:
         call.notify(method, subscribed(call, {}))
 
@@ -337,9 +338,9 @@ def listen(call):
     wanted = call.params.get("notifications") or {}
     offered = {name: True for name in ("toolsListChanged", "promptsListChanged")
                if wanted.get(name)}
-    call.notify("notifications/subscriptions/acknowledged",
-                subscribed(call, {"notifications": offered}))
-    with lock:
+    with lock:  # who reads the acknowledgement is one of them
+        call.notify("notifications/subscriptions/acknowledged",
+                    subscribed(call, {"notifications": offered}))
         listeners.append((call, offered))
     call.over.wait()
     with lock:
