@@ -196,34 +196,41 @@ START_TEST(spawn_on_runs_there_and_nowhere_else)
 }
 END_TEST
 
+/* From one moment: each might begin late. */
+struct sleepers {
+	weft_deadline from;
+	char text[32];
+};
+
 static weft_err sleep_order(void *arg)
 {
-	char *text = arg;
+	struct sleepers *s = arg;
 	int ms = weft_fiber_name()[0] - '0';
 
-	ck_assert_int_eq(weft_sleep_ms(ms * 5), WEFT_OK);
-	strcat(text, weft_fiber_name());
+	ck_assert_int_eq(weft_sleep_until(s->from + ms * INT64_C(5000000)), WEFT_OK);
+	strcat(s->text, weft_fiber_name());
 	return WEFT_OK;
 }
 
 static weft_err sleep_main(void *arg)
 {
-	int64_t before = weft_now();
+	struct sleepers *s = arg;
 
-	ck_assert_int_eq(weft_spawn(NULL, "3", sleep_order, arg), WEFT_OK);
-	ck_assert_int_eq(weft_spawn(NULL, "1", sleep_order, arg), WEFT_OK);
-	ck_assert_int_eq(weft_spawn(NULL, "2", sleep_order, arg), WEFT_OK);
-	ck_assert_int_eq(weft_sleep_ms(40), WEFT_OK);
-	ck_assert_int_ge(weft_now() - before, 40000000);
+	s->from = weft_now();
+	ck_assert_int_eq(weft_spawn(NULL, "3", sleep_order, s), WEFT_OK);
+	ck_assert_int_eq(weft_spawn(NULL, "1", sleep_order, s), WEFT_OK);
+	ck_assert_int_eq(weft_spawn(NULL, "2", sleep_order, s), WEFT_OK);
+	ck_assert_int_eq(weft_sleep_until(s->from + INT64_C(40000000)), WEFT_OK);
+	ck_assert_int_ge(weft_now() - s->from, 40000000);
 	return WEFT_OK;
 }
 
 START_TEST(sleepers_wake_in_order_of_their_deadlines)
 {
-	char text[32] = "";
+	struct sleepers s = { .text = "" };
 
-	ck_assert_int_eq(run(sleep_main, text, 1), WEFT_OK);
-	ck_assert_str_eq(text, "123");
+	ck_assert_int_eq(run(sleep_main, &s, 1), WEFT_OK);
+	ck_assert_str_eq(s.text, "123");
 }
 END_TEST
 
