@@ -266,7 +266,7 @@ static weft_err pair_memory_fiber(void *arg)
 	(void)arg;
 	/* what this fiber and the other worker allocate once stays */
 	FAILS(WEFT_EINVAL, weft_conn_create(&never, NULL, NULL, NULL, NULL));
-	wait_parked();
+	wait_begun();
 	T_EACH_FAILING_MALLOC(n) {
 		weft_conn *ends[2] = { NULL, NULL }, *user = NULL;
 		weft_err err = weft_conn_pair(ends, 100);

@@ -276,7 +276,7 @@ static weft_err memory_fiber(void *arg)
 
 	(void)arg;
 	FAILS(WEFT_EINVAL, weft_listen(&listener, "", NULL, SOON));
-	wait_parked();
+	wait_begun();
 	T_EACH_FAILING_MALLOC(n) {
 		weft_err err;
 

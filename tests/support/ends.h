@@ -362,4 +362,22 @@ UNUSED static void wait_parked(void)
 	OK(weft_sleep_ms(5));
 }
 
+UNUSED static weft_err begun_fiber(UNUSED void *arg)
+{
+	return WEFT_OK;
+}
+
+/* For who counts allocations: each worker's thread has begun, and has what it allocates then, this
+ * one what its timers need. */
+UNUSED static void wait_begun(void)
+{
+	weft_fiber *fiber = NULL;
+
+	for (unsigned i = 0; i < weft_worker_count(); i++) {
+		OK(weft_spawn_on(i, &fiber, "begun", begun_fiber, NULL));
+		join(fiber);
+	}
+	OK(weft_sleep_ms(1));
+}
+
 #endif
