@@ -314,9 +314,8 @@ static weft_err exhausted_fiber(void *arg)
 	weft_listener_stats stats;
 	weft_conn *conns[3], *conn = NULL;
 	int fds[3], next;
-	weft_scope *scope = NULL;
 	weft_fiber *closer;
-	int64_t before;
+	unsigned tries;
 
 	(void)arg;
 	for (int i = 0; i < 3; i++)
@@ -327,20 +326,14 @@ static weft_err exhausted_fiber(void *arg)
 	none = limit;
 	none.rlim_cur = (rlim_t)next;
 	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &none), 0);
-	FAILS(WEFT_ETIMEDOUT, weft_listener_accept(listener, &conn, MS(40)));
-	weft_listener_stats_get(listener, &stats);
-	/* 5, 10, 20, 40 ms: it did not spin */
-	ck_assert_uint_ge(stats.backoffs, 2);
-	ck_assert_uint_le(stats.backoffs, 5);
+	/* 5, 10, 20, 40 ms: it did not spin. A busy machine may let only the first begin in time. */
+	for (tries = 0; tries == 0 || stats.backoffs < 2; tries++) {
+		FAILS(WEFT_ETIMEDOUT, weft_listener_accept(listener, &conn, MS(40)));
+		weft_listener_stats_get(listener, &stats);
+		ck_assert_uint_ge(stats.backoffs, tries + 1);
+		ck_assert_uint_le(stats.backoffs, tries + 5);
+	}
 	ck_assert_int_eq(log_lines, (int)stats.backoffs);
-	/* a scope's cancellation ends the wait */
-	OK(weft_scope_create(&scope));
-	OK(weft_scope_spawn(scope, "accept", accept_until_cancelled, listener));
-	OK(weft_sleep_ms(2));
-	before = weft_now();
-	weft_scope_cancel(scope);
-	weft_scope_free(scope);
-	ck_assert_int_lt(weft_now() - before, 30 * 1000000);
 	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
 	for (int i = 0; i < 3; i++)
 		OK(weft_listener_accept(listener, &conns[i], SOON));
@@ -367,6 +360,61 @@ START_TEST(accept_without_descriptors_backs_off_and_recovers)
 {
 	weft_log_set(count_lines, NULL, WEFT_LOG_WARN);
 	run_fiber(exhausted_fiber, NULL, false);
+}
+END_TEST
+
+#define SIM_LISTENER "tcp://10.0.0.1:80"
+
+static weft_err dial_and_wait(void *arg)
+{
+	weft_conn *conn = NULL;
+	uint8_t byte;
+	size_t got;
+
+	(void)arg;
+	OK(weft_dial(&conn, SIM_LISTENER, NULL, SOON));
+	FAILS(WEFT_ECLOSED, weft_conn_read(conn, &byte, 1, &got, SOON));
+	weft_conn_free(conn);
+	return WEFT_OK;
+}
+
+/* By the simulator's clock, which moves when nobody can run. */
+static weft_err back_off_fiber(void *arg)
+{
+	weft_listener *listener = NULL;
+	weft_listener_stats stats;
+	weft_scope *scope = NULL;
+	weft_fiber *dialler;
+	weft_conn *conn = NULL;
+	unsigned node;
+	int64_t before;
+
+	(void)arg;
+	OK(weft_listen(&listener, SIM_LISTENER, NULL, SOON));
+	OK(weft_sim_node(&node, "client"));
+	OK(weft_sim_spawn(node, &dialler, "dial", dial_and_wait, NULL));
+	weft_sim_descriptor_limit(0, 1);
+	OK(weft_scope_create(&scope));
+	OK(weft_scope_spawn(scope, "accept", accept_until_cancelled, listener));
+	OK(weft_sleep_ms(1000));
+	weft_listener_stats_get(listener, &stats);
+	ck_assert_uint_ge(stats.backoffs, 5);
+	ck_assert_uint_le(stats.backoffs, 10);
+	before = weft_now();
+	weft_scope_cancel(scope);
+	weft_scope_free(scope);
+	ck_assert_int_eq(weft_now(), before);
+	weft_sim_descriptor_limit(0, 2);
+	OK(weft_listener_accept(listener, &conn, SOON));
+	weft_conn_free(conn);
+	join(dialler);
+	weft_listener_free(listener);
+	return WEFT_OK;
+}
+
+START_TEST(accept_that_backs_off_is_cancelled_at_once)
+{
+	run_fiber(back_off_fiber, NULL, true);
 }
 END_TEST
 
@@ -621,7 +669,7 @@ static weft_err memory_fiber(void *arg)
 	(void)arg;
 	/* this fiber's place for error texts and the worker's for timers, which stay */
 	FAILS(WEFT_EINVAL, weft_listen(&never, "", NULL, SOON));
-	wait_parked();
+	wait_begun();
 	T_EACH_FAILING_MALLOC(n) {
 		weft_listener *listener = NULL;
 		weft_conn *conn = NULL;
@@ -661,6 +709,7 @@ static void listen_tests(TCase *tc)
 	both_add(tc, accept_ends_by_deadline_cancel_and_close);
 	t_add(tc, accept_limit_is_exact_under_200_diallers);
 	t_add(tc, accept_without_descriptors_backs_off_and_recovers);
+	t_add(tc, accept_that_backs_off_is_cancelled_at_once);
 	t_add_loop(tc, serve_gives_each_conn_a_fiber_until_the_listener_closes, 0, 2);
 	t_add_loop(tc, serve_stops_when_its_scope_is_cancelled, 0, 2);
 	t_add(tc, serve_drops_what_it_has_no_fiber_for_and_goes_on);
