@@ -103,12 +103,17 @@ static weft_err read_one(void *arg)
 	return WEFT_OK;
 }
 
+/* More than tcp takes when nobody reads. */
 static weft_err write_much(void *arg)
 {
 	struct stream *s = arg;
+	uint8_t *data;
 
-	s->bytes = 4 << 20;
-	return write_fiber(s);
+	s->bytes = 16 << 20;
+	data = calloc(1, s->bytes);
+	s->err = weft_conn_write(s->conn, data, s->bytes, &s->written, SOON);
+	free(data);
+	return WEFT_OK;
 }
 
 TLS_TEST(tls_closing_ends_readers_and_writers)
@@ -398,6 +403,13 @@ static weft_err relay_fiber(void *arg)
 	return WEFT_OK;
 }
 
+/* Until it has carried all that it may. */
+static void relay_await(const struct relay *r)
+{
+	while (r->bytes < r->limit)
+		OK(weft_sleep_ms(1));
+}
+
 struct relayed {
 	weft_conn *inner[2], *outer[2];
 	struct relay up, down; /* client to server, server to client */
@@ -486,8 +498,10 @@ TLS_TEST(tls_a_writer_reads_what_the_handshake_lacks)
 		relay_begin(&r, &e);
 		r.up.back = &r.down;
 		tls_open(&e);
+		relay_await(&r.down);
 		FAILS(WEFT_ETIMEDOUT, weft_conn_read(e.client, &byte, 1, &got, MS(20)));
 		r.down.limit += 400;
+		relay_await(&r.down);
 		FAILS(WEFT_ETIMEDOUT, weft_conn_read(e.client, &byte, 1, &got, MS(20)));
 		ck_assert(SSL_in_init(inside(e.client)->ssl));
 		s.conn = e.client;

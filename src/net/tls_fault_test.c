@@ -284,15 +284,18 @@ TLS_TEST(tls_answers_that_are_not_read_do_not_pile_up)
 	const int all = ASKED / ASKED_TOGETHER;
 	struct tls_pair_ends e;
 	weft_fiber *asks, *reads;
+	weft_deadline soon = SOON;
 	int came = 0;
 
 	tls_init(&e, WEFT_TLS_1_3);
 	OK(weft_conn_pair(e.lower, 16384));
 	tls_open(&e);
 	asks = spawn(ask, e.client);
-	FAILS(WEFT_ETIMEDOUT, read_asked(e.server, &came, all, 500));
+	do { /* on a busy machine nothing may come for a while that is still to come */
+		FAILS(WEFT_ETIMEDOUT, read_asked(e.server, &came, all, 100));
+		ck_assert_int_lt(weft_now(), soon);
+	} while (held(e.server) < HELD_MAX / 2);
 	ck_assert_int_lt(came, all);
-	ck_assert_uint_ge(held(e.server), HELD_MAX / 2);
 	reads = spawn(read_one, e.client); /* it does now: all goes on */
 	OK(read_asked(e.server, &came, all, 20000));
 	OK(weft_conn_write(e.server, "y", 1, NULL, SOON));
