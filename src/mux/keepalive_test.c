@@ -274,14 +274,22 @@ PEER_TEST(mux_keepalive_works_in_real_time)
 	struct peer_frame frame;
 	weft_deadline start;
 
-	keepalive(p, 20000000, 100000000);
-	peer_start(p);
+	keepalive(p, 20000000, 100 * S);
 	start = weft_now();
+	peer_start(p);
 	OK(peer_read(p, &frame, SOON));
 	ck_assert_int_eq(frame.cmd, SMUX_NOP);
-	ck_assert_int_ge(weft_now() - start, 19000000);
+	ck_assert_int_ge(weft_now() - start, 20000000);
+}
+
+PEER_TEST(mux_a_silent_peer_is_dead_in_real_time)
+{
+	weft_deadline start = weft_now();
+
+	keepalive(p, 20000000, 60000000);
+	peer_start(p);
 	FAILS(WEFT_ERESET, weft_mux_wait(p->mux, SOON));
-	ck_assert_int_ge(weft_now() - start, 99000000);
+	ck_assert_int_ge(weft_now() - start, 60000000);
 	peer_want_gone(p);
 }
 
@@ -297,5 +305,6 @@ static void keepalive_tests(TCase *tc)
 	peer_add_sim(tc, mux_a_peer_that_reads_nothing_and_is_silent_is_dead);
 	peer_add_sim(tc, mux_nops_do_not_pile_up_for_a_peer_that_reads_nothing);
 	peer_add(tc, mux_keepalive_works_in_real_time);
+	peer_add(tc, mux_a_silent_peer_is_dead_in_real_time);
 }
 T_SUITE("mux_keepalive", keepalive_tests)

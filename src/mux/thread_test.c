@@ -26,7 +26,7 @@ static void ground_open(struct ground *g, int i)
 	OK(weft_mux_options_check(&o));
 	OK(weft_mux_create_own(&g->client, conns[0], WEFT_MUX_CLIENT, &o));
 	OK(weft_mux_create_own(&g->server, conns[1], WEFT_MUX_SERVER, &o));
-	OK(weft_mux_open(g->client, &g->stream, MS(SHORT)));
+	OK(weft_mux_open(g->client, &g->stream, SOON));
 	OK(weft_mux_accept(g->server, &g->peer, SOON));
 }
 
