@@ -16,6 +16,9 @@ import unittest
 WEFT = os.environ["WEFT"]
 FLAVOUR = os.environ.get("WEFT_FLAVOUR", "release")
 PATIENCE = 30  # seconds that anything may take on a slow machine
+# Seconds for what waits for no time-out: less than the least of those, --connect-timeout's. The
+# thread sanitizer now and then keeps a signal to itself.
+AT_ONCE = 9 if FLAVOUR != "tsan" else PATIENCE
 
 
 def until(condition, what, seconds=PATIENCE):
@@ -204,6 +207,9 @@ def connect_from(port):
         yield sock, name
 
 
+held_ports = []
+
+
 def is_listening(port):
     with socket.socket() as sock:
         return sock.connect_ex(("127.0.0.1", port)) == 0
@@ -268,9 +274,13 @@ def echo(sock):
 
 
 def free_port():
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
+    """One that nobody listens on, and that the kernel gives to nobody else while we run: it stays
+    bound, which refuses connections, and with SO_REUSEADDR one may listen on it all the same."""
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    sock.bind(("127.0.0.1", 0))
+    held_ports.append(sock)
+    return sock.getsockname()[1]
 
 
 class Case(unittest.TestCase):
