@@ -12,7 +12,7 @@ import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "support"))
 # pylint: disable=wrong-import-position
-from mcplib import FIXTURE, Client
+from mcplib import FIXTURE, Client, messages
 from weftlib import Bridge, Case, free_port, until
 
 LISTEN = "listen:http://127.0.0.1:0/mcp"
@@ -137,9 +137,9 @@ class Reload(Case):
             message = {"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {"_meta": META}}
             conn, response = client.post(message, Mcp_Method="tools/list",
                                          MCP_Protocol_Version="2026-07-28")
-            body = json.loads(response.read())
+            (answer,) = messages(response)
             conn.close()
-            return response.status, body.get("result", {}).get("place")
+            return response.status, answer.get("result", {}).get("place")
         self.servers(one=who("a"), goes=who("a"))
         self.start()
         self.assertEqual(place("one"), (200, "a"))

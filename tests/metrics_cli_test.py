@@ -108,7 +108,7 @@ class OfMessages(Watched):
         for deaths in (1, 2):
             conn, response = client.post({
                 "jsonrpc": "2.0", "id": f"d{deaths}", "method": "tools/call", "params": {
-                    "name": "test_tool_with_progress", "_meta": {"progressToken": 1}}})
+                    "name": "hang", "_meta": {"progressToken": 1}}})
             came = messages(response)
             self.assertEqual(next(came)["params"]["progress"], 0)
             self.assertEqual(self.scrape(bridge).get("weft_bridge_requests_in_flight"), 1)

@@ -267,7 +267,8 @@ def tell(peer, token, done):
 def hang(peer, _arguments, token):
     tell(peer, token, 0)
     peer.wanted[peer.current.id].wait()
-    peer.cancelled += 1
+    with peer.lock:
+        peer.cancelled += 1
     raise Cancelled()
 
 

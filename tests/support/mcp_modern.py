@@ -173,8 +173,9 @@ def prompts_changed(_call, _arguments, _token):
     return [text("told")]
 
 
-@tool("wait", "Does not end until it is cancelled")
-def wait(call, _arguments, _token):
+@tool("wait", "Says that it has begun, and does not end until it is cancelled")
+def wait(call, _arguments, token):
+    mcp_fixture.tell(call, token, 0)
     call.over.wait()
     return [text("cancelled")]
 
@@ -406,10 +407,10 @@ def answer(call, check):
 
 class Lines:
     def __init__(self, is_dual):
-        self.lock = threading.Lock()
         self.calls = {}
         self.is_dual = is_dual
         self.peer = mcp_fixture.Peer(sys.stdout)
+        self.lock = self.peer.lock  # of stdout
 
     def send(self, message):
         line = json.dumps(message, separators=(",", ":"))

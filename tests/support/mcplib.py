@@ -12,6 +12,7 @@ FIXTURE = [sys.executable, os.path.join(os.path.dirname(os.path.abspath(__file__
                                         "mcp_fixture.py")]
 MODERN = [sys.executable, os.path.join(os.path.dirname(FIXTURE[1]), "mcp_modern.py")]
 VERSION = "2025-11-25"
+JSON_WAIT = 0.1  # seconds after which the bridge begins a stream of events to answer on
 ACCEPT = "application/json, text/event-stream"
 
 
