@@ -38,13 +38,12 @@ HEAD = b"POST /digest HTTP/1.1\r\nHost: a\r\n"
 GET = b"GET /bytes/10 HTTP/1.1\r\nHost: a\r\n\r\n"
 
 
-def trickle(sock, piece, seconds=PATIENCE):
+def trickle(sock, piece, begun):
     """Sends piece again and again, slowly, until the server has something to say or is gone:
-    what it said, and after how many seconds."""
-    begun = time.monotonic()
+    what it said, and how many seconds after begun, when its time had not begun yet."""
     sock.settimeout(0.05)
     heard = b""
-    while time.monotonic() - begun < seconds:
+    while time.monotonic() - begun < PATIENCE:
         try:
             sock.sendall(piece)
         except (ConnectionResetError, BrokenPipeError):
@@ -58,12 +57,11 @@ def trickle(sock, piece, seconds=PATIENCE):
         heard += part
         if not part:
             return heard, time.monotonic() - begun
-    raise AssertionError(f"still there after {seconds} s; it said {heard[:200]}")
+    raise AssertionError(f"still there after {PATIENCE} s; it said {heard[:200]}")
 
 
-def silence(sock):
-    """Waits for the end: what was said before, and after how many seconds."""
-    begun = time.monotonic()
+def silence(sock, begun=0.0):
+    """Waits for the end: what was said before, and how many seconds after begun."""
     sock.settimeout(PATIENCE)
     try:
         return read_all(sock), time.monotonic() - begun
@@ -107,66 +105,75 @@ class Slow(Watched):
         with self.server(*FLAGS) as server:
             for begin, piece in ((b"GET / HTTP/1.1\r\n", b"A: b\r\n"), (b"", b"G"),
                                  (b"GET / HTTP/1.1\r\nA: ", b"b")):
+                begun = time.monotonic()
                 with self.subTest(begin=begin, piece=piece), connect(server.port) as sock:
                     sock.sendall(begin)
-                    heard, seconds = trickle(sock, piece)
+                    heard, seconds = trickle(sock, piece, begun)
                     self.assertIn(b" 408 ", heard)
                     self.ended(seconds)
             self.assertGreaterEqual(server.stats()["timeouts"], 3)
 
     def test_empty_lines_that_trickle_in_come_to_an_end(self):
         with self.server(*FLAGS) as server, connect(server.port) as sock:
-            _, seconds = trickle(sock, b"\r\n")
+            _, seconds = trickle(sock, b"\r\n", time.monotonic())
             self.assertLess(seconds, LIMIT + LATE)
 
     def test_a_connection_that_says_nothing_is_closed(self):
-        with self.server(*FLAGS) as server, connect(server.port) as sock:
-            _, seconds = silence(sock)
+        with self.server(*FLAGS) as server:
+            begun = time.monotonic()
+            with connect(server.port) as sock:
+                _, seconds = silence(sock, begun)
             self.ended(seconds)
 
     def test_a_connection_that_says_no_more_is_closed(self):
         with self.server(*FLAGS) as server, connect(server.port) as sock:
+            begun = time.monotonic()
             sock.sendall(GET)
-            heard, seconds = silence(sock)
+            heard, seconds = silence(sock, begun)
             self.assertTrue(heard.startswith(b"HTTP/1.1 200 "), heard)
             self.assertEqual(heard.count(b"HTTP/1.1"), 1)
             self.ended(seconds)
 
     def test_a_second_head_that_trickles_in_gets_408(self):
-        with self.server(*FLAGS) as server, connect(server.port) as sock:
+        with self.server(*FLAGS, "--idle-timeout", "60000") as server, \
+                connect(server.port) as sock:
             sock.sendall(GET)
             self.assertTrue(sock.recv(65536).startswith(b"HTTP/1.1 200 "))
+            begun = time.monotonic()
             sock.sendall(b"GET / HTTP/1.1\r\n")
-            heard, seconds = trickle(sock, b"A: b\r\n")
+            heard, seconds = trickle(sock, b"A: b\r\n", begun)
             self.assertIn(b" 408 ", heard)
             self.ended(seconds)
 
     def test_a_body_that_trickles_in_gets_408(self):
-        with self.server(*FLAGS) as server:
+        with self.server(*FLAGS, "--header-timeout", "60000") as server:
             for head, piece in ((b"Content-Length: 1000000\r\n\r\n", b"x"),
                                 (b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n"),
                                 (b"Transfer-Encoding: chunked\r\n\r\nfffff\r\n", b"y"),
                                 (b"Transfer-Encoding: chunked\r\n\r\n1;", b"e"),
                                 (b"Transfer-Encoding: chunked\r\n\r\n0\r\n", b"T: r\r\n")):
                 with self.subTest(head=head), connect(server.port) as sock:
+                    begun = time.monotonic()
                     sock.sendall(HEAD + head)
-                    heard, seconds = trickle(sock, piece)
+                    heard, seconds = trickle(sock, piece, begun)
                     self.assertIn(b" 408 ", heard)
                     self.ended(seconds)
 
     def test_a_body_that_stops_gets_408(self):
-        with self.server(*FLAGS) as server, connect(server.port) as sock:
+        with self.server(*FLAGS, "--header-timeout", "60000") as server, \
+                connect(server.port) as sock:
+            begun = time.monotonic()
             sock.sendall(HEAD + b"Content-Length: 1000000\r\n\r\n" + pattern(1000))
-            heard, seconds = silence(sock)
+            heard, seconds = silence(sock, begun)
             self.assertIn(b" 408 ", heard)
             self.ended(seconds)
 
     def test_a_body_at_a_steady_pace_is_let_come(self):
         with self.server(*FLAGS) as server, connect(server.port) as sock:
             size = 40000
-            sock.sendall(HEAD + b"Connection: close\r\nContent-Length: %d\r\n\r\n" % size)
+            head = HEAD + b"Connection: close\r\nContent-Length: %d\r\n\r\n" % size
             for at in range(0, size, 1000):  # for 0.8 s and more, 50000 bytes a second
-                sock.sendall(pattern(size)[at:at + 1000])
+                sock.sendall((b"" if at else head) + pattern(size)[at:at + 1000])
                 select.select([sock], [], [], 0.02)
             self.assertIn(expected(size).encode(), read_all(sock))
 
@@ -207,9 +214,10 @@ class Slow(Watched):
         with tempfile.TemporaryDirectory() as folder, \
                 WeftServer(*tls_flags(Certificates(folder)), *FLAGS, env=ENV) as server:
             for begin in (b"", b"\x16\x03\x01\x02\x00"):
+                begun = time.monotonic()
                 with connect(server.port) as sock:
                     sock.sendall(begin)
-                    _, seconds = silence(sock)
+                    _, seconds = silence(sock, begun)
                     self.ended(seconds)
 
 
