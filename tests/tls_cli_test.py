@@ -18,7 +18,8 @@ import unittest
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "support"))
 # pylint: disable=wrong-import-position
 from peerlib import PeerCase
-from weftlib import PATIENCE, Bridge, Case, Server, connect, echo, read_all, run, until
+from weftlib import (PATIENCE, Bridge, Case, Server, connect, echo, free_port, read_all, run,
+                     until)
 
 TLS_1_2, TLS_1_3 = ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3
 
@@ -346,7 +347,8 @@ class Tunnels(PeerCase):
     def test_a_tunnel_is_encrypted_and_dialled_again(self):
         with contextlib.ExitStack() as stack:
             server = stack.enter_context(Server(echo))
-            far = Bridge("listen:mux+tls://:0" + self.far_options(), f"tcp://:{server.port}")
+            port = free_port()
+            far = Bridge(f"listen:mux+tls://:{port}" + self.far_options(), f"tcp://:{server.port}")
             self.addCleanup(far.__exit__)
             self.assertRegex(far.url, r"^mux\+tls://127\.0\.0\.1:\d+$")
             near = stack.enter_context(
@@ -354,7 +356,6 @@ class Tunnels(PeerCase):
                        "&sessions=2"))
             for _ in range(3):
                 self.works(near.port)
-            port = far.port
             far.stop(signal.SIGKILL)
             near.await_line("dialling again")
             again = stack.enter_context(
