@@ -18,12 +18,15 @@ expect() { # PATTERN
 	exit 1
 }
 
+# One worker: when main speaks, the others have parked; and it may take its time until then.
+read -r cpu < <(taskset -cp $$ | sed 's/.*: //; s/[-,].*//')
+
 # LSan can't run under a debugger.
 export ASAN_OPTIONS=detect_leaks=0
-gdb -q -batch -nx -ex 'set debuginfod enabled off' -ex 'set breakpoint pending on' \
+taskset -c "$cpu" gdb -q -batch -nx -ex 'set debuginfod enabled off' -ex 'set breakpoint pending on' \
 	-ex 'handle SIGUSR1 SIGUSR2 nostop' -ex 'break puts' -ex run -ex bt \
 	-ex "source $WEFT_SRC/tools/gdb/weft-gdb.py" -ex 'weft fibers' -ex 'weft fibers -bt' \
-	-ex 'weft bt 999999' --args "$WEFT_EXAMPLES/sleepers" >"$out" 2>&1 </dev/null || true
+	-ex 'weft bt 999999' --args "$WEFT_EXAMPLES/sleepers" 60 >"$out" 2>&1 </dev/null || true
 
 # a fiber that runs: from its function to the first frame of its stack, and no further
 expect '#[0-9]+ .*(in |  )start \(arg='
