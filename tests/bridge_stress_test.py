@@ -21,7 +21,7 @@ import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "support"))
 # pylint: disable=wrong-import-position
-from weftlib import FLAVOUR, Bridge, Case, until
+from weftlib import FLAVOUR, PATIENCE, Bridge, Case, until
 
 SESSIONS = 5000
 ENDED = 2000
@@ -85,6 +85,11 @@ while True:
 """
 
 
+def is_within(now, want):
+    """None is more: what was wanted may have been counted before all had come to rest."""
+    return all(n <= w for n, w in zip(now, want))
+
+
 def raise_limit():
     resource.setrlimit(resource.RLIMIT_NOFILE, (HARD, HARD))
 
@@ -109,21 +114,22 @@ class Stress(Case):
         return bridge.fds(), bridge.fibers(), bridge.children(), bridge.rss()
 
     def settle(self, bridge, want):
-        """Waits until the numbers are those wanted, or no longer change."""
+        """Waits until the numbers are no more than wanted, or no longer change."""
         last = None
-        end = time.monotonic() + 20
+        end = time.monotonic() + PATIENCE
         while time.monotonic() < end:
             now = bridge.fds(), bridge.fibers(), bridge.children()
-            if now == want or (want is None and now == last):
+            if now == last if want is None else is_within(now, want):
                 return now
             last = now
             time.sleep(0.05)
         return last
 
     def back_at(self, bridge, before, rss_spare):
-        self.assertEqual(self.settle(bridge, before[:3]), before[:3], "fds, fibers, children")
+        now = self.settle(bridge, before[:3])
+        self.assertTrue(is_within(now, before), f"fds, fibers, children: {now}, before {before}")
         until(lambda: bridge.rss() - before[3] < rss_spare,
-              f"RSS within {rss_spare >> 20} MiB of {before[3] >> 20} MiB", 10)
+              f"RSS within {rss_spare >> 20} MiB of {before[3] >> 20} MiB")
 
     async def checked_session(self, port, number, all_open, gate):
         reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1 << 17)
@@ -311,7 +317,8 @@ class Stress(Case):
             fds, fibers, children = self.settle(bridge, before[:3])
             # The pool of threads for blocking work and the like may have come to be.
             self.assertLessEqual(fds, before[0] + 2)
-            self.assertEqual((fibers, children), before[1:3])
+            self.assertLessEqual(fibers, before[1])
+            self.assertEqual(children, 0)
             self.assertEqual(bridge.stop(), 0)
 
 

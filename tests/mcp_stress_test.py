@@ -85,7 +85,7 @@ class Stress(Case):
         print(f"{what}: peak {peak >> 10} KiB, after it {now >> 10} KiB", file=sys.stderr)
         if IS_EXACT:
             self.assertLess(peak, messages * COST + SPARE, what)
-            until(lambda: memory.now() < SPARE, f"{what}: memory to be given back", 5)
+            until(lambda: memory.now() < SPARE, f"{what}: memory to be given back")
 
     # --- large messages --------------------------------------------------------------------
 
