@@ -187,7 +187,7 @@ WEFT_MUST_CHECK weft_err client_sender_start(
 	struct weft_http_response *r, const weft_http_request *request, size_t from);
 /* When it ended; 0: not yet. */
 weft_deadline client_sender_ended(const struct client_sender *sender);
-/* It has ended for a reason of its own, and with it the connection. */
+/* It has ended for a reason of its own, and with it the connection; if it is about to, this waits. */
 bool client_sender_gave_up(const struct client_sender *sender);
 /* Once it has ended, how; the detail is set. */
 weft_err client_sender_result(const struct client_sender *sender);

@@ -30,8 +30,9 @@ struct client_sender {
 	weft_buf block;
 	weft_err err;
 	struct err_slot failure;
-	bool gave_up; /* for a reason of its own: the connection was aborted */
 	weft_deadline ended_at;
+	/* for a reason of its own: the connection is aborted, the fiber about to end */
+	struct counter gave_up;
 };
 
 /* --- the fiber ------------------------------------------------------------------------------ */
@@ -53,7 +54,7 @@ static weft_err send_bytes(struct client_sender *s, const char *data, size_t siz
 
 static weft_err give_up(struct client_sender *s, weft_err err)
 {
-	s->gave_up = true;
+	counter_set(&s->gave_up, 1);
 	weft_conn_abort(s->conn);
 	return err;
 }
@@ -159,7 +160,7 @@ static weft_err sender_fiber(void *arg)
 		err = send_counted(s);
 	else
 		err = send_chunks(s);
-	if (err == WEFT_ETIMEDOUT && !s->gave_up)
+	if (err == WEFT_ETIMEDOUT && !counter_get(&s->gave_up))
 		err = give_up(s, err_setf(err, "sending the body: timed out"));
 	s->err = err;
 	if (err)
@@ -214,7 +215,15 @@ weft_deadline client_sender_ended(const struct client_sender *sender)
 
 bool client_sender_gave_up(const struct client_sender *sender)
 {
-	return client_sender_ended(sender) && sender->gave_up;
+	weft_err err;
+
+	if (!counter_get(&sender->gave_up))
+		return false;
+	/* a thread may hear of the abort before the fiber has said why */
+	weft_shield_begin();
+	err = weft_scope_wait(sender->scope, WEFT_FOREVER);
+	weft_shield_end();
+	return !err;
 }
 
 weft_err client_sender_result(const struct client_sender *sender)

@@ -116,6 +116,66 @@ BOTH_TEST(client_is_shared_by_fibers_and_threads)
 	return WEFT_OK;
 }
 
+static weft_err fails_read(void *user, void *data, size_t size, size_t *got, weft_deadline until)
+{
+	(void)user;
+	(void)data;
+	(void)size;
+	(void)got;
+	(void)until;
+	return WEFT_EIO;
+}
+
+/* The fiber that sends is on another thread than who reads, and hears of its end. */
+static void *body_thread(void *arg)
+{
+	struct shared *shared = arg;
+
+	for (int i = 0; i < shared->requests; i++) {
+		weft_http_request request = WEFT_HTTP_REQUEST_DEFAULT;
+		weft_http_response *r = NULL;
+
+		request.method = "PUT";
+		request.body_read = fails_read;
+		want_err(WEFT_EIO,
+			try_send(shared->client, &shared->server, &request, "/", &r, WEFT_FOREVER));
+		want_in(weft_error_detail(), "sending");
+	}
+	counter_sub(&shared->running, 1);
+	return NULL;
+}
+
+static void silent(struct raw_conn *c)
+{
+	raw_until_closed(c);
+}
+
+static weft_err bodies_main(void *arg)
+{
+	struct shared shared = { .requests = 40 };
+	pthread_t ids[4];
+
+	(void)arg;
+	shared.client = client_make(NULL);
+	raw_start(&shared.server, silent, NULL, NULL);
+	counter_set(&shared.running, 4);
+	for (int i = 0; i < 4; i++)
+		want(pthread_create(&ids[i], NULL, body_thread, &shared) == 0);
+	while (counter_get(&shared.running))
+		want_ok(weft_sleep_ns(MS));
+	for (int i = 0; i < 4; i++)
+		pthread_join(ids[i], NULL);
+	client_end(shared.client);
+	raw_stop(&shared.server);
+	return WEFT_OK;
+}
+
+START_TEST(client_tells_threads_why_a_body_was_given_up)
+{
+	both_run_epoll(bodies_main);
+}
+END_TEST
+
 BOTH_TEST(client_tells_where_the_time_went)
 {
 	weft_http_client *client = client_make(NULL);
@@ -246,6 +306,7 @@ END_TEST
 static void client_share_tests(TCase *tc)
 {
 	both_add(tc, client_is_shared_by_fibers_and_threads);
+	t_add(tc, client_tells_threads_why_a_body_was_given_up);
 	both_add(tc, client_tells_where_the_time_went);
 	t_add(tc, client_survives_every_failing_malloc);
 }
