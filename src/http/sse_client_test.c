@@ -3,6 +3,7 @@
  * The client of event streams: against weft's own server, and against one that says what no good
  * server says.
  */
+#include "base/counter.h"
 #include "support/httpd.h"
 #include "support/ssear.h"
 
@@ -355,38 +356,48 @@ BOTH_TEST(a_stream_may_be_silent_for_as_long_as_it_likes_or_is_allowed)
 	return WEFT_OK;
 }
 
-/* Answers late, and its events come late, too. */
-static weft_err slow(
-	WEFT_UNUSED struct webfake *f, weft_conn *conn, const struct webfake_request *r)
+/* Until the test has counted n more. */
+static weft_err wait_for_more(const struct counter *count, uint64_t n)
+{
+	uint64_t from = counter_get(count);
+	weft_err err = WEFT_OK;
+
+	while (!err && counter_get(count) < from + n)
+		err = weft_sleep_ns(MS);
+	return err;
+}
+
+/* Answers late, and its events come late, too: by what the test counts. */
+static weft_err slow(struct webfake *f, weft_conn *conn, const struct webfake_request *r)
 {
 	weft_err err = WEFT_OK;
 
 	if (r->number == 1)
 		return one_event(f, conn, r);
-	err = weft_sleep_ms(20);
+	err = wait_for_more(f->user, 2);
 	if (!err)
 		err = webfake_say(conn, HEAD);
 	if (!err)
-		err = weft_sleep_ms(20);
+		err = wait_for_more(f->user, 2);
 	return err ? err : webfake_say(conn, "data: late\n\n");
 }
 
 BOTH_TEST(time_that_is_up_loses_nothing)
 {
+	struct counter timeouts = { 0 };
 	weft_sse_event event;
-	unsigned timeouts = 0;
 	struct ear e;
 	weft_err err;
 
-	ear_open(&e, slow, NULL);
+	ear_open(&e, slow, &timeouts);
 	hears(&e, "x");
 	fails(&e, WEFT_ERESET, "");
 	while ((err = weft_sse_client_next(e.sse, &event, weft_after_ms(3))) == WEFT_ETIMEDOUT)
-		timeouts++;
+		counter_add(&timeouts, 1);
 	want_ok(err);
 	want(memcmp(event.data, "late", 4) == 0);
 	/* one attempt for all of them */
-	want(timeouts > 3 && e.fake.requests == 2);
+	want(counter_get(&timeouts) > 3 && e.fake.requests == 2);
 	want_err(WEFT_ETIMEDOUT, weft_sse_client_next(e.sse, &event, WEFT_NOW));
 	ear_close(&e);
 	return WEFT_OK;
@@ -473,17 +484,32 @@ static weft_err next_fiber(void *arg)
 	return weft_sse_client_next(e->sse, &event, WEFT_FOREVER);
 }
 
+/* Answers when the test has counted one. */
+static weft_err late(struct webfake *f, weft_conn *conn, const struct webfake_request *r)
+{
+	weft_err err;
+
+	if (r->number == 1)
+		return one_event(f, conn, r);
+	do
+		err = weft_sleep_ns(MS);
+	while (!err && !counter_get(f->user));
+	return err ? err : webfake_say(conn, HEAD "data: late\n\n");
+}
+
 BOTH_TEST(a_caller_that_is_cancelled_leaves_the_client_as_it_is)
 {
+	struct counter over = { 0 };
 	weft_cancel *token;
 	struct ear e;
 
-	ear_open(&e, slow, NULL);
+	ear_open(&e, late, &over);
 	hears(&e, "x");
 	fails(&e, WEFT_ERESET, "");
 	want_ok(weft_cancel_create_deadline(&token, NULL, weft_after_ms(5)));
 	want_err(WEFT_ETIMEDOUT, weft_cancel_run(token, next_fiber, &e, SOON));
 	weft_cancel_unref(token);
+	counter_add(&over, 1);
 	hears(&e, "late");
 	want(e.fake.requests == 2);
 	ear_close(&e);
