@@ -12,7 +12,6 @@
 #include <unistd.h>
 
 #define PING "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\"}"
-#define MS INT64_C(1000000)
 
 static void send_ping(weft_transport *transport)
 {
@@ -155,7 +154,6 @@ static weft_err stdio_main(void *arg)
 {
 	weft_incoming *incoming;
 	weft_transport *t, *other;
-	weft_deadline begin;
 	weft_message m;
 	weft_err err;
 
@@ -174,11 +172,8 @@ static weft_err stdio_main(void *arg)
 		if (*(weft_deadline *)arg != WEFT_FOREVER)
 			*(weft_deadline *)arg = WEFT_NOW;
 	}
-	begin = weft_now();
 	weft_transport_free(t);
 	weft_incoming_free(incoming);
-	if (weft_now() - begin > 900 * MS)
-		return WEFT_EPROTO;
 	return err == WEFT_ECLOSED || err == WEFT_ETIMEDOUT ? WEFT_OK : err;
 }
 
@@ -203,7 +198,6 @@ static void stdio_session(bool ends_itself)
 			close(fd);
 		_exit(weft_run(stdio_main, &until, NULL) == WEFT_OK ? 0 : 1);
 	}
-	close(in[0]);
 	close(out[1]);
 	if (ends_itself) {
 		ck_assert_int_eq(write(in[1], PING "\n", strlen(PING) + 1), strlen(PING) + 1);
@@ -215,10 +209,16 @@ static void stdio_session(bool ends_itself)
 	while ((n = read(out[0], back + len, sizeof(back) - 1 - len)) > 0)
 		len += (size_t)n;
 	ck_assert_str_eq(back, ends_itself ? PING "\n" : PING "\n" PING "\n");
+	/* who waited for the end of what the peer says would read it */
+	if (ends_itself)
+		ck_assert_int_eq(write(in[1], "x", 1), 1);
 	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
 	ck_assert_int_eq(status, 0);
-	if (ends_itself)
+	if (ends_itself) {
 		close(in[1]);
+		ck_assert_int_eq(read(in[0], back, 1), 1);
+	}
+	close(in[0]);
 	close(out[0]);
 }
 
