@@ -410,6 +410,8 @@ BOTH_TEST(a_from_that_is_reset_while_to_replies_leaves_nothing_behind)
 	rig_init(&r, echo);
 	rig_start(&r);
 	conn = rig_dial(&r);
+	send_text(conn, "x");
+	expect_text(conn, "x"); /* the session is there */
 	/* as much as all buffers on the way there and back take */
 	while (!weft_conn_write(conn, buf, sizeof(buf), NULL, weft_after_ms(200)))
 		;
@@ -477,15 +479,17 @@ BOTH_TEST(an_owed_reply_is_waited_for_so_long)
 BOTH_TEST(an_idle_session_is_closed_in_order)
 {
 	weft_bridge_stats stats;
-	weft_deadline last = 0;
+	weft_deadline last;
 	weft_conn *conn;
 	struct rig r;
 
 	rig_init(&r, echo);
-	r.options.idle_timeout_ns = both_ample_ns(100 * MS);
+	r.options.idle_timeout_ns = 100 * MS;
 	rig_start(&r);
+	last = weft_now();
 	conn = rig_dial(&r);
-	for (int i = 0; i < 5; i++) {
+	/* on a real clock nothing is surely in time for it to go on */
+	for (int i = 0; weft_in_sim() && i < 5; i++) {
 		last = weft_now();
 		send_text(conn, "x");
 		expect_text(conn, "x");
