@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Calls and their handlers over a pair in memory. */
+#include "base/counter.h"
 #include "support/both.h"
 
 #include <stdio.h>
@@ -54,23 +55,26 @@ static weft_err back(weft_rpc_request *request, void *user)
 	return WEFT_OK;
 }
 
-/* Until it is cancelled, which is told to a channel. */
-static weft_err wait_here(weft_rpc_request *request, void *user)
-{
-	weft_err err;
-
-	(void)request;
-	err = weft_sleep_until(WEFT_FOREVER);
-	want_err(WEFT_ECANCELED, err);
-	want_ok(weft_chan_send(user, NULL, WEFT_NOW));
-	return err;
-}
-
 struct both_ends {
 	weft_rpc *client, *server;
 	weft_chan *cancelled;
+	struct counter begun; /* calls of "wait" */
 	unsigned noted;
 };
+
+/* Until it is cancelled, which is told to a channel. */
+static weft_err wait_here(weft_rpc_request *request, void *user)
+{
+	struct both_ends *e = user;
+	weft_err err;
+
+	(void)request;
+	(void)counter_add(&e->begun, 1);
+	err = weft_sleep_until(WEFT_FOREVER);
+	want_err(WEFT_ECANCELED, err);
+	want_ok(weft_chan_send(e->cancelled, NULL, WEFT_NOW));
+	return err;
+}
 
 /* They come in their order, one at a time. */
 static weft_err note(weft_rpc_request *request, void *user)
@@ -98,8 +102,7 @@ static void open_with(struct both_ends *e, size_t max)
 
 	memset(e, 0, sizeof(*e));
 	want_ok(weft_chan_create(&e->cancelled, 0, 100, NULL));
-	methods[5].user = e->cancelled;
-	methods[6].user = e;
+	methods[5].user = methods[6].user = e;
 	want_ok(weft_transport_pair(ends, 0, NULL));
 	want_ok(weft_rpc_create_own(&e->client, ends[0], &options));
 	want_ok(weft_rpc_create_own(&e->server, ends[1], &options));
@@ -181,6 +184,28 @@ BOTH_TEST(many_calls_at_once_get_their_own_answers)
 	return WEFT_OK;
 }
 
+static weft_err call_until_cancelled(void *arg)
+{
+	weft_message answer;
+
+	want_err(WEFT_ECANCELED,
+		weft_rpc_call(arg, "wait", (weft_json){ 0 }, &answer, WEFT_FOREVER));
+	return WEFT_OK;
+}
+
+/* While its handler runs. */
+static void call_and_cancel(struct both_ends *e)
+{
+	uint64_t begun = counter_get(&e->begun);
+	weft_scope *scope;
+
+	want_ok(weft_scope_create(&scope));
+	want_ok(weft_scope_spawn(scope, "caller", call_until_cancelled, e->client));
+	while (counter_get(&e->begun) == begun)
+		both_sleep_ns(MS);
+	weft_scope_free(scope);
+}
+
 BOTH_TEST(a_call_that_is_given_up_is_cancelled_there)
 {
 	struct both_ends e;
@@ -188,12 +213,18 @@ BOTH_TEST(a_call_that_is_given_up_is_cancelled_there)
 
 	open_with(&e, 0);
 	for (int i = 0; i < 10; i++) {
-		want_err(WEFT_ETIMEDOUT,
-			weft_rpc_call(e.client, "wait", (weft_json){ 0 }, &answer,
-				weft_after_ns(i % 3 * MS)));
-		if (i % 3) /* else it may be cancelled before it begins */
-			want_ok(weft_chan_recv(e.cancelled, NULL, WEFT_FOREVER));
+		uint64_t begun = counter_get(&e.begun);
+
+		if (i % 3 == 2)
+			call_and_cancel(&e);
+		else
+			want_err(WEFT_ETIMEDOUT,
+				weft_rpc_call(e.client, "wait", (weft_json){ 0 }, &answer,
+					weft_after_ns(i % 3 * MS)));
 		expect(e.client, "echo", "[1]", "[1]");
+		/* or it was cancelled before it began */
+		if (counter_get(&e.begun) > begun)
+			want_ok(weft_chan_recv(e.cancelled, NULL, WEFT_FOREVER));
 	}
 	close_both(&e);
 	return WEFT_OK;
