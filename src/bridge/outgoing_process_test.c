@@ -64,7 +64,9 @@ static unsigned lines_logged(void)
 	return count;
 }
 
-static weft_outgoing *outgoing(const char *const *argv)
+#define GRACE_NS (100 * MS)
+
+static weft_outgoing *outgoing_with(const char *const *argv, int64_t grace_ns)
 {
 	weft_process_options o = WEFT_PROCESS_OPTIONS_DEFAULT;
 	weft_outgoing *out = NULL;
@@ -72,9 +74,14 @@ static weft_outgoing *outgoing(const char *const *argv)
 	memset(&logged, 0, sizeof(logged));
 	OK(weft_mutex_create(&logged.lock));
 	o.argv = argv;
-	o.stop_grace_ns = 100 * MS;
+	o.stop_grace_ns = grace_ns;
 	OK(weft_outgoing_process(&out, "child", &o, NULL, log_line, &logged));
 	return out;
+}
+
+static weft_outgoing *outgoing(const char *const *argv)
+{
+	return outgoing_with(argv, GRACE_NS);
 }
 
 static void outgoing_free(weft_outgoing *out)
@@ -153,12 +160,14 @@ static weft_err end_main(void *arg)
 	static const struct {
 		const char *script, *why;
 		weft_err err;
+		int64_t grace_ns;
 	} ends[] = {
-		{ "exit 0", "", WEFT_ECLOSED },
-		{ "exit 3", "exited with status 3", WEFT_ECHILD },
-		{ "kill -9 $$", "killed by signal 9", WEFT_ECHILD },
-		{ "exec 0<&- 1>&-; sleep 100", "was stopped", WEFT_ECHILD },
-		{ "exec 1>&-; read x; exit 0", "", WEFT_ECLOSED },
+		{ "exit 0", "", WEFT_ECLOSED, 300 * GRACE_NS },
+		{ "exit 3", "exited with status 3", WEFT_ECHILD, 300 * GRACE_NS },
+		{ "kill -9 $$", "killed by signal 9", WEFT_ECHILD, 300 * GRACE_NS },
+		{ "exec 0<&- 1>&-; sleep 100", "was stopped", WEFT_ECHILD, GRACE_NS },
+		/* once it sees that nothing comes any more */
+		{ "exec 1>&-; read x; exit 0", "", WEFT_ECLOSED, 300 * GRACE_NS },
 	};
 
 	(void)arg;
@@ -169,7 +178,7 @@ static weft_err end_main(void *arg)
 
 		snprintf(script, sizeof(script), "echo '%s'; echo last words >&2; %s", PING,
 			ends[i].script);
-		out = outgoing(SHELL(script));
+		out = outgoing_with(SHELL(script), ends[i].grace_ns);
 		t = connect(out);
 		expect(t, PING);
 		expect_end(t, ends[i].err, ends[i].why);
