@@ -174,8 +174,8 @@ BOTH_TEST(another_version_is_told_at_both_ends)
 	weft_conn_free(conn);
 	await_hint(&t.far.told);
 	await_hint(&t.near.told);
-	want(strstr(t.far.told.last, "version 2, not 1") && strstr(t.far.told.last, "?v=2"));
-	want(strstr(t.near.told.last, "?v=1"));
+	want(strstr(t.far.told.hint, "version 2, not 1") && strstr(t.far.told.hint, "?v=2"));
+	want(strstr(t.near.told.hint, "?v=1"));
 	(void)stop(&t.near);
 	want(stop(&t.far).sessions == 0);
 	serve_end(&t);

@@ -24,6 +24,7 @@ struct told {
 	unsigned sessions_failed;
 	weft_err last_err; /* of sessions */
 	char last[512];	   /* warning or error */
+	char hint[512];	   /* the last of these */
 };
 
 UNUSED static void on_event(void *user, const weft_bridge_event *event)
@@ -39,6 +40,8 @@ UNUSED static void on_event(void *user, const weft_bridge_event *event)
 		told->errors += event->level == WEFT_LOG_ERROR;
 		told->hints += strstr(event->text, "?v=") != NULL;
 		snprintf(told->last, sizeof(told->last), "%s", event->text);
+		if (strstr(event->text, "?v="))
+			snprintf(told->hint, sizeof(told->hint), "%s", event->text);
 	}
 	pthread_mutex_unlock(&told->lock);
 }
