@@ -362,7 +362,7 @@ static void wait_for_no_session(const struct mcpd *d)
 
 BOTH_TEST(an_idle_session_ends)
 {
-	struct mcpd_options options = { .mcp.idle_timeout_ns = 50 * MS };
+	struct mcpd_options options = { .mcp.idle_timeout_ns = both_ample_ns(50 * MS) };
 	char session[MCP_SESSION_SIZE];
 	struct mcpd d;
 	weft_conn *conn;
@@ -434,7 +434,7 @@ BOTH_TEST(an_old_session_ends_whatever_it_does)
 
 BOTH_TEST(a_request_without_an_answer_gets_an_error_in_time)
 {
-	struct mcpd_options options = { .mcp.response_timeout_ns = 50 * MS };
+	struct mcpd_options options = { .mcp.response_timeout_ns = both_ample_ns(50 * MS) };
 	static const char late[] = "{\"jsonrpc\":\"2.0\",\"id\":5,\"error\":{\"code\":-32000,"
 				   "\"message\":\"no answer came in time\"}}";
 	struct mcp_say s = { .version = "2025-11-25", .body = RPC("5", "ask", "{}") };

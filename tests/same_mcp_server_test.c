@@ -230,7 +230,7 @@ static void want_id(const char *id, unsigned stream, unsigned event)
 BOTH_TEST(an_answer_that_takes_long_comes_as_an_event)
 {
 	struct mcpd_options options = { .mcp.json_wait_ns = 1000000 };
-	struct mcp_say s = { .version = "2025-11-25", .body = RPC("1", "slow", "{\"ms\":20}") };
+	struct mcp_say s = { .version = "2025-11-25", .body = RPC("1", "held", "{\"n\":1}") };
 	char session[MCP_SESSION_SIZE], id[MCP_ID_SIZE];
 	unsigned stream = 1;
 	struct mcpd d;
@@ -247,13 +247,16 @@ BOTH_TEST(an_answer_that_takes_long_comes_as_an_event)
 	if (!weft_in_sim() && strncmp(id, "2-", 2) == 0)
 		stream = 2;
 	want_id(id, stream, 0);
+	(void)counter_add(&d.let_go, 1);
 	hear_data_is(conn, RPC_RESULT("1", "null"), id, sizeof(id));
 	want_id(id, stream, 1);
 	hear_stream_end(conn);
 	/* older clients can't read an event without data */
 	s.version = "2025-06-18";
+	s.body = RPC("1", "held", "{\"n\":2}");
 	mcp_say(conn, &s);
 	hear_stream(conn);
+	(void)counter_add(&d.let_go, 1);
 	hear_data_is(conn, RPC_RESULT("1", "null"), id, sizeof(id));
 	want_id(id, stream + 1, 1);
 	hear_stream_end(conn);

@@ -185,6 +185,10 @@ static void do_request(struct served *s, weft_message *request)
 	} else if (weft_json_string_is(rpc->method, "slow")) {
 		both_sleep_ns(number(rpc->params, "ms", 1) * 1000000);
 		answer(s, rpc->id, NULL);
+	} else if (weft_json_string_is(rpc->method, "held")) {
+		while (counter_get(&s->d->let_go) < (uint64_t)number(rpc->params, "n", 1))
+			both_sleep_ns(1000000);
+		answer(s, rpc->id, NULL);
 	} else if (weft_json_string_is(rpc->method, "progress")) {
 		do_progress(s, rpc);
 	} else if (weft_json_string_is(rpc->method, "log")) {

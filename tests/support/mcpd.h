@@ -10,6 +10,7 @@
  *	initialize		the version asked for, or an error if params.refuse is there
  *	echo			params
  *	slow			null, after params.ms milliseconds
+ *	held			null, once let_go is params.n
  *	progress		params.count of notifications/progress, then null
  *	log			a notifications/message, then null
  *	changed			a notifications/tools/list_changed, then null
@@ -47,6 +48,7 @@ struct mcpd {
 	struct counter answers;	  /* responses that came */
 	struct counter refusals;  /* errors that came */
 	struct counter requests;
+	struct counter let_go; /* the test's; see above */
 	char subscription[32]; /* the id of the last subscriptions/listen */
 	char last[512];	       /* the last message's text; once it is closed */
 };
