@@ -39,15 +39,22 @@ static void run_clean(weft_fiber_fn fn)
 	ck_assert_int_eq(t_malloc_live(), live);
 }
 
-static weft_process *start(const char *const *argv)
+#define MS INT64_C(1000000)
+
+static weft_process *start_graced(const char *const *argv, int64_t grace_ns)
 {
 	weft_process_options o = WEFT_PROCESS_OPTIONS_DEFAULT;
 	weft_process *p = NULL;
 
 	o.argv = argv;
-	o.stop_grace_ns = 100000000;
+	o.stop_grace_ns = grace_ns;
 	ck_assert_msg(weft_process_spawn(&p, &o) == WEFT_OK, "%s", weft_error_detail());
 	return p;
+}
+
+static weft_process *start(const char *const *argv)
+{
+	return start_graced(argv, 100 * MS);
 }
 
 static weft_process_status end_of(weft_process *p)
@@ -378,14 +385,15 @@ static weft_err stop_main(void *arg)
 	weft_process_status s;
 	char line[8];
 	size_t got;
-	weft_process *p = start((const char *const[]){ "cat", NULL });
+	/* a machine that is busy needs time for what a child does then */
+	weft_process *p = start_graced((const char *const[]){ "cat", NULL }, 20000 * MS);
 
 	(void)arg;
 	weft_process_stop(p, &s);
 	ck_assert(s.exited && s.code == 0);
 	weft_process_stop(p, &s);
 	weft_process_free(p);
-	p = start(SHELL("echo ready; exec sleep 1000"));
+	p = start_graced(SHELL("echo ready; exec sleep 1000"), 500 * MS);
 	ck_assert_int_eq(
 		weft_conn_read_line(weft_process_conn(p), line, 8, &got, WEFT_FOREVER), WEFT_OK);
 	weft_process_stop(p, &s);
@@ -425,7 +433,7 @@ static weft_err stops_main(void *arg)
 
 	(void)arg;
 	o.argv = SHELL("trap 'exit 3' TERM; echo ready; while :; do sleep 0.01; done");
-	o.stop_grace_ns = 300000000;
+	o.stop_grace_ns = 700 * MS;
 	p = start_with(&o);
 	ck_assert_int_eq(
 		weft_conn_read_line(weft_process_conn(p), line, 8, &got, WEFT_FOREVER), WEFT_OK);
@@ -463,7 +471,7 @@ static bool is_alive(int pid)
 
 static void wait_gone(int pid)
 {
-	for (int i = 0; is_alive(pid) && i < 5000; i++)
+	for (int i = 0; is_alive(pid) && i < 20000; i++)
 		ck_assert_int_eq(weft_sleep_ms(1), WEFT_OK);
 	ck_assert(!is_alive(pid));
 }
@@ -573,7 +581,7 @@ static weft_err late_stop_fiber(void *arg)
 	size_t got;
 
 	o.argv = SHELL("trap 'sleep 0.1; exit 5' TERM; echo ready; while :; do sleep 0.01; done");
-	o.stop_grace_ns = 300000000;
+	o.stop_grace_ns = 700 * MS;
 	p = start_with(&o);
 	ck_assert_int_eq(
 		weft_conn_read_line(weft_process_conn(p), line, 8, &got, WEFT_FOREVER), WEFT_OK);
