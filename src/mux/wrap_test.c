@@ -22,6 +22,7 @@ static void rig_start(struct rig *r)
 	uint8_t syn[SMUX_HEADER_SIZE];
 
 	options.version = 2;
+	options.keepalive_disabled = true; /* a busy machine takes longer than its interval */
 	options.max_frame_size = 65535;
 	options.max_stream_buffer = 1 << 20;
 	OK(weft_conn_pair(ends, PIPE));

@@ -255,7 +255,7 @@ static weft_err read_one(void *arg)
 {
 	uint8_t byte;
 
-	return weft_conn_read_full(arg, &byte, 1, NULL, SOON);
+	return weft_conn_read_full(arg, &byte, 1, NULL, WEFT_FOREVER);
 }
 
 static size_t held(weft_conn *conn)
