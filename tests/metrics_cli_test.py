@@ -296,7 +296,8 @@ class OfMessages(Watched):
         with open(config, "w", encoding="ascii") as file:
             json.dump({"mcpServers": {"two": {"command": FIXTURE[0], "args": FIXTURE[1:]}}}, file)
         bridge.send(signal.SIGHUP)
-        bridge.await_line("one was taken out")
+        bridge.await_line("two was added")  # behind the line that the other was taken out
+        self.assertTrue(bridge.has_line("one was taken out"), bridge.lines)
         m = self.scrape(bridge)
         self.assertEqual(m.get("weft_bridge_children_started_total", server="one"), 3)
         self.assertEqual(m.get("weft_bridge_children_started_total", server="two"), 0)
