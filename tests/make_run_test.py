@@ -5,7 +5,6 @@
 them."""
 import glob
 import hashlib
-import json
 import os
 import pty
 import re
@@ -19,6 +18,7 @@ import time
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "support"))
+import mcpraw  # noqa: E402
 from weftlib import PATIENCE, connect, read_all, until  # noqa: E402
 
 SERVER = os.path.join(os.environ["WEFT_EXAMPLES"], "file_server")
@@ -214,7 +214,7 @@ class MakeRun(Shown):
             done = subprocess.run(["sh", "-c", line], capture_output=True, timeout=PATIENCE,
                                   check=False)
             self.assertEqual(done.returncode, 0, done.stderr)
-            answer = json.loads(done.stdout)
+            answer = mcpraw.answer_of(done.stdout)
             self.assertEqual(answer["result"]["content"][0]["text"], "42")
 
     def test_stays_up_until_enter_and_leaves_nothing(self):
