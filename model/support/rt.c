@@ -57,6 +57,12 @@ bool rt_relax(unsigned *spins, bool may_switch)
 	return false;
 }
 
+/* Changes nothing that is modelled: others may run at any time. */
+void rt_take_turns(unsigned cost)
+{
+	(void)cost;
+}
+
 /* As a fiber: sleeps at once. */
 bool rt_backoff(struct rt_backoff *backoff, weft_deadline until)
 {

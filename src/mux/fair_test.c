@@ -207,6 +207,45 @@ PEER_TEST(mux_many_small_writers_do_not_stop_a_large_one)
 		busy[0].come > others / many / 4, "%d to %d bytes", (int)busy[0].come, (int)others);
 }
 
+/* ---- who never waits ---- */
+
+struct turns {
+	unsigned count;
+	bool over;
+};
+
+static weft_err count_turns(void *arg)
+{
+	struct turns *t = arg;
+
+	for (; !t->over; t->count++)
+		(void)weft_yield();
+	return WEFT_OK;
+}
+
+/* It has a byte at a time of what is there. */
+PEER_TEST(mux_a_reader_who_never_waits_leaves_others_their_turn)
+{
+	struct turns t = { .count = 0 };
+	weft_stream *stream;
+	weft_fiber *fiber;
+	uint8_t byte;
+	size_t got;
+
+	peer_start(p);
+	stream = peer_accept(p, 3);
+	peer_pattern(p, 3, 0, 10000);
+	peer_flush(p);
+	PEER_UNTIL(p, stats, stats.unread == 10000);
+	fiber = spawn(count_turns, &t);
+	for (unsigned i = 0; i < 10000; i++)
+		T_OUGHT(weft_stream_read(stream, &byte, 1, &got, SOON) == WEFT_OK);
+	ck_assert_uint_ge(t.count, 10);
+	t.over = true;
+	join(fiber);
+	weft_stream_free(stream);
+}
+
 static void fair_tests(TCase *tc)
 {
 	peer_add(tc, mux_a_ping_waits_for_one_frame_of_a_busy_stream_at_most);
@@ -214,5 +253,6 @@ static void fair_tests(TCase *tc)
 	peer_add(tc, mux_busy_streams_share_alike);
 	peer_add(tc, mux_busy_streams_share_by_weight);
 	peer_add(tc, mux_many_small_writers_do_not_stop_a_large_one);
+	peer_add(tc, mux_a_reader_who_never_waits_leaves_others_their_turn);
 }
 T_SUITE("mux_fair", fair_tests)

@@ -372,6 +372,8 @@ weft_err weft_stream_readv(weft_stream *s, const struct iovec *iov, unsigned iov
 			window_took(s, done);
 	}
 	stream_leave(s, GATE_READ);
+	if (!err && until > WEFT_NOW)
+		rt_take_turns(RT_COST_COPY);
 	return err;
 }
 
@@ -403,5 +405,7 @@ weft_err weft_stream_read_buf(weft_stream *s, weft_buf *out, size_t size, weft_d
 		window_took(s, out->len);
 	}
 	stream_leave(s, GATE_READ);
+	if (!err && until > WEFT_NOW)
+		rt_take_turns(RT_COST_COPY);
 	return err;
 }

@@ -123,6 +123,8 @@ static weft_err pair_readv(weft_conn *conn, const struct iovec *iov, unsigned io
 	rt_lock_acquire(&ring->lock);
 	ring->len -= n;
 	unlock_and_wake(ring, &ring->writer);
+	if (until > WEFT_NOW)
+		rt_take_turns(RT_COST_COPY);
 	*got = n;
 	return WEFT_OK;
 }
@@ -165,6 +167,8 @@ static weft_err pair_writev(weft_conn *conn, const struct iovec *iov, unsigned i
 	rt_lock_acquire(&ring->lock);
 	ring->len += n;
 	unlock_and_wake(ring, &ring->reader);
+	if (until > WEFT_NOW)
+		rt_take_turns(RT_COST_COPY);
 	*written = n;
 	return WEFT_OK;
 }

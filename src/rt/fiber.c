@@ -104,7 +104,7 @@ static void fiber_init(struct rt_fiber *f, struct rt_worker *w, const struct rt_
 	f->timed_out = false;
 	f->crashed = false;
 	f->shield = 0;
-	f->io_streak = 0;
+	f->streak = 0;
 	f->node = s->node != UINT_MAX ? s->node : self ? self->node : 0;
 	f->worker = w;
 	f->fn = s->fn;

@@ -110,7 +110,7 @@ struct rt_fiber {
 	bool canary;		   /* no guard page: a canary word at base; fixed per stack */
 	bool is_worn;		   /* free, its stack may have pages; the depot's lock */
 	unsigned shield;	   /* > 0: cancellation is not seen; the fiber itself */
-	unsigned io_streak;	   /* operations since it last waited for one; the fiber itself */
+	unsigned streak;	   /* see rt_take_turns; the fiber itself */
 	unsigned node;		   /* simulated node; fixed from spawn */
 	void *sp;		   /* saved stack pointer; valid while not running; owner */
 	struct rt_fiber *next;	   /* in a run queue or a free list */

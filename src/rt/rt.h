@@ -87,6 +87,19 @@ unsigned rt_machine_cores(void);
  * until WEFT_NOW: a single try. op->complete and op->user are set here.
  */
 weft_err rt_io_run(struct io_op *op, weft_deadline until, const char *why);
+/*
+ * After an operation that might have waited and was done at once. A fiber whose descriptors, bytes
+ * or messages are always there would never wait, and so keep its worker's other fibers, timers
+ * and descriptors from their turns: when such operations have cost RT_STREAK_MAX it lets them.
+ * A switch, so not under a guard or a lock. Nothing in a plain thread.
+ */
+enum {
+	RT_COST_MESSAGE = 1,
+	RT_COST_COPY = 8,
+	RT_COST_IO = 32,
+	RT_STREAK_MAX = 64 * RT_COST_IO, /* some 50 us, and a poll costs one */
+};
+void rt_take_turns(unsigned cost);
 /* The io to make handles with; NULL without a runtime. */
 struct io *rt_io(void);
 /* The calling fiber's worker, as an identity: fibers of one worker never run at the same time.

@@ -4,9 +4,6 @@
 
 #include <errno.h>
 
-/* Operations of a fiber that were done at once, in a row, before others get a turn. */
-#define IO_STREAK_MAX 64
-
 struct io_wait {
 	weft_parker *parker;
 	_Atomic uint32_t done;
@@ -51,19 +48,18 @@ struct io *rt_io(void)
 		: NULL;
 }
 
-/*
- * A fiber whose descriptors are always ready would never wait, and so keep its worker's other
- * fibers, timers and descriptors from their turns: now and then it lets them. The worker polls
- * then, too: it would else only after RT_BUDGET such streaks, thousands of operations, where
- * this fiber is alone in having something to do.
- */
-static void take_turns(void)
+/* The worker polls then, too: it would else only after RT_BUDGET such streaks, thousands of
+ * operations, where this fiber is alone in having something to do. */
+void rt_take_turns(unsigned cost)
 {
 	struct rt_fiber *f = rt_current();
 
-	if (!f || ++f->io_streak < IO_STREAK_MAX)
+	if (!f)
 		return;
-	f->io_streak = 0;
+	f->streak += cost;
+	if (weft_likely(f->streak < RT_STREAK_MAX))
+		return;
+	f->streak = 0;
 	rt_poll_soon();
 	/* Cancelled or not, the operation is over and its result counts. */
 	if (weft_yield())
@@ -75,7 +71,7 @@ static void waits(void)
 	struct rt_fiber *f = rt_current();
 
 	if (f)
-		f->io_streak = 0;
+		f->streak = 0;
 }
 
 weft_err rt_io_run(struct io_op *op, weft_deadline until, const char *why)
@@ -96,7 +92,7 @@ weft_err rt_io_run(struct io_op *op, weft_deadline until, const char *why)
 	result = io->ops->submit(io, op);
 	if (result != IO_PENDING) {
 		op->result = result;
-		take_turns();
+		rt_take_turns(RT_COST_IO);
 		return WEFT_OK;
 	}
 	waits();

@@ -300,12 +300,19 @@ __attribute__((noinline)) weft_err chan_wait(
 	return queue_wait(chan, op, until);
 }
 
+static inline weft_err done_at_once(weft_deadline until)
+{
+	if (until > WEFT_NOW)
+		rt_take_turns(RT_COST_MESSAGE);
+	return WEFT_OK;
+}
+
 weft_err weft_chan_send(weft_chan *chan, const void *message, weft_deadline until)
 {
 	weft_err err = try_send(chan, message);
 
 	if (weft_likely(err == WEFT_OK))
-		return WEFT_OK;
+		return done_at_once(until);
 	return chan_wait(chan, &(struct chan_op){ .send = true, .source = message }, err, until);
 }
 
@@ -314,7 +321,7 @@ weft_err weft_chan_recv(weft_chan *chan, void *message, weft_deadline until)
 	weft_err err = try_recv(chan, message);
 
 	if (weft_likely(err == WEFT_OK))
-		return WEFT_OK;
+		return done_at_once(until);
 	return chan_wait(chan, &(struct chan_op){ .send = false, .target = message }, err, until);
 }
 

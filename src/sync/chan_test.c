@@ -633,6 +633,58 @@ START_TEST(chan_rendezvous_send_returns_when_a_receiver_has_taken_the_message)
 }
 END_TEST
 
+/* --- who never waits ------------------------------------------------------------------- */
+
+#define HOG_OPS 20000
+
+struct hog {
+	weft_chan *chan;
+	bool selects, over;
+	unsigned turns; /* that others had meanwhile */
+};
+
+static weft_err counts_turns(void *arg)
+{
+	struct hog *hog = arg;
+
+	for (; !hog->over; hog->turns++)
+		(void)weft_yield();
+	return WEFT_OK;
+}
+
+/* It receives what it has sent itself: there is always room, and always a message. */
+static weft_err never_waits(void *arg)
+{
+	struct hog *hog = arg;
+	uint64_t value = 0;
+	weft_select_case one = { .kind = WEFT_SELECT_RECV, .chan = hog->chan, .message = &value };
+	weft_fiber *other;
+	size_t chosen;
+
+	ck_assert_int_eq(weft_spawn(&other, "counts", counts_turns, hog), WEFT_OK);
+	for (int i = 0; i < HOG_OPS; i++) {
+		T_OUGHT(weft_chan_send(hog->chan, &value, WEFT_FOREVER) == WEFT_OK);
+		if (!hog->selects)
+			T_OUGHT(weft_chan_recv(hog->chan, &value, WEFT_FOREVER) == WEFT_OK);
+		else
+			T_OUGHT(weft_select(&one, 1, WEFT_SELECT_FAIR, &chosen, WEFT_FOREVER) ==
+				WEFT_OK);
+	}
+	ck_assert_uint_ge(hog->turns, 10);
+	hog->over = true;
+	return weft_fiber_join(other, NULL, WEFT_FOREVER);
+}
+
+START_TEST(chan_that_is_always_ready_leaves_others_their_turn)
+{
+	struct hog hog = { .chan = chan_of(8, _i == 1 ? WEFT_CHAN_UNBOUNDED : 1) };
+
+	hog.selects = _i == 2;
+	ck_assert_int_eq(crew_main(1, never_waits, &hog), WEFT_OK);
+	weft_chan_unref(hog.chan);
+}
+END_TEST
+
 static void chan_tests(TCase *tc)
 {
 	t_add(tc, chan_create_refuses_what_is_out_of_range);
@@ -656,5 +708,6 @@ static void chan_tests(TCase *tc)
 	t_add(tc, chan_call_that_need_not_park_is_not_cancelled);
 	t_add_loop(tc, chan_waits_until_the_deadline_in_fibers_and_threads, 0, 3);
 	t_add(tc, chan_rendezvous_send_returns_when_a_receiver_has_taken_the_message);
+	t_add_loop(tc, chan_that_is_always_ready_leaves_others_their_turn, 0, 3);
 }
 T_SUITE("chan", chan_tests)

@@ -446,6 +446,8 @@ weft_err weft_select(weft_select_case *cases, size_t count, weft_select_mode mod
 		return err;
 	order_init(&s);
 	err = all_try(&s);
+	if (err == WEFT_OK && until > WEFT_NOW)
+		rt_take_turns(RT_COST_MESSAGE);
 	if (err == WEFT_EAGAIN && until <= WEFT_NOW)
 		err = WEFT_ETIMEDOUT;
 	if (err != WEFT_EAGAIN)
