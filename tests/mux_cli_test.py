@@ -337,6 +337,10 @@ class Reverse(Tunnels):
 
 
 class Trouble(Tunnels):
+    def setUp(self):
+        super().setUp()
+        self.are_held = threading.Event()
+
     def test_a_to_that_does_not_open_ends_the_stream(self):
         near, far = self.tunnel(f"tcp://127.0.0.1:{free_port()}")
         for _ in range(2):
@@ -424,15 +428,24 @@ class Trouble(Tunnels):
                 self.ends(behind, front)
 
     def hold(self, near, count):
+        """So many clients that have a byte each; more comes without end, which nobody reads: of
+        that a mux session takes only so much."""
         socks = [near.connect() for _ in range(count)]
         for sock in socks:
             sock.sendall(b"go")
             self.assertEqual(sock.recv(1), b"z")
+        self.are_held.set()
+        self.assertEqual(socks[0].recv(1), b"z")
         return socks
+
+    def flood_held(self, sock):
+        sock.sendall(b"z")
+        self.are_held.wait(PATIENCE)
+        flood(sock)
 
     def test_kill_9_of_the_far_end_mid_transfer(self):
         port = free_port()
-        with Server(flood) as server, contextlib.ExitStack() as stack:
+        with Server(self.flood_held) as server, contextlib.ExitStack() as stack:
             def far():
                 return stack.enter_context(
                     Bridge(f"listen:mux+tcp://127.0.0.1:{port}", server.url))
@@ -465,7 +478,7 @@ class Trouble(Tunnels):
 
         def handler(sock):
             try:
-                flood(sock)
+                self.flood_held(sock)
             except OSError as error:
                 ended.append(error)
                 raise
