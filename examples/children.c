@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Runs each argument as a program of its own, all at once, and prints what each wrote as it
- * comes: children [PROGRAM...]. Those that take longer than a second are stopped.
+ * comes: children [PROGRAM...]. Those that take longer than two seconds are stopped.
  */
 #include <weft/weft.h>
 
@@ -37,7 +37,7 @@ static weft_err run_one(void *arg)
 		printf("%s: %s\n", program, weft_error_detail());
 		return WEFT_OK; /* the others go on */
 	}
-	err = print_output(process, program, weft_after_ms(1000));
+	err = print_output(process, program, weft_after_ms(2000));
 	weft_process_stop(process, &status);
 	if (status.exited)
 		printf("%s: exited with %d\n", program, status.code);

@@ -14,7 +14,7 @@
 #define ANSWERERS 3
 #define ANSWER_MS 5000
 #define PATIENCE_MS 100
-#define LONG_MS 400
+#define LONG_MS 1500
 
 /* One question, up to the peer's end. */
 static weft_err answer(weft_stream *stream)

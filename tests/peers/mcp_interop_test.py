@@ -591,7 +591,7 @@ class Interop(Case):
 
     def test_a_client_is_killed(self):
         """Its session, and the session's child, end as HTTP+SSE does, or when it is idle."""
-        with Bridge("--idle-timeout", "1s", LISTEN, "--", *FIXTURE) as bridge:
+        with Bridge("--idle-timeout", "3s", LISTEN, "--", *FIXTURE) as bridge:
             old = bridge.url.replace("/mcp", "/sse")
             for words in ([*MCP_REMOTE, bridge.url, "--allow-http", "--transport", "http-only"],
                           [*MCP_REMOTE, old, "--allow-http", "--transport", "sse-only"],
