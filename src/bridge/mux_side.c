@@ -18,7 +18,9 @@
 #define SECOND_NS INT64_C(1000000000)
 #define KEEPALIVE_MISSED 3		/* signs of life that fail to come, until it is dead */
 #define SILENCE_MIN_NS (30 * SECOND_NS) /* for peers who send them as Go's smux does */
-#define STREAM_BUFFER ((size_t)1 << 20) /* ahead of a slow reader; what a long way needs */
+/* Ahead of a slow reader: the least, since a peer may send so much anyway; who reads quickly gets
+ * what the way needs. So 64 that stop reading do not hold up the others. */
+#define STREAM_BUFFER ((size_t)WEFT_MUX_INITIAL_WINDOW)
 #define RECEIVE_BUFFER ((size_t)16 << 20)
 #define STREAMS_SPARE 1024 /* beyond the bridge's own limit, which is told rather than met */
 #define BACKLOG_MAX ((size_t)16384) /* streams of one burst, until its fiber has a turn */

@@ -119,4 +119,14 @@ static inline bool account_is_heavy(const struct account *account)
 	return (int64_t)word64_get(&account->memory) >= account->memory_max;
 }
 
+/*
+ * Whether memory is held that slices would make more of: a slice that is not read keeps all of its
+ * block, up to RX_BLOCK_MAX bytes for one of 4 KiB. From half of memory_max on what comes is
+ * copied out, so that streams that nobody reads come to their bytes' worth of the other half.
+ */
+static inline bool account_is_spread(const struct account *account)
+{
+	return (int64_t)word64_get(&account->memory) >= account->memory_max / 2;
+}
+
 #endif

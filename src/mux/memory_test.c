@@ -60,6 +60,42 @@ PEER_TEST(mux_reads_into_no_more_than_may_come)
 	weft_stream_free(stream);
 }
 
+/* ---- streams that nobody reads ---- */
+
+#define ASLEEP 4
+#define ASLEEP_PIECE 8192 /* at a time; large enough to stay where it was received */
+#define AWAKE_PIECE 56000
+#define ROUNDS 100 /* in which a stream that sleeps gets less than its first window */
+#define RECEIVED_MAX (ROUNDS * ASLEEP_PIECE + 2 * AWAKE_PIECE)
+
+/* A little of what nobody reads lies among much that was read: it does not keep all that. */
+PEER_TEST(mux_streams_that_sleep_hold_no_more_memory_than_they_got)
+{
+	weft_stream *asleep[ASLEEP], *awake;
+
+	p->options.max_receive_buffer = RECEIVED_MAX;
+	peer_start(p);
+	for (unsigned i = 0; i < ASLEEP; i++)
+		asleep[i] = peer_accept(p, 3 + 2 * i);
+	awake = peer_accept(p, 3 + 2 * ASLEEP);
+	for (unsigned i = 0; i < ROUNDS; i++) {
+		peer_pattern(p, 3 + 2 * (i % ASLEEP), i / ASLEEP * ASLEEP_PIECE, ASLEEP_PIECE);
+		peer_pattern(p, 3 + 2 * ASLEEP, (uint64_t)i * AWAKE_PIECE, AWAKE_PIECE);
+		peer_flush(p);
+		stream_want(awake, (uint64_t)i * AWAKE_PIECE, AWAKE_PIECE);
+	}
+	ck_assert_uint_eq(peer_stats(p).stalls_memory, 0);
+	/* from half of what may be held on, what comes is copied out of its block */
+	ck_assert_uint_le(peer_stats(p).memory,
+		2 * RECEIVED_MAX + RX_BLOCK_MAX + ROUNDS * ASLEEP_PIECE * 5 / 4);
+	for (unsigned i = 0; i < ASLEEP; i++) {
+		stream_want(asleep[i], 0, ROUNDS / ASLEEP * ASLEEP_PIECE);
+		weft_stream_free(asleep[i]);
+	}
+	ck_assert_uint_eq(peer_stats(p).unread, 0);
+	weft_stream_free(awake);
+}
+
 /* ---- many streams in one turn, while memory runs out ---- */
 
 enum { MANY = 40, PIECE = 20 };
@@ -183,6 +219,7 @@ static void memory_tests(TCase *tc)
 		PEER_SIM + 1);
 	peer_add_sim_v2(tc, mux_reads_into_what_grows_with_what_comes_and_goes_again);
 	peer_add(tc, mux_reads_into_no_more_than_may_come);
+	peer_add(tc, mux_streams_that_sleep_hold_no_more_memory_than_they_got);
 	t_add(tc, mux_many_streams_get_what_came_at_once_while_malloc_fails);
 }
 T_SUITE("mux_memory", memory_tests)

@@ -294,7 +294,8 @@ static void on_data(weft_mux *m, const struct smux_frame *f)
 		return;
 	account_take(m->account, (uint32_t)f->len);
 	touch(m, s);
-	if (f->len >= SLICE_MIN && keep_slice(m, s, f->data, f->len))
+	if (f->len >= SLICE_MIN && !account_is_spread(m->account) &&
+		keep_slice(m, s, f->data, f->len))
 		return;
 	lost = keep_copy(m, s, f->data, f->len);
 	if (lost > 0) {
