@@ -58,8 +58,10 @@ typedef struct weft_mux_options {
 				* 0: 65,536 */
 	size_t accept_backlog;	 /* the peer's streams that wait for weft_mux_accept; those over
 				* it are refused with a FIN; 0: 1,024 */
-	size_t max_memory;	 /* bytes of memory held by received data, however it came; at
-				* that, the session stops reading; 0: 4 * max_receive_buffer */
+	size_t max_memory;	 /* bytes of memory held by received data, however it came; from
+				* half of it on, what comes is copied to where it holds no
+				* more than itself; at it, the session stops reading; 0:
+				* 4 * max_receive_buffer */
 	int64_t linger_ns;	 /* after close: how long what was written may still take to
 				* be sent; negative: 5 s; 0: not at all */
 	int64_t idle_timeout_ns; /* of each stream, see weft_stream_idle_timeout; 0: none */
