@@ -23,7 +23,6 @@ from weftlib import (AT_ONCE, FLAVOUR, PATIENCE, WEFT, Bridge, Case, Server, con
                      free_port, is_listening, is_refused, is_reset, read_all, reset, run, until)
 
 CLIENTS = 50 if FLAVOUR == "tsan" else 200
-ASLEEP = 40      # clients that stop reading
 
 
 def sha256(data):
@@ -341,34 +340,6 @@ class Trouble(Tunnels):
     def setUp(self):
         super().setUp()
         self.are_held = threading.Event()
-
-    def test_clients_that_stop_reading_do_not_hold_up_the_others(self):
-        sent = [0] * (ASLEEP + 1)
-        numbers = iter(range(ASLEEP + 1))
-
-        def handler(sock):
-            number = next(numbers)
-            with contextlib.suppress(OSError):
-                while True:
-                    sent[number] += sock.send(b"z" * 65536)
-
-        with Server(handler) as server:
-            near, far = self.tunnel(server.url)
-            socks = []
-            for _ in range(ASLEEP):
-                socks.append(near.connect())
-                self.assertEqual(socks[-1].recv(1), b"z")
-            last = None
-            while sum(sent) != last:  # until nobody can send any more
-                last = sum(sent)
-                time.sleep(0.5)
-            self.assertEqual(len([n for n in sent if n]), ASLEEP)
-            with near.connect() as sock:
-                for _ in range(100):
-                    self.assertTrue(sock.recv(65536))
-            for sock in socks:
-                sock.close()
-            self.ends(near, far)
 
     def test_a_to_that_does_not_open_ends_the_stream(self):
         near, far = self.tunnel(f"tcp://127.0.0.1:{free_port()}")

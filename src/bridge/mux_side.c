@@ -19,7 +19,7 @@
 #define KEEPALIVE_MISSED 3		/* signs of life that fail to come, until it is dead */
 #define SILENCE_MIN_NS (30 * SECOND_NS) /* for peers who send them as Go's smux does */
 /* Ahead of a slow reader: the least, since a peer may send so much anyway; who reads quickly gets
- * what the way needs. So 64 that stop reading do not hold up the others. */
+ * what the way needs. */
 #define STREAM_BUFFER ((size_t)WEFT_MUX_INITIAL_WINDOW)
 #define RECEIVE_BUFFER ((size_t)16 << 20)
 #define STREAMS_SPARE 1024 /* beyond the bridge's own limit, which is told rather than met */
