@@ -48,6 +48,35 @@ START_TEST(children_of_every_thread_are_counted_until_they_are_reaped)
 }
 END_TEST
 
+static void *wait_named(void *arg)
+{
+	pthread_barrier_t *both = arg;
+
+	ck_assert_int_eq(pthread_setname_np(pthread_self(), "named"), 0);
+	pthread_barrier_wait(both);
+	pthread_barrier_wait(both);
+	return NULL;
+}
+
+START_TEST(threads_are_counted_by_their_name)
+{
+	unsigned before = t_threads(NULL);
+	pthread_barrier_t both;
+	pthread_t thread;
+
+	ck_assert_uint_ge(before, 1);
+	ck_assert_uint_eq(t_threads("named"), 0);
+	ck_assert_int_eq(pthread_barrier_init(&both, NULL, 2), 0);
+	ck_assert_int_eq(pthread_create(&thread, NULL, wait_named, &both), 0);
+	pthread_barrier_wait(&both);
+	ck_assert_uint_eq(t_threads("named"), 1);
+	ck_assert_uint_gt(t_threads(NULL), before);
+	pthread_barrier_wait(&both);
+	ck_assert_int_eq(pthread_join(thread, NULL), 0);
+	pthread_barrier_destroy(&both);
+}
+END_TEST
+
 START_TEST(seeds_come_from_the_environment_and_numbers_repeat)
 {
 	uint64_t a, b;
@@ -78,6 +107,7 @@ static void support_tests(TCase *tc)
 {
 	t_add(tc, open_descriptors_are_counted);
 	t_add(tc, children_of_every_thread_are_counted_until_they_are_reaped);
+	t_add(tc, threads_are_counted_by_their_name);
 	t_add(tc, seeds_come_from_the_environment_and_numbers_repeat);
 	t_add(tc, first_error_text_is_no_leak);
 }

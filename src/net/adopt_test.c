@@ -5,7 +5,6 @@
 #include "net/side.h"
 #include "support/ends.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
@@ -398,28 +397,6 @@ static weft_err terminal_fiber(void *arg)
 	return WEFT_OK;
 }
 
-/* Threads of the pool there are. */
-static unsigned pooled(void)
-{
-	DIR *dir = opendir("/proc/self/task");
-	char path[300], name[20];
-	struct dirent *task;
-	unsigned count = 0;
-
-	ck_assert_ptr_nonnull(dir);
-	while ((task = readdir(dir))) {
-		FILE *file;
-
-		snprintf(path, sizeof(path), "/proc/self/task/%s/comm", task->d_name);
-		file = fopen(path, "re");
-		count += file && fgets(name, sizeof(name), file) && !strcmp(name, "weft-offload\n");
-		if (file)
-			fclose(file);
-	}
-	closedir(dir);
-	return count;
-}
-
 START_TEST(a_terminal_is_read_written_and_closed_while_nobody_types)
 {
 	int master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
@@ -428,9 +405,9 @@ START_TEST(a_terminal_is_read_written_and_closed_while_nobody_types)
 	ck_assert_int_ge(master, 0);
 	run_fiber(terminal_fiber, &master, false);
 	/* no thread reads there still: it would for ever, and the runtime's end had not waited for it */
-	while (pooled() > 0 && t_now_ns() < until)
+	while (t_threads("weft-offload") > 0 && t_now_ns() < until)
 		usleep(1000);
-	ck_assert_uint_eq(pooled(), 0);
+	ck_assert_uint_eq(t_threads("weft-offload"), 0);
 	close(master);
 }
 END_TEST

@@ -4,30 +4,17 @@
 
 #include <weft/weft.h>
 
-#include <dirent.h>
 #include <pthread.h>
 #include <string.h>
 
 #define AGAIN 20
-
-static unsigned threads_here(void)
-{
-	DIR *dir = opendir("/proc/self/task");
-	unsigned n = 0;
-
-	ck_assert_ptr_nonnull(dir);
-	for (struct dirent *entry; (entry = readdir(dir));)
-		n += entry->d_name[0] != '.';
-	closedir(dir);
-	return n;
-}
 
 /* Those there are anyway: a sanitizer has one of its own, from the first thread on. */
 static unsigned threads_before(void)
 {
 	ck_assert_int_eq(weft_start(NULL), WEFT_OK);
 	ck_assert_int_eq(weft_stop(), WEFT_OK);
-	return threads_here();
+	return t_threads(NULL);
 }
 
 /* A thread that was joined may be in the list for a moment. */
@@ -35,9 +22,9 @@ static void threads_await(unsigned n)
 {
 	weft_deadline soon = weft_after_ms(10000);
 
-	while (threads_here() > n && weft_now() < soon)
+	while (t_threads(NULL) > n && weft_now() < soon)
 		ck_assert_int_eq(weft_sleep_ms(1), WEFT_OK);
-	ck_assert_uint_le(threads_here(), n);
+	ck_assert_uint_le(t_threads(NULL), n);
 }
 
 static weft_err add_one(void *arg)

@@ -95,6 +95,34 @@ int t_children(void)
 	return count;
 }
 
+static bool has_name(const char *tid, const char *name)
+{
+	char path[300], line[32] = "";
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/self/task/%s/comm", tid);
+	file = fopen(path, "re");
+	if (!file) /* it has ended since */
+		return false;
+	if (fgets(line, sizeof(line), file))
+		line[strcspn(line, "\n")] = '\0';
+	fclose(file);
+	return strcmp(line, name) == 0;
+}
+
+unsigned t_threads(const char *name)
+{
+	DIR *dir = opendir("/proc/self/task");
+	struct dirent *entry;
+	unsigned count = 0;
+
+	ck_assert_ptr_nonnull(dir);
+	while ((entry = readdir(dir)))
+		count += entry->d_name[0] != '.' && (!name || has_name(entry->d_name, name));
+	closedir(dir);
+	return count;
+}
+
 int64_t t_now_ns(void)
 {
 	struct timespec now;

@@ -50,6 +50,9 @@ void t_add_loop(TCase *tc, const TTest *test, int start, int end);
 int t_fds_open(void);
 /* Child processes of this process, zombies included. */
 int t_children(void);
+/* Threads of this process of that name, as the kernel has it (15 bytes); NULL: all. One that was
+ * joined may be among them for a moment. */
+unsigned t_threads(const char *name);
 /* The monotonic clock (ns). */
 int64_t t_now_ns(void);
 /* WEFT_TEST_SEED from the environment, else a new one; printed when the test fails. */
